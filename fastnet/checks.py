@@ -1,0 +1,181 @@
+"""The trust boundary: whatever comes from a user becomes something that a kernel can take, or a clear error.
+
+Kernels index memory unchecked. So each function here names the argument, says what was expected and what came, and
+raises before anything has been changed: TypeError for the wrong kind of thing, ValueError for a wrong value.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import kernels
+
+__all__ = ["Layer", "choice", "features", "floating_dtype", "integer", "labels", "layers", "number", "random_source"]
+
+Layer = tuple[NDArray[Any], NDArray[Any]]
+"""Weights (D, H) and bias (H,) of one affine layer."""
+
+_FINITE_PIECE = 1 << 20
+"""Elements that are looked through at a time for NaN and inf: bounds the copy that read-only input needs."""
+
+
+def number(value: Any, name: str, *, minimum: float | None = None) -> float:
+    """Return `value` as a finite float of at least `minimum`."""
+    try:
+        result = float(value) if np.ndim(value) == 0 and not isinstance(value, str | bytes) else None
+    except (TypeError, ValueError):
+        result = None
+    if result is None:
+        raise TypeError(f"{name} must be a number, got {_short(value)}")
+    if not np.isfinite(result):
+        raise ValueError(f"{name} must be finite, got {result}")
+    if minimum is not None and result < minimum:
+        raise ValueError(f"{name} must be at least {minimum:g}, got {result:g}")
+    return result
+
+
+def integer(value: Any, name: str, *, minimum: int) -> int:
+    """Return `value` as an int of at least `minimum`."""
+    try:
+        result = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {_short(value)}") from None
+    if result < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {result}")
+    return result
+
+
+def choice(value: Any, name: str, options: tuple[str, ...]) -> str:
+    """Return `value` if it is one of `options`."""
+    if not isinstance(value, str) or value not in options:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}, got {_short(value)}")
+    return value
+
+
+def floating_dtype(dtype: Any) -> np.dtype[Any]:
+    """Return `dtype` as numpy's float32 or float64."""
+    try:
+        result = np.dtype(dtype)
+    except TypeError:
+        result = None
+    if result not in (np.dtype(np.float32), np.dtype(np.float64)) or dtype is None:
+        raise ValueError(f"dtype must be float32 or float64, got {_short(dtype)}")
+    return result.newbyteorder("=")
+
+
+def random_source(rng: Any) -> np.random.Generator | np.random.RandomState | None:
+    """Return a generator for `rng`: None (NumPy's global one), a seed, a RandomState or a Generator."""
+    if rng is None or isinstance(rng, np.random.Generator | np.random.RandomState):
+        return rng
+    try:
+        return np.random.RandomState(operator.index(rng))
+    except TypeError:
+        raise TypeError(f"rng must be None, an integer seed, a RandomState or a Generator, got {_short(rng)}") from None
+    except ValueError:
+        raise ValueError(f"rng as a seed must be between 0 and 2**32 - 1, got {rng}") from None
+
+
+def features(X: Any, name: str, *, columns: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return `X` as a finite array (N, `columns`) of `dtype`: native, aligned and C-contiguous, copied only if need be.
+
+    More than two dimensions are flattened to (N, -1). The result may be read-only.
+    """
+    array = _array(X, name)
+    if array.dtype.kind not in "buif":
+        raise TypeError(f"{name} must be an array of real numbers, got dtype {array.dtype}")
+    if array.ndim < 2:
+        raise ValueError(f"{name} must have at least two dimensions, (samples, features), got shape {array.shape}"
+                         + ("; a single sample is X.reshape(1, -1)" if array.ndim == 1 else ""))
+    if array.shape[0] == 0:
+        raise ValueError(f"{name} must have at least one sample, got shape {array.shape}")
+    width = int(np.prod(array.shape[1:], dtype=np.int64))
+    if width != columns:
+        raise ValueError(f"{name} must have {columns} features for each sample, as params['W1'] has rows, "
+                         f"got {width} (shape {array.shape})")
+    with np.errstate(over="ignore"):  # what does not fit the dtype becomes inf, and is reported as such below
+        array = np.require(array.reshape(array.shape[0], width), dtype=dtype, requirements=["C", "A"])
+    flat = array.reshape(-1)
+    for start in range(0, flat.size, _FINITE_PIECE):
+        piece = writable(flat[start:start + _FINITE_PIECE])
+        if not kernels.all_finite(piece):
+            at = start + int(np.flatnonzero(~np.isfinite(piece))[0])
+            raise ValueError(f"{name} must be finite (in {dtype}), got {flat[at]} at sample {at // width}, "
+                             f"feature {at % width}")
+    return array
+
+
+def writable(array: NDArray[Any]) -> NDArray[Any]:
+    """Return `array`, or a copy if it is read-only: kernels are compiled for arrays that can be written to."""
+    return array if array.flags.writeable else array.copy()
+
+
+def labels(y: Any, name: str, *, samples: int, classes: int) -> NDArray[np.int64]:
+    """Return a private copy of the labels `y` as int64, one for each of `samples` samples, each in 0..`classes`-1."""
+    array = np.array(_array(y, name))  # copied first, checked then: nothing can change in between
+    if array.dtype.kind not in "buif":
+        raise TypeError(f"{name} must be an array of integer labels, got dtype {array.dtype}")
+    if array.ndim != 1:
+        raise ValueError(f"{name} must have one dimension, one label for each sample, got shape {array.shape}")
+    if array.shape[0] != samples:
+        raise ValueError(f"{name} must have one label for each sample: expected {samples}, got {array.shape[0]}")
+    if array.dtype.kind == "f":
+        odd = np.flatnonzero(~(np.isfinite(array) & (array == np.floor(array))))
+        if odd.size:
+            raise ValueError(f"{name} must hold integer labels, got {array[odd[0]]} at index {odd[0]}")
+    outside = np.flatnonzero((array < 0) | (array >= classes))
+    if outside.size:
+        raise ValueError(f"{name} must hold labels from 0 to {classes - 1}, got {array[outside[0]]} "
+                         f"at index {outside[0]}")
+    return array.astype(np.int64)
+
+
+def layers(params: Any, depth: int, dtype: np.dtype[Any]) -> list[Layer]:
+    """Return the layers in `params` (W1, b1, ... W`depth`, b`depth`): native, aligned, C-contiguous arrays of `dtype`.
+
+    An array that is all that already is returned as a view, so that writing to the layer writes to it.
+    Biases may have shape (H,) or (1, H); in the layer they are (H,).
+    """
+    if not isinstance(params, Mapping):
+        raise TypeError(f"params must be a dict, got {_short(params)}")
+    result: list[Layer] = []
+    for number_ in range(1, depth + 1):
+        W, b = (_parameter(params, f"{letter}{number_}", dtype) for letter in "Wb")
+        if W.ndim != 2 or 0 in W.shape:
+            raise ValueError(f"params['W{number_}'] must be a matrix without an empty side, got shape {W.shape}")
+        if b.shape not in ((W.shape[1],), (1, W.shape[1])):
+            raise ValueError(f"params['b{number_}'] must have one element for each of the {W.shape[1]} columns of "
+                             f"params['W{number_}'], got shape {b.shape}")
+        if result and W.shape[0] != result[-1][0].shape[1]:
+            raise ValueError(f"params['W{number_}'] must have a row for each of the {result[-1][0].shape[1]} columns "
+                             f"of params['W{number_ - 1}'], got shape {W.shape}")
+        result.append((W, b.reshape(-1)))
+    return result
+
+
+def _parameter(params: Mapping[str, Any], name: str, dtype: np.dtype[Any]) -> NDArray[Any]:
+    if name not in params:
+        raise ValueError(f"params must have the keys W1, b1, W2, b2 and so on, got none named {name!r}")
+    array = params[name]
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "uif":
+        kind = f"an array of dtype {array.dtype}" if isinstance(array, np.ndarray) else _short(array)
+        raise TypeError(f"params[{name!r}] must be a NumPy array of real numbers, got {kind}")
+    return np.require(np.asarray(array), dtype=dtype, requirements=["C", "A", "W"])
+
+
+def _array(value: Any, name: str) -> NDArray[Any]:
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise TypeError(f"{name} must not have masked elements: fill or drop them first")
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise TypeError(f"{name} must be an array: {error}") from None
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(value).__name__})"

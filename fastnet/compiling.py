@@ -1,0 +1,118 @@
+"""How functions are compiled: numba's options, set here alone, and a disk cache that is never stale.
+
+Numba keys a cached function on its own file. A kernel here is made of functions from several files and of LLVM IR
+that no file hash of its own sees, so the stamp of every cached kernel covers the source of the whole package.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba.core import caching, config
+
+__all__ = ["block", "cache_directory", "inline", "kernel"]
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+@functools.cache
+def _package_stamp() -> str:
+    """Hash of every source file of the package, and of the options that numba leaves out of its own key."""
+    digest = hashlib.sha256()
+    for path in sorted(_PACKAGE.rglob("*.py")):
+        source = path.read_bytes()
+        digest.update(f"{path.relative_to(_PACKAGE)} {len(source)}\n".encode())
+        digest.update(source)
+    digest.update(repr((numba.__version__, config.OPT, config.BOUNDSCHECK, config.LOOP_VECTORIZE)).encode())
+    return digest.hexdigest()
+
+
+class _PackageStamp:
+    """Mixed into numba's cache locators: the stamp is the package's, and a folder is tried only once."""
+
+    get_cache_path: Callable[[], str]
+
+    def get_source_stamp(self) -> str:
+        return _package_stamp()
+
+    def ensure_cache_path(self) -> None:
+        _ensure_writable(self.get_cache_path())
+
+
+@functools.cache
+def _ensure_writable(folder: str) -> None:
+    os.makedirs(folder, exist_ok=True)
+    probe = Path(folder) / f".fastnet-{os.getpid()}"
+    probe.touch()
+    probe.unlink()
+
+
+class _UserProvided(_PackageStamp, caching.UserProvidedCacheLocator):
+    pass
+
+
+class _InTree(_PackageStamp, caching.InTreeCacheLocator):
+    pass
+
+
+class _UserWide(_PackageStamp, caching.UserWideCacheLocator):
+    pass
+
+
+class _CacheImpl(caching.CompileResultCacheImpl):
+    # NUMBA_CACHE_DIR, else beside the package, else the user's cache folder; the order is numba's own.
+    _locator_classes = [_UserProvided, _InTree, _UserWide]  # noqa: RUF012
+
+
+class _Cache(caching.FunctionCache):
+    _impl_class = _CacheImpl
+
+    def __init__(self, function: Callable[..., Any], options: tuple[Any, ...]) -> None:
+        super().__init__(function)
+        self._options = options
+
+    def _index_key(self, sig: Any, codegen: Any) -> Any:
+        # The stamp again, in case that an environment variable has replaced the locators; and the options of
+        # the decorator, which numba leaves out: a parallel and a serial compilation are different code.
+        return (super()._index_key(sig, codegen), _package_stamp(), self._options)
+
+
+def _compiled(function: Callable[..., Any], **options: Any) -> Any:
+    # error_model: division follows IEEE 754 instead of raising, which no kernel may do inside a parallel region.
+    dispatcher = numba.njit(error_model="numpy", **options)(function)
+    if config.DISABLE_JIT:
+        return dispatcher
+    try:
+        dispatcher._cache = _Cache(function, tuple(sorted(options.items())))
+    except (RuntimeError, OSError):
+        pass  # no folder can be written to: compile anew in each process
+    return dispatcher
+
+
+def block(function: Callable[..., Any]) -> Any:
+    """Compile a block function: serial, on a range of rows or columns, called from kernels only."""
+    return _compiled(function)
+
+
+def inline(function: Callable[..., Any]) -> Any:
+    """Compile a helper into the functions that call it, never by itself."""
+    return numba.njit(error_model="numpy", inline="always")(function)
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compile a kernel: ``@njit(parallel=True)``, called from Python."""
+    return _compiled(function, parallel=True)
+
+
+def cache_directory() -> str | None:
+    """Return the folder in which compiled kernels are kept, or None where no folder can be written to."""
+    try:
+        return str(_Cache(cache_directory, ()).cache_path)
+    except (RuntimeError, OSError):
+        return None

@@ -1,0 +1,47 @@
+"""Ctrl-C at the end of a step instead of in its middle."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+
+__all__ = ["DeferredInterrupt"]
+
+
+class DeferredInterrupt:
+    """While it is entered, Ctrl-C only leaves a note; :meth:`check` raises the KeyboardInterrupt.
+
+    It takes the place of Python's own handler only, in the main thread, where alone signals arrive: a handler that the
+    program has set is left alone. A second Ctrl-C before the check raises at once.
+    """
+
+    def __init__(self) -> None:
+        self._pending = False
+        self._installed = False
+
+    def __enter__(self) -> DeferredInterrupt:
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        if in_main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._handle)
+            self._installed = True
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        if self._installed:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            self._installed = False
+        if kind is None:
+            self.check()
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        if self._pending:
+            signal.default_int_handler(signum, frame)
+        self._pending = True
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if Ctrl-C has been pressed since the last check."""
+        if self._pending:
+            self._pending = False
+            raise KeyboardInterrupt

@@ -1,0 +1,627 @@
+"""Every compiled function of the network.
+
+First the block functions: serial, on a range of rows (or columns), each formula once. They check nothing. Then the
+kernels, ``@njit(parallel=True)``, each the namesake of a function in :mod:`fastnet.reference`: they check shapes and
+labels (whatever calls them, Python or other compiled code), make the result, and run the block function over shares of
+the rows, in parallel where the work pays for it. Any layout and any size from 1 up is taken; results are C-contiguous.
+
+Shape letters: N samples, D inputs, H hidden units, C classes. Arrays are float32 or float64, all of one dtype.
+"""
+
+from __future__ import annotations
+
+from math import log
+
+import numpy as np
+from numba import prange
+
+from .compiling import block, inline, kernel
+from .exponential import exp_nonpositive
+from .simd import tile, tile_rows, tile_width
+from .threads import share_start, shares
+
+__all__ = [
+    "affine_forward",
+    "all_finite",
+    "axpy",
+    "bias_gradient",
+    "propagate_delta",
+    "relu",
+    "relu_mask",
+    "softmax",
+    "softmax_cross_entropy",
+    "sum_of_squares",
+    "weight_gradient",
+]
+
+K_BLOCK = 256
+"""Terms of a sum that one tile takes at a time, so that its strip of B stays in the first-level cache."""
+
+SUM_BLOCK = 4096
+"""Elements that one block of a long sum has; fixed, so that the order of the sum depends on the length only."""
+
+FIRST = np.intp(0)
+"""Where a serial run starts. A literal 0 would make numba compile each block function once more, for that literal."""
+
+# Costs of elementwise work, in multiply-adds of a matrix product, which is what `shares` counts in.
+ELEMENT_WORK = 16
+EXP_WORK = 64
+
+
+# ---- block functions -------------------------------------------------------------------------------------------------
+
+
+@block
+def matmul_block(A, B, C, i0, i1):
+    """C[i0:i1] += A[i0:i1] B; A is (N, K) of any strides, B (K, H), C (N, H)."""
+    K, H = B.shape
+    width = tile_width(C.itemsize)
+    for k0 in range(0, K, K_BLOCK):
+        k1 = min(k0 + K_BLOCK, K)
+        for j in range(0, H, width):
+            n = min(width, H - j)
+            i = i0
+            while i < i1:
+                m = tile_rows(i1 - i)
+                tile(A, B, C, i, m, j, n, k0, k1)
+                i += m
+
+
+@block
+def affine_block(X, W, b, Z, i0, i1):
+    """Z[i0:i1] = X[i0:i1] W + b."""
+    for i in range(i0, i1):
+        for j in range(Z.shape[1]):
+            Z[i, j] = b[j]
+    matmul_block(X, W, Z, i0, i1)
+
+
+@block
+def relu_block(Z, A, i0, i1):
+    """A[i0:i1] = max(0, Z[i0:i1]); written so that a NaN stays one."""
+    zero = Z.dtype.type(0)
+    for i in range(i0, i1):
+        for j in range(Z.shape[1]):
+            z = Z[i, j]
+            A[i, j] = zero if z <= zero else z
+
+
+@block
+def relu_mask_block(dA, A, dZ, i0, i1):
+    """dZ[i0:i1] = dA[i0:i1] * (A[i0:i1] > 0); a product, so that a NaN in dA stays one."""
+    zero, one = dA.dtype.type(0), dA.dtype.type(1)
+    for i in range(i0, i1):
+        for j in range(A.shape[1]):
+            dZ[i, j] = dA[i, j] * (one if A[i, j] > zero else zero)
+
+
+@block
+def propagate_delta_block(delta, WT, A, dZ, i0, i1):
+    """dZ[i0:i1] = (delta[i0:i1] WT) * (A[i0:i1] > 0); WT is (C, H)."""
+    for i in range(i0, i1):
+        for j in range(dZ.shape[1]):
+            dZ[i, j] = 0
+    matmul_block(delta, WT, dZ, i0, i1)
+    relu_mask_block(dZ, A, dZ, i0, i1)
+
+
+@block
+def weight_gradient_block(A, delta, dW, j0, j1):
+    """dW[j0:j1] = A[:, j0:j1]^T delta."""
+    for j in range(j0, j1):
+        for h in range(dW.shape[1]):
+            dW[j, h] = 0
+    matmul_block(A.T, delta, dW, j0, j1)
+
+
+@block
+def bias_gradient_block(delta, db, j0, j1):
+    """db[j0:j1] = sum over the rows of delta[:, j0:j1]."""
+    for j in range(j0, j1):
+        db[j] = 0
+    for i in range(delta.shape[0]):
+        for j in range(j0, j1):
+            db[j] += delta[i, j]
+
+
+@block
+def row_max(row):
+    """Largest element, or a number or a NaN if a NaN is among them."""
+    m = row[0]
+    for c in range(1, row.shape[0]):
+        m = row[c] if row[c] > m else m
+    return m
+
+
+@block
+def dot_in_lanes(u, v, start, stop):
+    """Sum of u[n] * v[n] from start to stop, in eight partial sums: an order that depends on the length only."""
+    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = u.dtype.type(0)
+    whole = start + (stop - start) // 8 * 8
+    for n in range(start, whole, 8):
+        s0 += u[n] * v[n]
+        s1 += u[n + 1] * v[n + 1]
+        s2 += u[n + 2] * v[n + 2]
+        s3 += u[n + 3] * v[n + 3]
+        s4 += u[n + 4] * v[n + 4]
+        s5 += u[n + 5] * v[n + 5]
+        s6 += u[n + 6] * v[n + 6]
+        s7 += u[n + 7] * v[n + 7]
+    total = ((s0 + s4) + (s2 + s6)) + ((s1 + s5) + (s3 + s7))
+    for n in range(whole, stop):
+        total += u[n] * v[n]
+    return total
+
+
+@block
+def ordered_sum(v):
+    """Sum of v from the first to the last element. (`v.sum()` in a parallel kernel would depend on the threads.)"""
+    total = v[0]
+    for n in range(1, v.shape[0]):
+        total += v[n]
+    return total
+
+
+@block
+def shifted_exp_block(Z, E, maxima, totals, i0, i1):
+    """E_ic = exp(Z_ic - m_i), maxima_i = m_i = max_c Z_ic and totals_i = sum_c E_ic for the rows i0 to i1."""
+    C = Z.shape[1]
+    for i in range(i0, i1):
+        m = row_max(Z[i])
+        maxima[i] = m
+        for c in range(C):
+            E[i, c] = Z[i, c] - m
+    flat = E.reshape(E.size)  # one long loop: rows of ten classes would leave vectors half empty
+    for n in range(i0 * C, i1 * C):
+        flat[n] = exp_nonpositive(flat[n])
+    for i in range(i0, i1):
+        total = Z.dtype.type(0)
+        for c in range(C):
+            total += E[i, c]
+        totals[i] = total
+
+
+@block
+def softmax_block(Z, P, maxima, totals, i0, i1):
+    """P[i0:i1] = softmax of the rows Z[i0:i1]."""
+    shifted_exp_block(Z, P, maxima, totals, i0, i1)
+    for i in range(i0, i1):
+        for c in range(P.shape[1]):
+            P[i, c] /= totals[i]
+
+
+@block
+def softmax_cross_entropy_block(Z, y, delta, losses, maxima, totals, i0, i1):
+    """losses_i = log(sum_c exp(Z_ic - m_i)) + m_i - Z_iy and delta = (P - onehot(y)) / N for the rows i0 to i1."""
+    softmax_block(Z, delta, maxima, totals, i0, i1)
+    N = Z.dtype.type(Z.shape[0])
+    one = Z.dtype.type(1)
+    for i in range(i0, i1):
+        losses[i] = log(totals[i]) - (Z[i, y[i]] - maxima[i])
+        delta[i, y[i]] -= one
+        for c in range(Z.shape[1]):
+            delta[i, c] /= N
+
+
+@block
+def finite_block(v, start, stop):
+    """How many elements of v[start:stop] are NaN or infinite."""
+    zero = v.dtype.type(0)
+    count = 0
+    for n in range(start, stop):
+        count += 0 if v[n] * zero == zero else 1  # anything finite times 0 is 0
+    return count
+
+
+# ---- kernels ---------------------------------------------------------------------------------------------------------
+# Each share of a parallel loop writes rows (or columns) of its own, whole tiles high, so nothing is summed twice.
+
+
+@block
+def tile_share(share, count, rows):
+    """First row of share number `share` of `count`, at the edge of a tile."""
+    height = tile_rows(rows)
+    return min(share_start(share, count, (rows + height - 1) // height) * height, rows)
+
+
+@inline
+def tile_shares(rows, work):
+    """How many shares to cut `rows` rows into along the edges of tiles."""
+    height = tile_rows(rows)
+    return shares((rows + height - 1) // height, work)
+
+
+@kernel
+def affine_forward(X, W, b):
+    """Z = X W + b.
+
+    Parameters
+    ----------
+    X : array (N, D)
+    W : array (D, H)
+    b : array (H,)
+
+    Returns
+    -------
+    Z : array (N, H)
+
+    Raises
+    ------
+    ValueError
+        If there are no rows or the shapes do not agree.
+    """
+    N, D = X.shape
+    H = W.shape[1]
+    if N == 0 or H == 0:
+        raise ValueError("affine_forward: X must have at least one row and W at least one column")
+    if W.shape[0] != D:
+        raise ValueError("affine_forward: W must have as many rows as X has columns")
+    if b.shape[0] != H:
+        raise ValueError("affine_forward: b must have as many elements as W has columns")
+    W = np.ascontiguousarray(W)
+    Z = np.empty((N, H), X.dtype)
+    count = tile_shares(N, N * D * H)
+    if count == 1:
+        affine_block(X, W, b, Z, FIRST, N)
+    else:
+        for t in prange(count):
+            share = np.intp(t)  # the index of a prange is unsigned
+            affine_block(X, W, b, Z, tile_share(share, count, N), tile_share(share + 1, count, N))
+    return Z
+
+
+@kernel
+def relu(Z):
+    """A = max(0, Z), elementwise.
+
+    Parameters
+    ----------
+    Z : array (N, H)
+
+    Returns
+    -------
+    A : array (N, H)
+
+    Raises
+    ------
+    ValueError
+        If there are no rows.
+    """
+    N, H = Z.shape
+    if N == 0:
+        raise ValueError("relu: Z must have at least one row")
+    A = np.empty((N, H), Z.dtype)
+    count = shares(N, ELEMENT_WORK * N * H)
+    if count == 1:
+        relu_block(Z, A, FIRST, N)
+    else:
+        for t in prange(count):
+            share = np.intp(t)
+            relu_block(Z, A, share_start(share, count, N), share_start(share + 1, count, N))
+    return A
+
+
+@kernel
+def relu_mask(dA, A):
+    """dZ = dA * (A > 0): the derivative of ReLU, which is 0 at exactly 0.
+
+    Parameters
+    ----------
+    dA : array (N, H)
+        Gradient of the loss with respect to the activation.
+    A : array (N, H)
+        The activation (or what it was made from: the sign is the same). As in NumPy, a NaN is not above 0.
+
+    Returns
+    -------
+    dZ : array (N, H)
+
+    Raises
+    ------
+    ValueError
+        If there are no rows or the shapes differ.
+    """
+    N, H = A.shape
+    if N == 0:
+        raise ValueError("relu_mask: A must have at least one row")
+    if dA.shape[0] != N or dA.shape[1] != H:
+        raise ValueError("relu_mask: dA and A must have the same shape")
+    dZ = np.empty((N, H), dA.dtype)
+    count = shares(N, ELEMENT_WORK * N * H)
+    if count == 1:
+        relu_mask_block(dA, A, dZ, FIRST, N)
+    else:
+        for t in prange(count):
+            share = np.intp(t)
+            relu_mask_block(dA, A, dZ, share_start(share, count, N), share_start(share + 1, count, N))
+    return dZ
+
+
+@kernel
+def softmax(Z):
+    """P_ic = exp(Z_ic - m_i) / sum_c exp(Z_ic - m_i) with m_i = max_c Z_ic.
+
+    Parameters
+    ----------
+    Z : array (N, C)
+
+    Returns
+    -------
+    P : array (N, C)
+        Its rows sum to 1.
+
+    Raises
+    ------
+    ValueError
+        If there are no rows or no columns.
+    """
+    N, C = Z.shape
+    if N == 0 or C == 0:
+        raise ValueError("softmax: Z must have at least one row and one column")
+    P = np.empty((N, C), Z.dtype)
+    maxima = np.empty(N, Z.dtype)
+    totals = np.empty(N, Z.dtype)
+    count = shares(N, EXP_WORK * N * C)
+    if count == 1:
+        softmax_block(Z, P, maxima, totals, FIRST, N)
+    else:
+        for t in prange(count):
+            share = np.intp(t)
+            softmax_block(Z, P, maxima, totals, share_start(share, count, N), share_start(share + 1, count, N))
+    return P
+
+
+@kernel
+def softmax_cross_entropy(Z, y):
+    """Mean cross-entropy of softmax(Z) with the labels y, and its gradient with respect to Z.
+
+    The loss is the mean of log(sum_c exp(Z_ic - m_i)) + m_i - Z_iy, which stays finite where log(P) does not.
+
+    Parameters
+    ----------
+    Z : array (N, C)
+    y : array (N,) of integers in 0..C-1
+        Copied before they are checked, so that nothing changes between the check and the use.
+
+    Returns
+    -------
+    loss : float
+    delta : array (N, C)
+        (softmax(Z) - onehot(y)) / N.
+
+    Raises
+    ------
+    ValueError
+        If there are no rows or no columns, y has another length, or a label is out of range.
+    """
+    N, C = Z.shape
+    if N == 0 or C == 0:
+        raise ValueError("softmax_cross_entropy: Z must have at least one row and one column")
+    if y.shape[0] != N:
+        raise ValueError("softmax_cross_entropy: y must have one label for each row of Z")
+    labels = np.empty(N, np.intp)
+    for i in range(N):
+        label = np.intp(y[i])
+        if label != y[i] or label < 0 or label >= C:
+            raise ValueError("softmax_cross_entropy: labels in y must be integers from 0 to C - 1")
+        labels[i] = label
+    delta = np.empty((N, C), Z.dtype)
+    losses = np.empty(N, np.float64)
+    maxima = np.empty(N, Z.dtype)
+    totals = np.empty(N, Z.dtype)
+    count = shares(N, EXP_WORK * N * C)
+    if count == 1:
+        softmax_cross_entropy_block(Z, labels, delta, losses, maxima, totals, FIRST, N)
+    else:
+        for t in prange(count):
+            share = np.intp(t)
+            softmax_cross_entropy_block(Z, labels, delta, losses, maxima, totals,
+                                        share_start(share, count, N), share_start(share + 1, count, N))
+    return ordered_sum(losses) / N, delta
+
+
+@kernel
+def propagate_delta(delta, W, A):
+    """Delta of the layer below: (delta W^T) * (A > 0).
+
+    Parameters
+    ----------
+    delta : array (N, C)
+        Gradient of the loss with respect to the affine output A W + b.
+    W : array (H, C)
+    A : array (N, H)
+        The activation that went into the layer.
+
+    Returns
+    -------
+    dZ : array (N, H)
+
+    Raises
+    ------
+    ValueError
+        If there are no rows or the shapes do not agree.
+    """
+    N, C = delta.shape
+    H = W.shape[0]
+    if N == 0 or H == 0:
+        raise ValueError("propagate_delta: delta and W must have at least one row")
+    if W.shape[1] != C:
+        raise ValueError("propagate_delta: W must have as many columns as delta")
+    if A.shape[0] != N or A.shape[1] != H:
+        raise ValueError("propagate_delta: A must have the rows of delta and a column for each row of W")
+    WT = np.ascontiguousarray(W.T)
+    dZ = np.empty((N, H), delta.dtype)
+    count = tile_shares(N, N * C * H)
+    if count == 1:
+        propagate_delta_block(delta, WT, A, dZ, FIRST, N)
+    else:
+        for t in prange(count):
+            share = np.intp(t)
+            propagate_delta_block(delta, WT, A, dZ, tile_share(share, count, N), tile_share(share + 1, count, N))
+    return dZ
+
+
+@kernel
+def weight_gradient(A, delta):
+    """dW = A^T delta.
+
+    Parameters
+    ----------
+    A : array (N, D)
+        What went into the layer.
+    delta : array (N, H)
+        Gradient of the loss with respect to the affine output A W + b.
+
+    Returns
+    -------
+    dW : array (D, H)
+
+    Raises
+    ------
+    ValueError
+        If there are no rows or the numbers of rows differ.
+    """
+    N, D = A.shape
+    H = delta.shape[1]
+    if N == 0 or D == 0:
+        raise ValueError("weight_gradient: A must have at least one row and one column")
+    if delta.shape[0] != N:
+        raise ValueError("weight_gradient: A and delta must have the same number of rows")
+    delta = np.ascontiguousarray(delta)
+    dW = np.empty((D, H), A.dtype)
+    count = tile_shares(D, N * D * H)
+    if count == 1:
+        weight_gradient_block(A, delta, dW, FIRST, D)
+    else:
+        for t in prange(count):
+            share = np.intp(t)
+            weight_gradient_block(A, delta, dW, tile_share(share, count, D), tile_share(share + 1, count, D))
+    return dW
+
+
+@kernel
+def bias_gradient(delta):
+    """db = the sum of delta over its rows.
+
+    Parameters
+    ----------
+    delta : array (N, H)
+
+    Returns
+    -------
+    db : array (H,)
+
+    Raises
+    ------
+    ValueError
+        If there are no rows.
+    """
+    N, H = delta.shape
+    if N == 0:
+        raise ValueError("bias_gradient: delta must have at least one row")
+    db = np.empty(H, delta.dtype)
+    count = shares(H // 64, ELEMENT_WORK * N * H)
+    if count <= 1:
+        bias_gradient_block(delta, db, FIRST, H)
+    else:
+        for t in prange(count):
+            share = np.intp(t)
+            bias_gradient_block(delta, db, share_start(share, count, H), share_start(share + 1, count, H))
+    return db
+
+
+@block
+def square_sums_block(v, sums, b0, b1):
+    """sums[b] = sum of the squares of block b of v, for the blocks b0 to b1."""
+    for b in range(b0, b1):
+        sums[b] = dot_in_lanes(v, v, b * SUM_BLOCK, min((b + 1) * SUM_BLOCK, v.shape[0]))
+
+
+@kernel
+def sum_of_squares(v):
+    """Sum of v^2.
+
+    Parameters
+    ----------
+    v : array (n,)
+
+    Returns
+    -------
+    total : float
+
+    Raises
+    ------
+    ValueError
+        If v is empty.
+    """
+    n = v.shape[0]
+    if n == 0:
+        raise ValueError("sum_of_squares: v must have at least one element")
+    blocks = (n + SUM_BLOCK - 1) // SUM_BLOCK
+    sums = np.empty(blocks, np.float64)
+    count = shares(blocks, ELEMENT_WORK * n)
+    if count == 1:
+        square_sums_block(v, sums, FIRST, blocks)
+    else:
+        for t in prange(count):
+            share = np.intp(t)
+            square_sums_block(v, sums, share_start(share, count, blocks), share_start(share + 1, count, blocks))
+    return ordered_sum(sums)
+
+
+@block
+def axpy_block(alpha, X, Y, start, stop):
+    """Y[start:stop] += alpha * X[start:stop]."""
+    for n in range(start, stop):
+        Y[n] += alpha * X[n]
+
+
+@kernel
+def axpy(alpha, X, Y):
+    """Y += alpha * X, in place.
+
+    Parameters
+    ----------
+    alpha : float
+        Rounded to the dtype of the arrays first, as NumPy does it.
+    X, Y : array (n,)
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ.
+    """
+    n = Y.shape[0]
+    if X.shape[0] != n:
+        raise ValueError("axpy: X and Y must have the same length")
+    factor = Y.dtype.type(alpha)
+    count = shares(n, ELEMENT_WORK * n)
+    if count == 1:
+        axpy_block(factor, X, Y, FIRST, n)
+    else:
+        for t in prange(count):
+            share = np.intp(t)
+            axpy_block(factor, X, Y, share_start(share, count, n), share_start(share + 1, count, n))
+
+
+@kernel
+def all_finite(v):
+    """Whether no element is NaN or infinite.
+
+    Parameters
+    ----------
+    v : array (n,)
+
+    Returns
+    -------
+    finite : bool
+    """
+    n = v.shape[0]
+    count = shares(n, ELEMENT_WORK * n)
+    if count == 1:
+        return finite_block(v, FIRST, n) == 0
+    bad = np.empty(count, np.intp)
+    for t in prange(count):
+        share = np.intp(t)
+        bad[share] = finite_block(v, share_start(share, count, n), share_start(share + 1, count, n))
+    return ordered_sum(bad) == 0

@@ -1,0 +1,252 @@
+"""The model class: the course's API, thin, over the network."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from . import checks, kernels, network, training
+from .checks import Layer
+from .training import Callback, History
+
+__all__ = ["TwoLayerNet", "warmup"]
+
+
+class TwoLayerNet:
+    """Two-layer network: affine, ReLU, affine, softmax, with cross-entropy loss and L2 penalty.
+
+    A drop-in for the class of that name in the cs231n course: same constructor, `params`, `loss`, `train` and
+    `predict`, same draws from NumPy's random generator, same histories.
+
+    Parameters
+    ----------
+    input_size, hidden_size, output_size : int
+        Number of inputs D, hidden units H and classes C.
+    std : float, default 1e-4
+        Standard deviation of the initial weights; biases start at 0.
+    dtype : {float64, float32}, keyword-only
+        What the network computes in.
+    l2 : {"full", "half"}, keyword-only
+        Which published form of the L2 penalty `reg` stands for: ``"full"``, loss + reg * sum(W^2) and gradient
+        + 2 * reg * W, as in the course's editions from 2017 on; ``"half"``, 0.5 * reg * sum(W^2) and reg * W.
+    rng : None, int, numpy.random.RandomState or numpy.random.Generator, keyword-only
+        Where initial weights and minibatches are drawn from. None: NumPy's global generator, so that
+        ``np.random.seed`` works as it does with the course's class. An int seeds a RandomState of the model's own.
+
+    Attributes
+    ----------
+    params : dict of str to array
+        ``W1`` (D, H), ``b1`` (H,), ``W2`` (H, C), ``b2`` (C,). A plain dict: arrays that are replaced or changed in
+        place are what the next call uses, and `train` updates them in place. Biases may also have shape (1, H).
+    dtype : numpy.dtype
+    l2 : str
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnet import TwoLayerNet
+    >>> net = TwoLayerNet(4, 10, 3, std=1e-1, rng=0)
+    >>> net.loss(np.ones((5, 4))).shape
+    (5, 3)
+    """
+
+    params: dict[str, NDArray[Any]]
+
+    def __init__(self, input_size: int, hidden_size: int, output_size: int, std: float = 1e-4, *,
+                 dtype: DTypeLike = np.float64, l2: str = "full",
+                 rng: int | np.random.RandomState | np.random.Generator | None = None) -> None:
+        sizes = [checks.integer(size, name, minimum=1) for size, name in
+                 [(input_size, "input_size"), (hidden_size, "hidden_size"), (output_size, "output_size")]]
+        scale = checks.number(std, "std", minimum=0)
+        self.dtype = checks.floating_dtype(dtype)
+        self.l2 = checks.choice(l2, "l2", ("full", "half"))
+        self._rng = checks.random_source(rng)
+        self.params = {}
+        for index, shape in enumerate(zip(sizes[:-1], sizes[1:], strict=True), start=1):
+            self.params[f"W{index}"] = (scale * self._random.standard_normal(shape)).astype(self.dtype)
+            self.params[f"b{index}"] = np.zeros(shape[1], self.dtype)
+
+    @property
+    def _random(self) -> Any:
+        return np.random if self._rng is None else self._rng  # the module's functions draw from the global generator
+
+    def _layers(self) -> list[Layer]:
+        return checks.layers(self.params, 2, self.dtype)
+
+    def _l2_strength(self, reg: float) -> float:
+        """The engine's l2, with loss 0.5 * l2 * sum(W^2), for the user's reg."""
+        return checks.number(reg, "reg", minimum=0) * (2 if self.l2 == "full" else 1)
+
+    def _scores(self, X: ArrayLike) -> NDArray[Any]:
+        layers = self._layers()
+        return network.scores(layers, checks.features(X, "X", columns=len(layers[0][0]), dtype=self.dtype))
+
+    @overload
+    def loss(self, X: ArrayLike, y: None = None, reg: float = 0.0) -> NDArray[Any]: ...
+    @overload
+    def loss(self, X: ArrayLike, y: ArrayLike, reg: float = 0.0) -> tuple[float, dict[str, NDArray[Any]]]: ...
+
+    def loss(self, X: ArrayLike, y: ArrayLike | None = None, reg: float = 0.0) -> Any:
+        """Return the scores, or with labels the loss and its gradients.
+
+        Parameters
+        ----------
+        X : array_like (N, D)
+            Samples, real and finite, in any layout and dtype; more than two dimensions are flattened to (N, D).
+        y : array_like of int (N,), optional
+            Labels from 0 to C - 1.
+        reg : float, default 0.0
+            Strength of the L2 penalty, in the form that `l2` names.
+
+        Returns
+        -------
+        scores : array (N, C)
+            If `y` is None.
+        loss, grads : float, dict of str to array
+            Otherwise: mean cross-entropy plus penalty, and its gradient for each parameter, in the parameter's shape.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument or `params` is not as described; the message says which and what came.
+        """
+        if y is None:
+            return self._scores(X)
+        layers = self._layers()
+        samples = checks.features(X, "X", columns=len(layers[0][0]), dtype=self.dtype)
+        targets = checks.labels(y, "y", samples=len(samples), classes=layers[-1][0].shape[1])
+        loss, grads = network.loss_and_grads(layers, checks.writable(samples), targets, self._l2_strength(reg))
+        return loss, {name: grad.reshape(self.params[name].shape) for name, grad in _named(grads)}
+
+    def train(self, X: ArrayLike, y: ArrayLike, X_val: ArrayLike, y_val: ArrayLike, learning_rate: float = 1e-3,
+              learning_rate_decay: float = 0.95, reg: float = 5e-6, num_iters: int = 100, batch_size: int = 200,
+              verbose: bool = False, *, progress: bool = False, callback: Callback | None = None) -> History:
+        """Train with minibatch SGD, updating the arrays in `params` in place.
+
+        Parameters
+        ----------
+        X, X_val : array_like (N, D), (M, D)
+            Training and validation samples, as for `loss`.
+        y, y_val : array_like of int (N,), (M,)
+            Their labels.
+        learning_rate : float, default 1e-3
+        learning_rate_decay : float, default 0.95
+            Factor on the learning rate at each accuracy check.
+        reg : float, default 5e-6
+            Strength of the L2 penalty, in the form that `l2` names.
+        num_iters : int, default 100
+            Number of steps.
+        batch_size : int, default 200
+            Samples in a minibatch, drawn with replacement; may exceed N.
+        verbose : bool, default False
+            Print the loss every 100 iterations.
+        progress : bool, default False
+            Show a progress bar on standard error (tqdm's where it is installed).
+        callback : callable, optional
+            Called as ``callback(iteration, history)`` after each accuracy check, with the dict that `train` will
+            return as it is so far. If it returns True, training stops.
+
+        Returns
+        -------
+        history : dict
+            ``loss_history``: the minibatch's loss before each update. ``train_acc_history`` and ``val_acc_history``:
+            accuracies on the minibatch after the update and on the validation set, taken at each iteration that is a
+            multiple of max(N / batch_size, 1). As in the course, that quotient is not rounded: where it is no integer,
+            checks (and the decay of the learning rate) come at iteration 0 and then seldom.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument or `params` is not as described; nothing has been changed then.
+        KeyboardInterrupt
+            On Ctrl-C, after a whole step: `params` holds its result.
+        """
+        layers = self._layers()
+        for name, parameter in self.params.items():
+            if parameter.dtype.kind != "f" or not parameter.flags.writeable:
+                raise TypeError(f"params[{name!r}] must be a writable array of floats to be trained, got "
+                                f"{'a read-only array' if parameter.dtype.kind == 'f' else parameter.dtype}")
+        inputs, classes = len(layers[0][0]), layers[-1][0].shape[1]
+        samples = checks.features(X, "X", columns=inputs, dtype=self.dtype)
+        targets = checks.labels(y, "y", samples=len(samples), classes=classes)
+        samples_val = checks.features(X_val, "X_val", columns=inputs, dtype=self.dtype)
+        targets_val = checks.labels(y_val, "y_val", samples=len(samples_val), classes=classes)
+        if callback is not None and not callable(callback):
+            raise TypeError(f"callback must be callable or None, got {callback!r}")
+        return training.train(
+            self._layers, self._put_layers, self._random.choice, samples, targets, samples_val, targets_val,
+            learning_rate=checks.number(learning_rate, "learning_rate"),
+            learning_rate_decay=checks.number(learning_rate_decay, "learning_rate_decay"),
+            l2=self._l2_strength(reg), num_iters=checks.integer(num_iters, "num_iters", minimum=0),
+            batch_size=checks.integer(batch_size, "batch_size", minimum=1), verbose=bool(verbose),
+            progress=bool(progress), callback=callback)
+
+    def _put_layers(self, layers: Sequence[Layer]) -> None:
+        """Bring the arrays in `params` up to date with `layers`; nothing to do where these are views of them."""
+        for name, array in _named(layers):
+            parameter = self.params[name]
+            if not np.may_share_memory(parameter, array):
+                parameter[...] = array.reshape(parameter.shape)
+
+    def predict(self, X: ArrayLike) -> NDArray[np.intp]:
+        """Return the label with the largest score for each sample, (N,); the first wins a tie.
+
+        Parameters
+        ----------
+        X : array_like (N, D)
+            Samples, as for `loss`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As for `loss`.
+        """
+        return self._scores(X).argmax(axis=1)
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the probability of each class for each sample, (N, C); rows sum to 1.
+
+        Parameters
+        ----------
+        X : array_like (N, D)
+            Samples, as for `loss`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As for `loss`.
+        """
+        probabilities: NDArray[Any] = kernels.softmax(self._scores(X))
+        return probabilities
+
+
+def _named(layers: Sequence[Layer]) -> list[tuple[str, NDArray[Any]]]:
+    """The arrays of `layers` with the names that they have in `params`."""
+    return [(f"{letter}{index}", array) for index, layer in enumerate(layers, start=1)
+            for letter, array in zip("Wb", layer, strict=True)]
+
+
+def warmup(dtype: DTypeLike = np.float64) -> float:
+    """Compile everything that a model of `dtype` needs, or load it from the disk cache.
+
+    Without it, the first calls of `loss`, `train` and `predict` do that.
+
+    Parameters
+    ----------
+    dtype : {float64, float32}
+
+    Returns
+    -------
+    seconds : float
+        How long it took.
+    """
+    start = time.perf_counter()
+    net = TwoLayerNet(2, 2, 2, dtype=dtype, rng=0)
+    X, y = np.ones((2, 2)), np.arange(2)
+    net.train(X, y, X, y, num_iters=1, batch_size=2)
+    net.predict_proba(X)
+    return time.perf_counter() - start

@@ -1,0 +1,179 @@
+"""The network in plain NumPy: what every kernel has to agree with, and the baseline of every benchmark.
+
+Each formula stands here once, under the name of its kernel in :mod:`fastnet.kernels`. Plain, slow, obviously right;
+but as a good NumPy programmer writes it, so that a comparison with it is fair.
+
+Shape letters: N samples, D inputs, H hidden units, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+__all__ = [
+    "TwoLayerNet",
+    "affine_forward",
+    "axpy",
+    "bias_gradient",
+    "propagate_delta",
+    "relu",
+    "relu_mask",
+    "softmax",
+    "softmax_cross_entropy",
+    "sum_of_squares",
+    "weight_gradient",
+]
+
+Array = np.ndarray[Any, Any]
+
+
+def affine_forward(X: Array, W: Array, b: Array) -> Array:
+    """Z = X W + b; X is (N, D), W (D, H), b (H,), Z (N, H)."""
+    return X @ W + b
+
+
+def relu(Z: Array) -> Array:
+    """A = max(0, Z), elementwise; a NaN stays a NaN."""
+    return np.maximum(Z, 0)
+
+
+def relu_mask(dA: Array, A: Array) -> Array:
+    """dZ = dA * (A > 0): the derivative of ReLU is 0 at exactly 0. All are (N, H)."""
+    return dA * (A > 0)
+
+
+def softmax(Z: Array) -> Array:
+    """P_ic = exp(Z_ic - m_i) / sum_c exp(Z_ic - m_i), m_i = max_c Z_ic; Z and P are (N, C)."""
+    E = np.exp(Z - Z.max(axis=1, keepdims=True))
+    E /= E.sum(axis=1, keepdims=True)
+    return E
+
+
+def softmax_cross_entropy(Z: Array, y: Array) -> tuple[float, Array]:
+    """Mean cross-entropy of softmax(Z) with labels y, and its gradient delta = (P - onehot(y)) / N with respect to Z.
+
+    Z is (N, C), y (N,). The loss is the mean of log(sum_c exp(Z_ic - m_i)) + m_i - Z_iy, never log(P): P may be 0.
+    """
+    N = Z.shape[0]
+    rows = np.arange(N)
+    shifted = Z - Z.max(axis=1, keepdims=True)
+    delta = np.exp(shifted)
+    total = delta.sum(axis=1, keepdims=True)
+    loss = float((np.log(total[:, 0]) - shifted[rows, y]).mean())
+    delta /= total
+    delta[rows, y] -= 1
+    delta /= N
+    return loss, delta
+
+
+def propagate_delta(delta: Array, W: Array, A: Array) -> Array:
+    """Delta of the layer below: (delta W^T) * (A > 0); delta is (N, C), W (H, C), A (N, H)."""
+    return relu_mask(delta @ W.T, A)
+
+
+def weight_gradient(A: Array, delta: Array) -> Array:
+    """dW = A^T delta; A is (N, D), delta (N, H), dW (D, H)."""
+    return A.T @ delta
+
+
+def bias_gradient(delta: Array) -> Array:
+    """Sum of delta over its rows: db, of shape (H,); delta is (N, H)."""
+    return delta.sum(axis=0)
+
+
+def sum_of_squares(W: Array) -> float:
+    """Sum of W^2 over all elements."""
+    return float(np.sum(W * W))
+
+
+def axpy(alpha: float, X: Array, Y: Array) -> None:
+    """Y += alpha * X, in place."""
+    Y += alpha * X
+
+
+class TwoLayerNet:
+    """The course's two-layer network (affine, ReLU, affine, softmax) in NumPy, with the API of `fastnet.TwoLayerNet`.
+
+    It trusts its input. See :class:`fastnet.TwoLayerNet` for what each argument means.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int, output_size: int, std: float = 1e-4, *,
+                 dtype: Any = np.float64, l2: str = "full", rng: Any = None) -> None:
+        self.dtype = np.dtype(dtype)
+        self.l2 = l2
+        if rng is None:
+            rng = np.random  # the module's functions draw from NumPy's global generator
+        elif not isinstance(rng, np.random.Generator | np.random.RandomState):
+            rng = np.random.RandomState(rng)
+        self._rng = rng
+        self.params: dict[str, Array] = {
+            "W1": (std * rng.standard_normal((input_size, hidden_size))).astype(self.dtype),
+            "b1": np.zeros(hidden_size, self.dtype),
+            "W2": (std * rng.standard_normal((hidden_size, output_size))).astype(self.dtype),
+            "b2": np.zeros(output_size, self.dtype),
+        }
+
+    def _input(self, X: Any) -> Array:
+        X = np.asarray(X, dtype=self.dtype)
+        return X.reshape(len(X), -1)
+
+    def loss(self, X: Any, y: Any = None, reg: float = 0.0) -> Any:
+        """Scores (N, C) without labels; with them the loss and a dict of gradients."""
+        W1, b1, W2, b2 = (self.params[name] for name in ("W1", "b1", "W2", "b2"))
+        X = self._input(X)
+        A1 = relu(affine_forward(X, W1, b1))
+        Z2 = affine_forward(A1, W2, b2)
+        if y is None:
+            return Z2
+        # Full: reg * sum(W^2). Half: half of that. As 0.5 * l2 * sum(W^2), with gradient l2 * W, they differ in l2 only.
+        l2 = 2 * reg if self.l2 == "full" else reg
+        loss, delta2 = softmax_cross_entropy(Z2, np.asarray(y))
+        loss += 0.5 * l2 * (sum_of_squares(W1) + sum_of_squares(W2))
+        delta1 = propagate_delta(delta2, W2, A1)
+        grads = {"W1": weight_gradient(X, delta1), "b1": bias_gradient(delta1).reshape(b1.shape),
+                 "W2": weight_gradient(A1, delta2), "b2": bias_gradient(delta2).reshape(b2.shape)}
+        axpy(l2, W1, grads["W1"])
+        axpy(l2, W2, grads["W2"])
+        return loss, grads
+
+    def train(self, X: Any, y: Any, X_val: Any, y_val: Any, learning_rate: float = 1e-3,
+              learning_rate_decay: float = 0.95, reg: float = 5e-6, num_iters: int = 100, batch_size: int = 200,
+              verbose: bool = False, *, progress: bool = False,
+              callback: Callable[[int, dict[str, list[float]]], Any] | None = None) -> dict[str, list[float]]:
+        """Train with minibatch SGD; return the histories of loss and accuracies."""
+        X, X_val = self._input(X), self._input(X_val)
+        y, y_val = np.asarray(y), np.asarray(y_val)
+        num_train = len(X)
+        iterations_per_epoch = max(num_train / batch_size, 1)  # a float, as in the course: see the README
+        history: dict[str, list[float]] = {"loss_history": [], "train_acc_history": [], "val_acc_history": []}
+        iterations: Any = range(num_iters)
+        if progress:
+            from .progress import progress_bar
+            iterations = progress_bar(iterations)
+        for it in iterations:
+            batch = self._rng.choice(num_train, batch_size)
+            X_batch, y_batch = X[batch], y[batch]
+            loss, grads = self.loss(X_batch, y_batch, reg)
+            history["loss_history"].append(loss)
+            for name, grad in grads.items():
+                axpy(-learning_rate, grad, self.params[name])
+            if verbose and it % 100 == 0:
+                print(f"iteration {it} / {num_iters}: loss {loss:f}")
+            if it % iterations_per_epoch == 0:
+                history["train_acc_history"].append(float((self.predict(X_batch) == y_batch).mean()))
+                history["val_acc_history"].append(float((self.predict(X_val) == y_val).mean()))
+                learning_rate *= learning_rate_decay
+                if callback is not None and callback(it, history) is True:
+                    break
+        return history
+
+    def predict(self, X: Any) -> Array:
+        """Label of the largest score for each sample, the first winning ties: (N,)."""
+        return np.asarray(self.loss(X).argmax(axis=1))
+
+    def predict_proba(self, X: Any) -> Array:
+        """Probabilities of the classes for each sample: (N, C)."""
+        return softmax(self.loss(X))

@@ -1,0 +1,74 @@
+"""How many threads: when to run parallel, when serial, and how the work is cut.
+
+The cut never changes a result (each element is summed by one thread in one order), only who computes it.
+"""
+
+from __future__ import annotations
+
+import operator
+
+import numba
+from numba.core import config
+from numba.np.ufunc import parallel
+
+from .compiling import block, inline
+
+__all__ = ["get_num_threads", "set_num_threads", "share_start", "shares", "threading_layer"]
+
+WORK_PER_THREAD = 400_000
+"""Below this much work per thread (in multiply-adds) starting a thread costs more than it saves."""
+
+
+# numba's public get_num_threads holds a pointer of this process and would keep kernels out of the disk cache. The
+# intrinsic calls the same function by its name, which every parallel kernel resolves when it is loaded; so this is
+# only ever compiled into one.
+_current_threads = numba.get_num_threads if config.DISABLE_JIT else parallel._iget_num_threads
+
+
+@inline
+def shares(units, work):
+    """How many shares to cut `units` indivisible units into, for `work` multiply-adds in all; 1 means serial."""
+    return max(1, min(_current_threads(), units, work // WORK_PER_THREAD))
+
+
+@block
+def share_start(share, count, units):
+    """First unit of share number `share` of `count` shares of `units` units, as even as can be."""
+    return share * units // count
+
+
+def set_num_threads(threads: int) -> None:
+    """Set how many threads the kernels use from now on, in the calling thread.
+
+    Parameters
+    ----------
+    threads : int
+        1 to the number that numba was started with (``NUMBA_NUM_THREADS``, by default the number of cores).
+
+    Raises
+    ------
+    TypeError
+        If `threads` is not an integer.
+    ValueError
+        If `threads` is out of range.
+    """
+    try:
+        count = operator.index(threads)
+    except TypeError:
+        raise TypeError(f"threads must be an integer, got {threads!r}") from None
+    most = numba.config.NUMBA_NUM_THREADS
+    if not 1 <= count <= most:
+        raise ValueError(
+            f"threads must be between 1 and {most} (NUMBA_NUM_THREADS sets the most before fastnet is imported), got {count}")
+    numba.set_num_threads(count)
+
+
+def get_num_threads() -> int:
+    """Return how many threads the kernels use in the calling thread."""
+    return int(numba.get_num_threads())
+
+
+def threading_layer() -> str:
+    """Return the name of the threading layer that numba has loaded, loading one first if none has been used yet."""
+    parallel._launch_threads()
+    return str(numba.threading_layer())

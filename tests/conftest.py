@@ -1,0 +1,48 @@
+"""What all tests share: hypothesis settings, a seeded generator that prints its seed, both implementations."""
+
+import os
+import subprocess
+import sys
+
+import hypothesis
+import numba
+import numpy as np
+import pytest
+
+import fastnet
+from fastnet import reference
+
+hypothesis.settings.register_profile("fastnet", deadline=None, print_blob=True, max_examples=30)
+hypothesis.settings.load_profile("fastnet")
+
+COMPILED = not numba.config.DISABLE_JIT
+"""False where kernels run as plain Python loops: sizes are small there."""
+
+
+@pytest.fixture
+def rng(request):
+    """A generator whose seed is printed where a test fails; FASTNET_TEST_SEED repeats a run."""
+    seed = int(os.environ.get("FASTNET_TEST_SEED") or np.random.SeedSequence().entropy % 2**32)
+    print(f"FASTNET_TEST_SEED={seed}")
+    return np.random.RandomState(seed)
+
+
+@pytest.fixture(params=[fastnet.TwoLayerNet, reference.TwoLayerNet], ids=["fastnet", "reference"])
+def net_class(request):
+    """Each of the two implementations of the network."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def run_python():
+    """Run a script in a process of its own; return its standard output."""
+
+    def run(script, *args, check=True, **environment):
+        env = {**os.environ, **environment}
+        result = subprocess.run([sys.executable, "-W", "error", "-c", script, *map(str, args)], env=env, text=True,
+                                capture_output=True, timeout=300, check=False)
+        if check:
+            assert result.returncode == 0, result.stderr
+        return result.stdout if check else result
+
+    return run

@@ -1,0 +1,107 @@
+"""The micro-kernel: every shape stays inside its arrays, and its machine code is what it is meant to be."""
+
+import re
+
+import numpy as np
+import pytest
+from numba import njit
+
+from fastnet import simd
+
+from .conftest import COMPILED
+from .tolerances import product_bound
+
+
+@njit
+def run_tile(A, B, C, i, m, j, n, k0, k1):
+    simd.tile(A, B, C, i, m, j, n, k0, k1)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_every_tile_shape_writes_its_elements_and_no_other(rng, dtype, transposed):
+    widest = simd.lanes(np.dtype(dtype).itemsize) * simd.ISA.max_vectors
+    depth, k0, k1, i, j = 11, 2, 9, 1, 3
+    for m in simd.ISA.heights:
+        for n in range(1, widest + 1):
+            A = rng.standard_normal((m + 2, depth)).astype(dtype)
+            if transposed:
+                A = np.asfortranarray(A)
+            B = np.full((depth, n + 6), np.nan, dtype)  # whatever is read beside the tile would spoil it
+            B[k0:k1, j:j + n] = rng.standard_normal((k1 - k0, n))
+            C = rng.standard_normal((m + 2, n + 6)).astype(dtype)
+            before = C.copy()
+            expected = C.astype(np.float64)
+            expected[i:i + m, j:j + n] += A[i:i + m, k0:k1].astype(np.float64) @ B[k0:k1, j:j + n]
+            run_tile(A, B, C, i, m, j, n, k0, k1)
+            inside = np.zeros(C.shape, bool)
+            inside[i:i + m, j:j + n] = True
+            np.testing.assert_array_equal(C[~inside], before[~inside])
+            bound = product_bound(A[i:i + m, k0:k1], B[k0:k1, j:j + n], before[i:i + m, j:j + n])
+            assert (np.abs(C - expected)[i:i + m, j:j + n] <= bound).all()
+
+
+def test_an_empty_sum_adds_nothing():
+    C = np.arange(6.0).reshape(2, 3)
+    run_tile(np.full((2, 2), np.nan), np.full((2, 3), np.nan), C, 0, 1, 0, 3, 1, 1)
+    np.testing.assert_array_equal(C, np.arange(6.0).reshape(2, 3))
+
+
+def test_tile_rows_are_the_tallest_that_fit():
+    for rows in range(1, 30):
+        fitting = [height for height in simd.ISA.heights if height <= rows]
+        assert simd.tile_rows(rows) == max(fitting)
+
+
+def test_tile_width():
+    assert simd.tile_width(4) == simd.lanes(4) * simd.ISA.max_vectors
+    assert simd.tile_width(8) == simd.lanes(8) * simd.ISA.max_vectors
+
+
+@pytest.mark.parametrize(("triple", "features", "name"), [
+    ("x86_64-unknown-linux-gnu", {"avx512f", "avx512vl", "avx512dq", "avx2", "fma"}, "AVX-512"),
+    ("x86_64-unknown-linux-gnu", {"avx512f", "avx2", "fma"}, "AVX2"),
+    ("x86_64-pc-windows-msvc", {"avx2", "fma"}, "AVX2"),
+    ("x86_64-unknown-linux-gnu", {"avx2"}, "SSE2"),
+    ("x86_64-unknown-linux-gnu", set(), "SSE2"),
+    ("arm64-apple-darwin22", {"neon"}, "NEON"),
+    ("aarch64-unknown-linux-gnu", set(), "NEON"),
+    ("riscv64-unknown-linux-gnu", set(), "128-bit vectors"),
+])
+def test_target_follows_the_cpu(monkeypatch, triple, features, name):
+    monkeypatch.setattr(simd.llvm, "get_process_triple", lambda: triple)
+    monkeypatch.setattr(simd.config, "CPU_FEATURES", ",".join(f"+{feature}" for feature in sorted(features)) + ",-x87")
+    target = simd.detect_target()
+    assert target.name == name
+    accumulators = target.max_rows * target.max_vectors
+    assert 8 <= accumulators <= target.registers - target.max_vectors - 1
+    assert target.heights[-1] == 1
+
+
+def test_target_asks_the_host_where_no_features_are_set(monkeypatch):
+    monkeypatch.setattr(simd.config, "CPU_FEATURES", None)
+    monkeypatch.setattr(simd.llvm, "get_process_triple", lambda: "x86_64-unknown-linux-gnu")
+    monkeypatch.setattr(simd.llvm, "get_host_cpu_features", lambda: {"avx2": True, "fma": True, "avx512f": False})
+    assert simd.detect_target().name == "AVX2"
+
+
+@pytest.mark.skipif(not COMPILED, reason="there is no machine code without compilation")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_machine_code_has_the_widest_registers_and_no_spill(dtype):
+    if not simd.ISA.register_name.endswith("mm"):
+        pytest.skip(f"the assembly of {simd.ISA.name} is not known to this test")
+    a = np.ones((1, 1), dtype)
+    run_tile(a, a, a.copy(), 0, 1, 0, 1, 0, 1)
+    (assembly,) = (run_tile.inspect_asm(signature) for signature in run_tile.signatures
+                   if signature[0].dtype == np.dtype(dtype).type or str(signature[0].dtype) == np.dtype(dtype).name
+                   if signature[0].layout == "C")
+    for rows in simd.ISA.heights:
+        for vectors in range(1, simd.ISA.max_vectors + 1):
+            name = simd.tile_function_name(rows, vectors, a.itemsize)
+            code = re.search(rf"^{name}:\n(.*?)^\.Lfunc_end", assembly, re.MULTILINE | re.DOTALL).group(1)
+            # Instructions that multiply whole vectors (packed, "ps" or "pd"): the widest registers, and all of them.
+            products = re.findall(r"\bv?(?:fmadd\d*|mul)p[sd]\s+(.*)", code)
+            assert len(products) >= rows * vectors, name
+            assert all(f"%{simd.ISA.register_name}" in operands for operands in products), name
+            # A spilled accumulator would be stored to the stack: no vector register ever is.
+            assert not re.findall(r"\bv?mov\w+\s+%[xyz]mm\d+,.*\(%r[sb]p", code), name
