@@ -60,12 +60,12 @@ def choice(value: Any, name: str, options: tuple[str, ...]) -> str:
 def floating_dtype(dtype: Any) -> np.dtype[Any]:
     """Return `dtype` as numpy's float32 or float64."""
     try:
-        result = np.dtype(dtype)
+        result: np.dtype[Any] | None = None if dtype is None else np.dtype(dtype).newbyteorder("=")
     except TypeError:
         result = None
-    if result not in (np.dtype(np.float32), np.dtype(np.float64)) or dtype is None:
+    if result is None or result.kind != "f" or result.itemsize not in (4, 8):
         raise ValueError(f"dtype must be float32 or float64, got {_short(dtype)}")
-    return result.newbyteorder("=")
+    return result
 
 
 def random_source(rng: Any) -> np.random.Generator | np.random.RandomState | None:

@@ -6,17 +6,20 @@ that no file hash of its own sees, so the stamp of every cached kernel covers th
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numba
 from numba.core import caching, config
 
 __all__ = ["block", "cache_directory", "inline", "kernel"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -83,31 +86,34 @@ class _Cache(caching.FunctionCache):
         return (super()._index_key(sig, codegen), _package_stamp(), self._options)
 
 
-def _compiled(function: Callable[..., Any], **options: Any) -> Any:
+def _njit(function: Callable[..., Any], **options: Any) -> Any:
     # error_model: division follows IEEE 754 instead of raising, which no kernel may do inside a parallel region.
-    dispatcher = numba.njit(error_model="numpy", **options)(function)
+    return numba.njit(error_model="numpy", **options)(function)
+
+
+def _cached(function: Callable[..., Any], **options: Any) -> Any:
+    dispatcher = _njit(function, **options)
     if config.DISABLE_JIT:
         return dispatcher
-    try:
+    # Where no folder can be written to, each process compiles anew.
+    with contextlib.suppress(RuntimeError, OSError):
         dispatcher._cache = _Cache(function, tuple(sorted(options.items())))
-    except (RuntimeError, OSError):
-        pass  # no folder can be written to: compile anew in each process
     return dispatcher
 
 
-def block(function: Callable[..., Any]) -> Any:
+def block(function: Function) -> Function:
     """Compile a block function: serial, on a range of rows or columns, called from kernels only."""
-    return _compiled(function)
+    return cast(Function, _cached(function))
 
 
-def inline(function: Callable[..., Any]) -> Any:
+def inline(function: Function) -> Function:
     """Compile a helper into the functions that call it, never by itself."""
-    return numba.njit(error_model="numpy", inline="always")(function)
+    return cast(Function, _njit(function, inline="always"))
 
 
-def kernel(function: Callable[..., Any]) -> Any:
+def kernel(function: Function) -> Function:
     """Compile a kernel: ``@njit(parallel=True)``, called from Python."""
-    return _compiled(function, parallel=True)
+    return cast(Function, _cached(function, parallel=True))
 
 
 def cache_directory() -> str | None:

@@ -11,9 +11,11 @@ Shape letters: N samples, D inputs, H hidden units, C classes. Arrays are float3
 from __future__ import annotations
 
 from math import log
+from typing import Any
 
 import numpy as np
 from numba import prange
+from numpy.typing import NDArray
 
 from .compiling import block, inline, kernel
 from .exponential import exp_nonpositive
@@ -33,6 +35,8 @@ __all__ = [
     "sum_of_squares",
     "weight_gradient",
 ]
+
+Array = NDArray[Any]
 
 K_BLOCK = 256
 """Terms of a sum that one tile takes at a time, so that its strip of B stays in the first-level cache."""
@@ -155,7 +159,10 @@ def dot_in_lanes(u, v, start, stop):
 
 @block
 def ordered_sum(v):
-    """Sum of v from the first to the last element. (`v.sum()` in a parallel kernel would depend on the threads.)"""
+    """Sum of v from the first element to the last.
+
+    In a parallel kernel `v.sum()` would be a parallel sum, whose order depends on the threads.
+    """
     total = v[0]
     for n in range(1, v.shape[0]):
         total += v[n]
@@ -232,7 +239,7 @@ def tile_shares(rows, work):
 
 
 @kernel
-def affine_forward(X, W, b):
+def affine_forward(X: Array, W: Array, b: Array) -> Array:
     """Z = X W + b.
 
     Parameters
@@ -271,7 +278,7 @@ def affine_forward(X, W, b):
 
 
 @kernel
-def relu(Z):
+def relu(Z: Array) -> Array:
     """A = max(0, Z), elementwise.
 
     Parameters
@@ -302,7 +309,7 @@ def relu(Z):
 
 
 @kernel
-def relu_mask(dA, A):
+def relu_mask(dA: Array, A: Array) -> Array:
     """dZ = dA * (A > 0): the derivative of ReLU, which is 0 at exactly 0.
 
     Parameters
@@ -338,7 +345,7 @@ def relu_mask(dA, A):
 
 
 @kernel
-def softmax(Z):
+def softmax(Z: Array) -> Array:
     """P_ic = exp(Z_ic - m_i) / sum_c exp(Z_ic - m_i) with m_i = max_c Z_ic.
 
     Parameters
@@ -372,7 +379,7 @@ def softmax(Z):
 
 
 @kernel
-def softmax_cross_entropy(Z, y):
+def softmax_cross_entropy(Z: Array, y: Array) -> tuple[float, Array]:
     """Mean cross-entropy of softmax(Z) with the labels y, and its gradient with respect to Z.
 
     The loss is the mean of log(sum_c exp(Z_ic - m_i)) + m_i - Z_iy, which stays finite where log(P) does not.
@@ -421,7 +428,7 @@ def softmax_cross_entropy(Z, y):
 
 
 @kernel
-def propagate_delta(delta, W, A):
+def propagate_delta(delta: Array, W: Array, A: Array) -> Array:
     """Delta of the layer below: (delta W^T) * (A > 0).
 
     Parameters
@@ -462,7 +469,7 @@ def propagate_delta(delta, W, A):
 
 
 @kernel
-def weight_gradient(A, delta):
+def weight_gradient(A: Array, delta: Array) -> Array:
     """dW = A^T delta.
 
     Parameters
@@ -500,7 +507,7 @@ def weight_gradient(A, delta):
 
 
 @kernel
-def bias_gradient(delta):
+def bias_gradient(delta: Array) -> Array:
     """db = the sum of delta over its rows.
 
     Parameters
@@ -538,7 +545,7 @@ def square_sums_block(v, sums, b0, b1):
 
 
 @kernel
-def sum_of_squares(v):
+def sum_of_squares(v: Array) -> float:
     """Sum of v^2.
 
     Parameters
@@ -577,7 +584,7 @@ def axpy_block(alpha, X, Y, start, stop):
 
 
 @kernel
-def axpy(alpha, X, Y):
+def axpy(alpha: float, X: Array, Y: Array) -> None:
     """Y += alpha * X, in place.
 
     Parameters
@@ -605,7 +612,7 @@ def axpy(alpha, X, Y):
 
 
 @kernel
-def all_finite(v):
+def all_finite(v: Array) -> bool:
     """Whether no element is NaN or infinite.
 
     Parameters

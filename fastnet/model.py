@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, overload
 
 import numpy as np
@@ -66,7 +67,7 @@ class TwoLayerNet:
         self.l2 = checks.choice(l2, "l2", ("full", "half"))
         self._rng = checks.random_source(rng)
         self.params = {}
-        for index, shape in enumerate(zip(sizes[:-1], sizes[1:], strict=True), start=1):
+        for index, shape in enumerate(pairwise(sizes), start=1):
             self.params[f"W{index}"] = (scale * self._random.standard_normal(shape)).astype(self.dtype)
             self.params[f"b{index}"] = np.zeros(shape[1], self.dtype)
 
@@ -205,7 +206,7 @@ class TwoLayerNet:
         TypeError, ValueError
             As for `loss`.
         """
-        return self._scores(X).argmax(axis=1)
+        return np.argmax(self._scores(X), axis=1)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
         """Return the probability of each class for each sample, (N, C); rows sum to 1.
@@ -220,8 +221,7 @@ class TwoLayerNet:
         TypeError, ValueError
             As for `loss`.
         """
-        probabilities: NDArray[Any] = kernels.softmax(self._scores(X))
-        return probabilities
+        return kernels.softmax(self._scores(X))
 
 
 def _named(layers: Sequence[Layer]) -> list[tuple[str, NDArray[Any]]]:

@@ -19,7 +19,7 @@ from .checks import Layer, writable
 __all__ = ["forward", "loss_and_grads", "scores", "sgd_step"]
 
 _CHUNK_WORK = 400_000_000
-"""Multiply-adds of one chunk of rows in `scores`: some milliseconds, so that memory and the wait for Ctrl-C stay small."""
+"""Multiply-adds of one chunk of rows in `scores`: some milliseconds: little memory, and a short wait for Ctrl-C."""
 
 
 def forward(layers: Sequence[Layer], X: NDArray[Any]) -> list[NDArray[Any]]:

@@ -128,7 +128,7 @@ class TwoLayerNet:
         Z2 = affine_forward(A1, W2, b2)
         if y is None:
             return Z2
-        # Full: reg * sum(W^2). Half: half of that. As 0.5 * l2 * sum(W^2), with gradient l2 * W, they differ in l2 only.
+        # Full: reg * sum(W^2). Half: 0.5 * reg * sum(W^2). Both are 0.5 * l2 * sum(W^2), with gradient l2 * W.
         l2 = 2 * reg if self.l2 == "full" else reg
         loss, delta2 = softmax_cross_entropy(Z2, np.asarray(y))
         loss += 0.5 * l2 * (sum_of_squares(W1) + sum_of_squares(W2))

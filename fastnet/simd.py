@@ -16,6 +16,7 @@ the work was cut.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
@@ -119,7 +120,7 @@ def tile_function_name(rows: int, vectors: int, itemsize: int) -> str:
 
 
 def _tile_function(module: ir.Module, elem: ir.Type, rows: int, vectors: int, vl: int) -> ir.Function:
-    """Emit the tile as a function of its own (once per module), so that its code exists once however often it is used."""
+    """Emit the tile as a function of its own, once per module: its code exists once, however often it is used."""
     index = ir.IntType(64)
     pointer = elem.as_pointer()
     suffix = "f32" if isinstance(elem, ir.FloatType) else "f64"
@@ -260,8 +261,5 @@ def _twin(A: Any, B: Any, C: Any, i: int, m: int, j: int, n: int, k0: int, k1: i
     C[i:i + m, j:j + n] += A[i:i + m, k0:k1] @ B[k0:k1, j:j + n]
 
 
-if config.DISABLE_JIT:
-    tile = _twin
-else:
-    _tile_typing.__name__ = _tile_typing.__qualname__ = "tile"
-    tile = intrinsic(_tile_typing)
+_tile_typing.__name__ = _tile_typing.__qualname__ = "tile"
+tile: Callable[..., None] = _twin if config.DISABLE_JIT else intrinsic(_tile_typing)

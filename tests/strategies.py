@@ -24,7 +24,7 @@ def lay_out(array, layout):
     if layout == "F":
         return np.asfortranarray(array)
     if layout == "strided":
-        wide = np.full([3 * side for side in array.shape], np.nan, array.dtype)
+        wide = np.full([3 * side for side in array.shape], np.nan if array.dtype.kind == "f" else -1, array.dtype)
         view = wide[tuple(slice(1, None, 3) for _ in array.shape)]
         view[...] = array
         return view

@@ -1,7 +1,7 @@
 """Numbers from outside: the public notebooks and solutions of the cs231n course, recomputed there and here.
 
-Sources: assignment 1, two_layer_net.ipynb of 2016 to 2020 (`neural_net.TwoLayerNet`); assignment 2, FullyConnectedNets.ipynb
-(`fc_net.TwoLayerNet`).
+Sources: assignment 1, two_layer_net.ipynb of 2016 to 2020 (`neural_net.TwoLayerNet`); assignment 2,
+FullyConnectedNets.ipynb (`fc_net.TwoLayerNet`).
 """
 
 import numpy as np

@@ -1,0 +1,101 @@
+"""Compilation: nothing at import, kept on disk, never stale."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+import fastnet
+
+from .conftest import COMPILED
+
+PACKAGE = Path(fastnet.__file__).parent
+needs_compilation = pytest.mark.skipif(not COMPILED, reason="nothing is compiled")
+
+RUN_KERNEL = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import numpy as np
+import fastnet
+from fastnet import kernels
+assert fastnet.__file__.startswith(sys.argv[1])
+A = kernels.bias_gradient(np.ones((3, 2)))
+stats = kernels.bias_gradient.stats
+print(A[0], sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
+"""
+
+
+@pytest.fixture
+def copied_package(tmp_path):
+    shutil.copytree(PACKAGE, tmp_path / "site" / "fastnet", ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path / "site"
+
+
+def test_import_compiles_nothing(run_python):
+    script = """
+import sys
+import numba
+before = set(sys.modules)
+import fastnet, fastnet.kernels, fastnet.cli
+from numba.core.dispatcher import Dispatcher
+modules = [module for name, module in sys.modules.items() if name.startswith("fastnet")]
+dispatchers = {thing for module in modules for thing in vars(module).values() if isinstance(thing, Dispatcher)}
+print(len(dispatchers), sum(len(dispatcher.signatures) for dispatcher in dispatchers))
+new = {name.split(".")[0] for name in set(sys.modules) - before}
+heavy = new & {"scipy", "matplotlib", "tqdm", "sklearn", "torch", "jax"}
+assert not heavy, heavy
+"""
+    count, signatures = map(int, run_python(script).split())
+    assert count > 10 or not COMPILED
+    assert signatures == 0
+
+
+@needs_compilation
+def test_second_process_loads_from_the_cache(run_python, copied_package, tmp_path):
+    cache = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    assert run_python(RUN_KERNEL, copied_package, **cache).split() == ["3.0", "0", "1"]
+    assert run_python(RUN_KERNEL, copied_package, **cache).split() == ["3.0", "1", "0"]
+
+
+@needs_compilation
+@pytest.mark.parametrize("module", ["kernels.py", "threads.py", "simd.py", "reference.py"])
+def test_a_change_in_any_source_file_makes_the_cache_stale(run_python, copied_package, tmp_path, module):
+    cache = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    run_python(RUN_KERNEL, copied_package, **cache)
+    path = copied_package / "fastnet" / module
+    times = path.stat()
+    source = path.read_text()
+    if module == "kernels.py":  # the same length and the same time stamp, in a function that the kernel calls
+        edited = source.replace("db[j] += delta[i, j]", "db[j] -= delta[i, j]")
+        assert edited != source
+        path.write_text(edited)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    else:
+        path.write_text(source + "\n")
+    shutil.rmtree(copied_package / "fastnet" / "__pycache__", ignore_errors=True)  # Python's own, by time and size
+    expected = "-3.0" if module == "kernels.py" else "3.0"
+    assert run_python(RUN_KERNEL, copied_package, **cache).split() == [expected, "0", "1"]
+
+
+@needs_compilation
+def test_no_folder_to_write_to(run_python, copied_package, tmp_path):
+    # A file where the folder would be: refused to root as well, whom permissions do not stop.
+    (tmp_path / "blocked").write_text("")
+    script = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from numba.core import caching
+for locator in (caching.InTreeCacheLocator, caching.UserWideCacheLocator):
+    locator.get_cache_path = lambda self: sys.argv[2] + "/cache"
+from fastnet.compiling import cache_directory
+assert cache_directory() is None
+""" + RUN_KERNEL
+    assert run_python(script, copied_package, tmp_path / "blocked").split() == ["3.0", "0", "1"]
+
+
+@needs_compilation
+def test_cache_directory_is_where_files_appear(run_python, tmp_path):
+    script = "from fastnet.compiling import cache_directory; print(cache_directory())"
+    folder = run_python(script, NUMBA_CACHE_DIR=str(tmp_path)).strip()
+    assert Path(folder).is_relative_to(tmp_path)

@@ -1,0 +1,181 @@
+"""The model class: layouts and dtypes of input, params as a plain dict, probabilities, more than two layers."""
+
+import copy
+import pickle
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from fastnet import TwoLayerNet, network, reference
+
+from .strategies import LAYOUTS, lay_out
+from .tolerances import product_bound
+
+
+@pytest.fixture
+def data(rng):
+    return rng.standard_normal((7, 12)), rng.randint(5, size=7)
+
+
+def make(net_class=TwoLayerNet, **options):
+    return net_class(12, 9, 5, std=0.3, rng=0, **options)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_layouts_of_input(data, layout, dtype):
+    X, y = data
+    expected_loss, expected = make(dtype=dtype).loss(X.astype(dtype), y, 0.1)
+    given_X = lay_out(X.astype(dtype), layout)
+    kept = given_X.copy()
+    loss, grads = make(dtype=dtype).loss(given_X, lay_out(y, layout), 0.1)
+    assert loss == expected_loss
+    for name, grad in expected.items():
+        np.testing.assert_array_equal(grads[name], grad)
+        assert grads[name].dtype == dtype
+    np.testing.assert_array_equal(given_X, kept)
+
+
+@pytest.mark.parametrize("given_dtype", [
+    np.float16, np.float32, ">f8", ">f4", np.longdouble, np.int8, np.uint64, ">i2", bool])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_dtypes_of_input(data, given_dtype, dtype):
+    X = np.abs(np.round(2 * data[0])).astype(given_dtype)
+    np.testing.assert_array_equal(make(dtype=dtype).loss(X), make(dtype=dtype).loss(X.astype(dtype)))
+
+
+def test_more_than_two_dimensions_are_flattened(data):
+    X, y = data
+    net = make()
+    images = X.reshape(7, 2, 3, 2)
+    np.testing.assert_array_equal(net.loss(images), net.loss(X))
+    np.testing.assert_array_equal(net.loss(np.asfortranarray(images)), net.loss(X))
+    stats = make().train(images, y, images, y, num_iters=3)
+    assert stats == make().train(X, y, X, y, num_iters=3)
+
+
+def test_lists_and_other_things_that_numpy_takes(data):
+    X, y = data
+    net = make()
+    assert net.loss(X.tolist(), y.tolist())[0] == net.loss(X, y)[0]
+    assert net.loss(X, y.astype(float))[0] == net.loss(X, y)[0]
+    assert net.loss(X, y.astype(np.uint8))[0] == net.loss(X, y)[0]
+    assert net.loss(np.ma.masked_array(X, mask=False), y)[0] == net.loss(X, y)[0]
+    assert net.loss(np.frombuffer(b"x" + X.tobytes(), dtype=np.uint8)[1:].view(X.dtype).reshape(X.shape), y)[0] \
+        == net.loss(X, y)[0]  # not aligned
+
+
+def test_params_are_a_plain_dict_that_the_next_call_sees(data, net_class):
+    X, _ = data
+    net = make(net_class)
+    assert type(net.params) is dict
+    before = net.loss(X)
+    net.params["b2"][1] += 1  # in place
+    assert (net.loss(X)[:, 1] != before[:, 1]).all()
+    net.params["b2"] = net.params["b2"] - np.array([0, 1, 0, 0, 0])  # replaced
+    np.testing.assert_allclose(net.loss(X), before, rtol=1e-12)
+    net.params["W1"], net.params["b1"] = np.zeros((12, 3)), np.ones(3)  # another number of hidden units
+    net.params["W2"] = np.ones((3, 5))
+    np.testing.assert_allclose(net.loss(X), np.tile(net.params["b2"] + 3, (7, 1)), rtol=1e-12)
+
+
+def test_returned_arrays_belong_to_the_caller(data):
+    X, y = data
+    net = make()
+    scores, (_, grads) = net.loss(X), net.loss(X, y)
+    scores[...] = 0
+    for grad in grads.values():
+        grad[...] = np.nan
+    assert np.isfinite(net.loss(X, y)[0])
+    assert net.loss(X).any()
+
+
+def test_loss_is_a_float_and_reads_as_documented(data, net_class):
+    X, y = data
+    for dtype in (np.float32, np.float64):
+        net = make(net_class, dtype=dtype)
+        loss, grads = net.loss(X, y)
+        assert type(loss) is float
+        assert set(grads) == {"W1", "b1", "W2", "b2"}
+        assert net.loss(X).dtype == net.params["W1"].dtype == grads["b2"].dtype == dtype
+        assert net.predict(X).dtype.kind == "i"
+
+
+@pytest.mark.parametrize(("l2", "factor"), [("full", 1.0), ("half", 0.5)])
+def test_both_forms_of_l2(data, net_class, l2, factor):
+    X, y = data
+    net = make(net_class, l2=l2)
+    plain, plain_grads = net.loss(X, y)
+    loss, grads = net.loss(X, y, reg=0.7)
+    squares = sum(np.sum(net.params[name] ** 2) for name in ("W1", "W2"))
+    assert loss == pytest.approx(plain + factor * 0.7 * squares, rel=1e-13)
+    for name in net.params:
+        penalty = 2 * factor * 0.7 * net.params[name] if name.startswith("W") else 0
+        np.testing.assert_allclose(grads[name], plain_grads[name] + penalty, rtol=1e-12, atol=1e-15)
+
+
+def test_probabilities(data):
+    X, _ = data
+    net, ref = make(), make(reference.TwoLayerNet)
+    P = net.predict_proba(X)
+    np.testing.assert_allclose(P, ref.predict_proba(X), rtol=1e-13)
+    np.testing.assert_allclose(P.sum(axis=1), 1, rtol=1e-14)
+    np.testing.assert_array_equal(P.argmax(axis=1), net.predict(X))
+
+
+def test_many_rows_are_scored_in_chunks_to_the_same_bits(data, monkeypatch):
+    X = np.tile(data[0], (40, 1))
+    expected = make().loss(X)
+    monkeypatch.setattr(network, "_CHUNK_WORK", 1)  # so: 64 rows at a time
+    np.testing.assert_array_equal(make().loss(X), expected)
+    X.setflags(write=False)
+    np.testing.assert_array_equal(make().loss(X), expected)
+
+
+def test_pickle_and_copy(data):
+    X, y = data
+    net = make(dtype=np.float32, l2="half")
+    for twin in (pickle.loads(pickle.dumps(net)), copy.deepcopy(net)):
+        np.testing.assert_array_equal(twin.loss(X), net.loss(X))
+        assert twin.dtype == np.float32
+        assert twin.l2 == "half"
+        assert twin.train(X, y, X, y, num_iters=2) == copy.deepcopy(net).train(X, y, X, y, num_iters=2)
+    pickle.loads(pickle.dumps(TwoLayerNet(2, 2, 2)))  # with NumPy's global generator
+
+
+@pytest.mark.parametrize("widths", [(6, 4), (6, 5, 4), (6, 7, 3, 8, 4)])
+def test_any_number_of_layers(rng, widths):
+    layers = [(rng.standard_normal(shape), rng.standard_normal(shape[1]))
+              for shape in pairwise(widths)]
+    X, y, l2 = rng.standard_normal((9, 6)), rng.randint(4, size=9), 0.3
+    loss, grads = network.loss_and_grads(layers, X, y, l2)
+    # The same in NumPy, spelled out.
+    A = [X]
+    for W, b in layers[:-1]:
+        A.append(reference.relu(reference.affine_forward(A[-1], W, b)))
+    expected, delta = reference.softmax_cross_entropy(reference.affine_forward(A[-1], *layers[-1]), y)
+    expected += 0.5 * l2 * sum(np.sum(W**2) for W, _ in layers)
+    assert loss == pytest.approx(expected, rel=1e-13)
+    for (W, _), (dW, db), below in reversed(list(zip(layers, grads, A, strict=True))):
+        np.testing.assert_allclose(dW, below.T @ delta + l2 * W, rtol=1e-10, atol=1e-13)
+        np.testing.assert_allclose(db, delta.sum(axis=0), rtol=1e-10, atol=1e-13)
+        delta = (delta @ W.T) * (below > 0)
+    np.testing.assert_array_equal(network.scores(layers, X), network.forward(layers, X)[-1])
+
+
+def test_one_of_everything():
+    net = TwoLayerNet(1, 1, 1, std=1.0, rng=0)
+    loss, grads = net.loss([[2.0]], [0], reg=0.5)
+    assert loss == pytest.approx(0.5 * (net.params["W1"][0, 0] ** 2 + net.params["W2"][0, 0] ** 2))
+    assert grads["b2"] == 0
+    assert net.predict([[2.0]]) == 0
+
+
+def test_scores_within_the_bound_of_the_arithmetic(data):
+    X = data[0].astype(np.float32)
+    net, ref = (make(net_class, dtype=np.float32) for net_class in (TwoLayerNet, reference.TwoLayerNet))
+    hidden = np.maximum(X @ ref.params["W1"] + ref.params["b1"], 0)
+    slack = product_bound(X, ref.params["W1"]) @ np.abs(ref.params["W2"]).astype(np.float64)
+    bound = product_bound(hidden, ref.params["W2"]) + slack
+    assert (np.abs(net.loss(X) - ref.loss(X)) <= bound).all()

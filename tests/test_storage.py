@@ -1,0 +1,307 @@
+import dataclasses
+import io
+import os
+import re
+import stat
+import tracemalloc
+import zipfile
+
+import numpy as np
+import pytest
+
+from fastnet import storage
+from fastnet.atomic import atomic_write
+from fastnet.storage import StoredModel, load_model, save_model
+
+D, H, C = 4, 3, 2
+
+
+def make_model(dtype=np.float32, **changes):
+    random = np.random.RandomState(5)
+    params = {"W1": random.randn(D, H), "b1": random.randn(H), "W2": random.randn(H, C), "b2": random.randn(C)}
+    fields = {"params": {name: array.astype(dtype) for name, array in params.items()},
+              "classes": np.array(["no", "yes"]), "mean": random.randn(D), "scale": np.ones(D), "l2": "half",
+              "features": np.array(["a", "b", "c", "d"])}
+    return StoredModel(**(fields | changes))
+
+
+def members(model):
+    """What is in the model's file."""
+    optional = {"mean": model.mean, "scale": model.scale, "features": model.features}
+    return {"format": np.int64(1), **model.params, "classes": model.classes, "l2": np.array(model.l2),
+            **{name: np.zeros(0) if array is None else array for name, array in optional.items()}}
+
+
+def assert_same(ours, theirs):
+    for name in ("mean", "scale", "features"):
+        assert (getattr(ours, name) is None) == (getattr(theirs, name) is None), name
+    ours, theirs = members(ours), members(theirs)
+    for name, array in ours.items():
+        assert np.asarray(array).dtype == np.asarray(theirs[name]).dtype, name
+        assert np.array_equal(array, theirs[name]), name
+
+
+@pytest.mark.parametrize("model", [
+    make_model(), make_model(np.float64, l2="full"), make_model(mean=None, scale=None, features=None),
+    make_model(classes=np.array([-7, 2**40])), make_model(classes=np.array(["日本", "x\ny"])),
+])
+def test_comes_back_the_same(tmp_path, model):
+    save_model(tmp_path / "model", model)
+    assert_same(load_model(tmp_path / "model"), model)
+
+
+def test_a_fortran_ordered_parameter_comes_back_the_same(tmp_path):
+    model = make_model()
+    model.params["W1"] = np.asfortranarray(model.params["W1"])
+    save_model(tmp_path / "model", model)
+    assert_same(load_model(tmp_path / "model"), model)
+
+
+def test_another_byte_order_is_read(tmp_path):
+    model = make_model()
+    swapped = {name: np.asarray(array).astype(np.asarray(array).dtype.newbyteorder("S"))
+               for name, array in members(model).items()}
+    np.savez(tmp_path / "model.npz", **swapped)
+    assert_same(load_model(tmp_path / "model.npz"), model)
+
+
+def test_transform():
+    X = np.arange(8.0).reshape(2, 4)
+    model = make_model(mean=np.array([0.0, 1, 2, 3]), scale=np.array([1.0, 1, 1, 4]))
+    assert model.transform(X).tolist() == [[0, 0, 0, 0], [4, 4, 4, 1]]
+    assert make_model(mean=None, scale=None).transform(X) is X
+    assert model.sizes == (D, H, C)
+
+
+# Writing
+
+
+def test_an_existing_file_is_replaced_and_nothing_else_is_left(tmp_path):
+    path = tmp_path / "model.npz"
+    path.write_bytes(b"old")
+    save_model(path, make_model())
+    load_model(path)
+    assert os.listdir(tmp_path) == ["model.npz"]
+
+
+def test_a_failure_leaves_the_old_file_alone(tmp_path, monkeypatch):
+    path = tmp_path / "model.npz"
+    save_model(path, make_model())
+    before = path.read_bytes()
+
+    def fail(file, **arrays):
+        file.write(b"half of it")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(storage.np, "savez", fail)
+    with pytest.raises(OSError, match="disk full"):
+        save_model(path, make_model(np.float64))
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["model.npz"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions and links are POSIX's")
+def test_permissions_follow_the_umask_and_links_are_followed(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real" / "model.npz")
+    umask = os.umask(0o027)
+    try:
+        save_model(tmp_path / "link", make_model())
+    finally:
+        os.umask(umask)
+    assert (tmp_path / "link").is_symlink()
+    assert stat.S_IMODE((tmp_path / "real" / "model.npz").stat().st_mode) == 0o640
+
+
+def test_what_cannot_be_written_to(tmp_path):
+    with pytest.raises(ValueError, match="not a regular file"):
+        save_model(tmp_path, make_model())
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        save_model(tmp_path / "missing" / "model.npz", make_model())
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/null"), reason="no such device")
+def test_a_device_is_not_replaced():
+    with pytest.raises(ValueError, match="not a regular file"), atomic_write("/dev/null"):
+        pass
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+
+
+# What a model may be
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"classes": np.array(["a"])}, "classes must have the shape"),
+    ({"classes": np.array(["a", "a"])}, "twice"),
+    ({"classes": np.array([1.0, 2.0])}, "classes must be strings or int64"),
+    ({"features": np.array([1, 2, 3, 4])}, "features must be strings"),
+    ({"features": np.array(["a", "b", "c", "c"])}, "twice"),
+    ({"features": np.array(["a"])}, "features must have the shape"),
+    ({"mean": None}, "belong together"),
+    ({"scale": None}, "belong together"),
+    ({"scale": np.array([1.0, 1, 0, 1])}, "above 0"),
+    ({"scale": np.array([1.0, 1, np.nan, 1])}, "not finite"),
+    ({"mean": np.full(D, np.inf)}, "not finite"),
+    ({"mean": np.zeros(D + 1)}, "mean must have the shape"),
+    ({"mean": np.zeros(D, np.float32)}, "mean must be float64"),
+    ({"l2": "quarter"}, "l2 must be"),
+])
+def test_parts_that_do_not_agree(changes, message):
+    with pytest.raises(ValueError, match=message):
+        make_model(**changes)
+
+
+@pytest.mark.parametrize(("name", "array", "message"), [
+    ("W1", np.zeros((0, H), np.float32), "must have inputs"),
+    ("W1", np.zeros(H, np.float32), "two dimensions"),
+    ("W1", np.zeros((D, H), np.float16), "float32 or float64"),
+    ("W1", np.zeros((D, H), np.int64), "float32 or float64"),
+    ("W1", np.zeros((D, H), np.float64), "b1 must be float64"),
+    ("W1", np.full((D, H), np.nan, np.float32), "not finite"),
+    ("b1", np.zeros((1, H), np.float32), "b1 must have the shape"),
+    ("W2", np.zeros((H + 1, C), np.float32), "W2 must have the shape"),
+    ("b2", np.zeros(C + 1, np.float32), "b2 must have the shape"),
+])
+def test_parameters_that_do_not_agree(name, array, message):
+    params = make_model().params
+    with pytest.raises(ValueError, match=message):
+        make_model(params=params | {name: array})
+    with pytest.raises(ValueError, match="parameters"):
+        make_model(params={key: params[key] for key in params if key != name})
+
+
+# Files that are no models
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"W1": None}, "lacks W1"),
+    ({"classes": None, "l2": None}, "lacks classes, l2"),
+    ({"format": None}, "no format number"),
+    ({"format": np.array([1])}, "no format number"),
+    ({"format": np.array("1")}, "no format number"),
+    ({"format": np.int64(2)}, "format 2.*reads format 1"),
+    ({"extra": np.zeros(1)}, "'extra'"),
+    ({"l2": np.array(1)}, "l2 must be"),
+    ({"b2": np.zeros(C + 1, np.float32)}, "b2 must have the shape"),
+    ({"W1": np.array([None])}, "Python objects"),
+    ({"classes": np.array(["a", None])}, "Python objects"),
+    ({"b1": np.zeros(H, [("x", "f4")])}, "b1 must be float32"),
+    ({"mean": None}, "lacks mean"),
+    ({"mean": np.zeros(0)}, "belong together"),
+    ({"features": np.array(["a"])}, "features must have the shape"),
+])
+def test_wrong_members(tmp_path, changes, message):
+    path = tmp_path / "model.npz"
+    arrays = {name: array for name, array in (members(make_model()) | changes).items() if array is not None}
+    np.savez(path, **arrays)
+    with pytest.raises(ValueError, match=f"model.npz.*{message}"):
+        load_model(path)
+
+
+def test_missing_file_and_folder(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        load_model(tmp_path / "model.npz")
+    with pytest.raises(OSError, match=re.escape(tmp_path.name)):
+        load_model(tmp_path)
+
+
+def npy_bytes(array):
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+def write_members(path, contents, compression=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in contents:
+            archive.writestr(name, content)
+
+
+@pytest.mark.parametrize("contents", [
+    [],
+    [("W1.npy", b"")],
+    [("W1.npy", b"\x93NUMPY")],
+    [("W1.npy", b"no array at all")],
+    [("W1.txt", npy_bytes(np.zeros(3)))],
+    [("W1.npy", npy_bytes(np.zeros(3))[:-1])],
+    [("W1.npy", npy_bytes(np.zeros(3)) + b"more")],
+    [("W1.npy", npy_bytes(np.zeros(3)).replace(b"(3,)", b"(-3,)"))],
+    [("W1.npy", npy_bytes(np.zeros(3)).replace(b"<f8", b"|V0"))],
+    [("W1.npy", npy_bytes(np.zeros(3)).replace(b"\x93NUMPY\x01", b"\x93NUMPY\x03"))],
+])
+def test_members_that_are_no_arrays(tmp_path, contents):
+    path = tmp_path / "model.npz"
+    write_members(path, contents)
+    with pytest.raises(ValueError, match=r"model\.npz"):
+        load_model(path)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_member_twice(tmp_path):
+    path = tmp_path / "model.npz"
+    write_members(path, [("W1.npy", npy_bytes(np.zeros(3)))] * 2)
+    with pytest.raises(ValueError, match="unexpected member"):
+        load_model(path)
+
+
+def test_a_header_that_promises_gigabytes_allocates_nothing(tmp_path):
+    path = tmp_path / "model.npz"
+    content = npy_bytes(np.zeros(1000))
+    head, data = content[:128], content[128:]
+    lying = head.replace(b"'shape': (1000,), }" + b" " * 9, b"'shape': (9000000000,), }   ")
+    assert len(lying) == len(head)
+    assert lying != head
+    write_members(path, [("W1.npy", lying + data)])
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="does not have the size that its header says"):
+            load_model(path)
+        assert tracemalloc.get_traced_memory()[1] < 10**6
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_recorded_size_that_the_file_cannot_hold(tmp_path):
+    path = tmp_path / "model.npz"
+    write_members(path, [("W1.npy", npy_bytes(np.zeros(3)))])
+    content = path.read_bytes()
+    size = len(npy_bytes(np.zeros(3))).to_bytes(4, "little")
+    path.write_bytes(content.replace(size, (2**31).to_bytes(4, "little")))
+    with pytest.raises(ValueError, match="larger than the file can hold"):
+        load_model(path)
+
+
+def test_an_unusual_compression(tmp_path):
+    path = tmp_path / "model.npz"
+    write_members(path, [("W1.npy", npy_bytes(np.zeros(3)))], zipfile.ZIP_BZIP2)
+    with pytest.raises(ValueError, match="NumPy does not write"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_damage_is_found_or_harmless(tmp_path, compressed):
+    """Checksums cover all arrays: either the file is refused, or the model is what it was."""
+    path = tmp_path / "model.npz"
+    model = make_model()
+    (np.savez_compressed if compressed else np.savez)(path, **members(model))
+    content = path.read_bytes()
+    random = np.random.RandomState(11)
+    damaged = [content[:length] for length in random.randint(0, len(content), 100)]
+    for _ in range(1000):
+        bytes_ = bytearray(content)
+        for position in random.randint(0, len(content), random.randint(1, 4)):
+            bytes_[position] = random.randint(256)
+        damaged.append(bytes(bytes_))
+    for data in damaged:
+        path.write_bytes(data)
+        try:
+            loaded = load_model(path)
+        except ValueError:
+            continue
+        assert_same(loaded, model)
+
+
+def test_a_model_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        make_model().l2 = "full"

@@ -1,0 +1,54 @@
+"""The same call gives the same bits at any number of threads, on every threading layer."""
+
+import os
+
+import numba
+import pytest
+
+from .conftest import COMPILED
+
+SCRIPT = """
+import hashlib, sys
+import numpy as np
+import fastnet
+from fastnet import kernels
+fastnet.set_num_threads(int(sys.argv[1]))
+small = sys.argv[2] == "small"
+digest = hashlib.sha256()
+for dtype in (np.float32, np.float64):
+    random = np.random.RandomState(0)
+    for D, H, C, N in [(8, 6, 3, 9)] if small else [(30, 7, 3, 11), (517, 203, 10, 301), (64, 100, 1500, 400)]:
+        X, y = random.standard_normal((N, D)).astype(dtype), random.randint(C, size=N)
+        net = fastnet.TwoLayerNet(D, H, C, std=0.1, dtype=dtype, rng=1)
+        history = net.train(X, y, X, y, num_iters=4, batch_size=N - 1, reg=0.1, learning_rate=0.1)
+        loss, grads = net.loss(X, y, reg=0.1)
+        digest.update(repr((history, loss)).encode())
+        for array in [*net.params.values(), *grads.values(), net.predict_proba(X), net.loss(X[:1])]:
+            digest.update(np.ascontiguousarray(array).tobytes())
+    if not small:  # long and flat enough that the elementwise kernels run in parallel too
+        Z = random.standard_normal((5000, 700)).astype(dtype)
+        kernels.axpy(0.5, kernels.relu(Z).reshape(-1), Z.reshape(-1))
+        for array in (Z, kernels.relu_mask(Z, Z), kernels.softmax(Z), kernels.bias_gradient(Z)):
+            digest.update(array.tobytes())
+        digest.update(repr((kernels.sum_of_squares(Z.reshape(-1)), kernels.all_finite(Z.reshape(-1)))).encode())
+print(digest.hexdigest())
+"""
+
+
+@pytest.mark.parametrize("layer", ["default", "workqueue"])
+def test_same_bits_at_any_number_of_threads(run_python, layer):
+    size = "large" if COMPILED else "small"
+    digests = {run_python(SCRIPT, threads, size, NUMBA_NUM_THREADS="4", NUMBA_THREADING_LAYER=layer)
+               for threads in (1, 2, 4)}
+    assert len(digests) == 1
+
+
+def test_threading_layer_is_named(run_python):
+    script = "from fastnet.threads import threading_layer; print(threading_layer())"
+    assert run_python(script, NUMBA_THREADING_LAYER="workqueue").strip() == "workqueue"
+
+
+def test_as_many_threads_as_numba_has(run_python):
+    script = "import fastnet; print(fastnet.get_num_threads())"
+    assert int(run_python(script, NUMBA_NUM_THREADS="3")) == 3
+    assert (os.cpu_count() or 1) >= numba.config.NUMBA_NUM_THREADS or "NUMBA_NUM_THREADS" in os.environ
