@@ -8,7 +8,7 @@ the low bits, from where a shift makes 2^k of it. ln 2 comes in two parts, the f
 
 from __future__ import annotations
 
-from math import factorial
+from math import factorial, log
 
 import numpy as np
 from numba import types
@@ -30,7 +30,7 @@ _LOG2E32 = np.float32(1.4426950408889634)
 _LN2_HIGH32 = np.float32(0.693145751953125)
 _LN2_LOW32 = np.float32(1.428606820309417e-06)
 _ROUND32 = np.float32(1.5 * 2**23)
-_LOWEST32 = np.float32(-87.0)
+_LOWEST32 = np.float32(log(np.finfo(np.float32).tiny))
 
 
 def _exp32(x):
@@ -56,7 +56,7 @@ _LOG2E64 = 1.4426950408889634
 _LN2_HIGH64 = 0.6931471803691238
 _LN2_LOW64 = 1.9082149292705877e-10
 _ROUND64 = 1.5 * 2**52
-_LOWEST64 = -708.0
+_LOWEST64 = log(np.finfo(np.float64).tiny)
 
 
 def _exp64(x):

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from .compiling import block, inline, kernel
 from .exponential import exp_nonpositive
-from .simd import tile, tile_rows, tile_width
+from .simd import ISA, tile, tile_rows, tile_width
 from .threads import share_start, shares
 
 __all__ = [
@@ -38,11 +38,15 @@ __all__ = [
 
 Array = NDArray[Any]
 
-K_BLOCK = 256
-"""Terms of a sum that one tile takes at a time, so that its strip of B stays in the first-level cache."""
+K_BLOCK = 224
+"""Terms of a sum that a tile takes at a time at most, so that what it needs of B stays in the first-level cache."""
 
 SUM_BLOCK = 4096
-"""Elements that one block of a long sum has; fixed, so that the order of the sum depends on the length only."""
+SUM_LANES = 64
+"""A long sum is cut into blocks of so many elements, and each block into so many interleaved sums, which fill the
+vector registers. Fixed numbers, so that the order of the sum depends on its length only."""
+
+MAX_VECTORS = ISA.max_vectors
 
 FIRST = np.intp(0)
 """Where a serial run starts. A literal 0 would make numba compile each block function once more, for that literal."""
@@ -53,6 +57,8 @@ EXP_WORK = 64
 
 
 # ---- block functions -------------------------------------------------------------------------------------------------
+# A loop from `start` to `stop` runs over a slice from 0 instead: where numba cannot see that an index is not negative
+# it tests each one, and the loop stays scalar.
 
 
 @block
@@ -60,14 +66,21 @@ def matmul_block(A, B, C, i0, i1):
     """C[i0:i1] += A[i0:i1] B; A is (N, K) of any strides, B (K, H), C (N, H)."""
     K, H = B.shape
     width = tile_width(C.itemsize)
-    for k0 in range(0, K, K_BLOCK):
-        k1 = min(k0 + K_BLOCK, K)
-        for j in range(0, H, width):
-            n = min(width, H - j)
+    vector = width // MAX_VECTORS
+    vectors = (H + vector - 1) // vector
+    panels = (H + width - 1) // width
+    blocks = (K + K_BLOCK - 1) // K_BLOCK
+    for panel in range(panels):  # as even as can be: narrow tiles are slow
+        j0 = share_start(panel, panels, vectors) * vector
+        j1 = min(share_start(panel + 1, panels, vectors) * vector, H)
+        result = C[:, j0:j1]
+        for block_ in range(blocks):
+            k0, k1 = share_start(block_, blocks, K), share_start(block_ + 1, blocks, K)
+            left, right = A[:, k0:k1], B[k0:k1, j0:j1]
             i = i0
             while i < i1:
                 m = tile_rows(i1 - i)
-                tile(A, B, C, i, m, j, n, k0, k1)
+                tile(left, right, result, i, m)
                 i += m
 
 
@@ -121,11 +134,13 @@ def weight_gradient_block(A, delta, dW, j0, j1):
 @block
 def bias_gradient_block(delta, db, j0, j1):
     """db[j0:j1] = sum over the rows of delta[:, j0:j1]."""
-    for j in range(j0, j1):
-        db[j] = 0
+    total = db[j0:j1]
+    for j in range(total.shape[0]):
+        total[j] = 0
     for i in range(delta.shape[0]):
-        for j in range(j0, j1):
-            db[j] += delta[i, j]
+        row = delta[i, j0:j1]
+        for j in range(total.shape[0]):
+            total[j] += row[j]
 
 
 @block
@@ -138,33 +153,13 @@ def row_max(row):
 
 
 @block
-def dot_in_lanes(u, v, start, stop):
-    """Sum of u[n] * v[n] from start to stop, in eight partial sums: an order that depends on the length only."""
-    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = u.dtype.type(0)
-    whole = start + (stop - start) // 8 * 8
-    for n in range(start, whole, 8):
-        s0 += u[n] * v[n]
-        s1 += u[n + 1] * v[n + 1]
-        s2 += u[n + 2] * v[n + 2]
-        s3 += u[n + 3] * v[n + 3]
-        s4 += u[n + 4] * v[n + 4]
-        s5 += u[n + 5] * v[n + 5]
-        s6 += u[n + 6] * v[n + 6]
-        s7 += u[n + 7] * v[n + 7]
-    total = ((s0 + s4) + (s2 + s6)) + ((s1 + s5) + (s3 + s7))
-    for n in range(whole, stop):
-        total += u[n] * v[n]
-    return total
-
-
-@block
 def ordered_sum(v):
-    """Sum of v from the first element to the last.
+    """Sum of v from the first element to the last, in float64.
 
     In a parallel kernel `v.sum()` would be a parallel sum, whose order depends on the threads.
     """
-    total = v[0]
-    for n in range(1, v.shape[0]):
+    total = 0.0
+    for n in range(v.shape[0]):
         total += v[n]
     return total
 
@@ -178,8 +173,8 @@ def shifted_exp_block(Z, E, maxima, totals, i0, i1):
         maxima[i] = m
         for c in range(C):
             E[i, c] = Z[i, c] - m
-    flat = E.reshape(E.size)  # one long loop: rows of ten classes would leave vectors half empty
-    for n in range(i0 * C, i1 * C):
+    flat = E.reshape(E.size)[i0 * C:i1 * C]  # one long loop: rows of ten classes would leave vectors half empty
+    for n in range(flat.shape[0]):
         flat[n] = exp_nonpositive(flat[n])
     for i in range(i0, i1):
         total = Z.dtype.type(0)
@@ -214,9 +209,10 @@ def softmax_cross_entropy_block(Z, y, delta, losses, maxima, totals, i0, i1):
 def finite_block(v, start, stop):
     """How many elements of v[start:stop] are NaN or infinite."""
     zero = v.dtype.type(0)
+    part = v[start:stop]
     count = 0
-    for n in range(start, stop):
-        count += 0 if v[n] * zero == zero else 1  # anything finite times 0 is 0
+    for n in range(part.shape[0]):
+        count += 0 if part[n] * zero == zero else 1  # anything finite times 0 is 0
     return count
 
 
@@ -539,9 +535,15 @@ def bias_gradient(delta: Array) -> Array:
 
 @block
 def square_sums_block(v, sums, b0, b1):
-    """sums[b] = sum of the squares of block b of v, for the blocks b0 to b1."""
+    """sums[b] = sums of the squares of block b of v, lane by lane, for the blocks b0 to b1."""
     for b in range(b0, b1):
-        sums[b] = dot_in_lanes(v, v, b * SUM_BLOCK, min((b + 1) * SUM_BLOCK, v.shape[0]))
+        lane = sums[b]
+        for n in range(lane.shape[0]):
+            lane[n] = 0
+        for start in range(b * SUM_BLOCK, min((b + 1) * SUM_BLOCK, v.shape[0]), lane.shape[0]):
+            part = v[start:start + lane.shape[0]]  # shorter at the very end
+            for n in range(part.shape[0]):
+                lane[n] += part[n] * part[n]
 
 
 @kernel
@@ -565,7 +567,7 @@ def sum_of_squares(v: Array) -> float:
     if n == 0:
         raise ValueError("sum_of_squares: v must have at least one element")
     blocks = (n + SUM_BLOCK - 1) // SUM_BLOCK
-    sums = np.empty(blocks, np.float64)
+    sums = np.empty((blocks, SUM_LANES), v.dtype)
     count = shares(blocks, ELEMENT_WORK * n)
     if count == 1:
         square_sums_block(v, sums, FIRST, blocks)
@@ -573,14 +575,15 @@ def sum_of_squares(v: Array) -> float:
         for t in prange(count):
             share = np.intp(t)
             square_sums_block(v, sums, share_start(share, count, blocks), share_start(share + 1, count, blocks))
-    return ordered_sum(sums)
+    return ordered_sum(sums.reshape(sums.size))
 
 
 @block
 def axpy_block(alpha, X, Y, start, stop):
     """Y[start:stop] += alpha * X[start:stop]."""
-    for n in range(start, stop):
-        Y[n] += alpha * X[n]
+    x, y = X[start:stop], Y[start:stop]
+    for n in range(y.shape[0]):
+        y[n] += alpha * x[n]
 
 
 @kernel

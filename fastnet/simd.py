@@ -2,13 +2,13 @@
 
 This is the only file that speaks LLVM. It offers one operation::
 
-    tile(A, B, C, i, m, j, n, k0, k1)      C[i:i+m, j:j+n] += A[i:i+m, k0:k1] @ B[k0:k1, j:j+n]
+    tile(A, B, C, i, m)      C[i:i+m] += A[i:i+m] @ B
 
-with `m` one of the tile heights (:func:`tile_rows`) and `n` from 1 to :func:`tile_width`. Behind it stands one function
-for each shape in rows and vectors, which keeps all its accumulators in registers over the whole sum. The last vector of
-a row is loaded and stored under a mask, so no dimension has to be a multiple of anything. `A` may have any strides, so
-that ``A.T`` costs nothing; the rows of `B` and `C` have to be contiguous. Nothing is checked here: whoever calls keeps
-the indices inside the arrays.
+with A (N, K), B (K, n), C (N, n), `m` one of the tile heights (:func:`tile_rows`) and n from 1 to :func:`tile_width`.
+Behind it stands one function for each shape in rows and vectors, which keeps all its accumulators in registers over the
+whole sum. The last vector of a row is loaded and stored under a mask, so no dimension has to be a multiple of anything.
+`A` may have any strides, so that ``A.T`` costs nothing; the rows of `B` and `C` have to be contiguous. Nothing is
+checked here: whoever calls keeps the indices inside the arrays.
 
 Each element of `C` is one chain of multiply-adds in the order of `k`, whatever the tile: results do not depend on how
 the work was cut.
@@ -212,8 +212,8 @@ def _tile_function(module: ir.Module, elem: ir.Type, rows: int, vectors: int, vl
     return function
 
 
-def _tile_typing(typingctx: Any, A: Any, B: Any, C: Any, i: Any, m: Any, j: Any, n: Any, k0: Any, k1: Any) -> Any:
-    """Type and emit ``tile``: pick the function for the shape (m, n) and call it."""
+def _tile_typing(typingctx: Any, A: Any, B: Any, C: Any, i: Any, m: Any) -> Any:
+    """Type and emit `tile`: pick the function for the shape (m, n) and call it."""
     arrays = (A, B, C)
     if not all(isinstance(x, types.Array) and x.ndim == 2 and x.dtype == C.dtype for x in arrays):
         return None
@@ -223,21 +223,17 @@ def _tile_typing(typingctx: Any, A: Any, B: Any, C: Any, i: Any, m: Any, j: Any,
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         a, b, c = (context.make_array(t)(context, builder, value=x) for t, x in zip(arrays, args[:3], strict=True))
-        i, m, j, n, k0, k1 = args[3:]
+        i, m = args[3:]
         index = i.type
         itemsize = ir.Constant(index, C.dtype.bitwidth // 8)
 
         def strides(array: Any) -> list[Any]:
             return [builder.sdiv(step, itemsize) for step in cgutils.unpack_tuple(builder, array.strides)]
 
-        def at(array: Any, row: Any, row_stride: Any, column: Any, column_stride: Any) -> Any:
-            offset = builder.add(builder.mul(row, row_stride), builder.mul(column, column_stride))
-            return builder.gep(array.data, [offset])
-
-        one = ir.Constant(index, 1)
         (a_i, a_k), (b_k, _), (c_i, _) = strides(a), strides(b), strides(c)
-        operands = [at(a, i, a_i, k0, a_k), a_i, a_k, at(b, k0, b_k, j, one), b_k, at(c, i, c_i, j, one), c_i,
-                    builder.sub(k1, k0)]
+        depth, n = cgutils.unpack_tuple(builder, b.shape)
+        operands = [builder.gep(a.data, [builder.mul(i, a_i)]), a_i, a_k, b.data, b_k,
+                    builder.gep(c.data, [builder.mul(i, c_i)]), c_i, depth]
         vectors = builder.udiv(builder.add(n, ir.Constant(index, vl - 1)), ir.Constant(index, vl))
         key = builder.add(builder.mul(m, ir.Constant(index, ISA.max_vectors + 1)), vectors)
         done = builder.append_basic_block("tile.done")
@@ -253,12 +249,12 @@ def _tile_typing(typingctx: Any, A: Any, B: Any, C: Any, i: Any, m: Any, j: Any,
         builder.position_at_end(done)
         return context.get_dummy_value()
 
-    return types.void(A, B, C, *[types.intp] * 6), codegen
+    return types.void(A, B, C, types.intp, types.intp), codegen
 
 
-def _twin(A: Any, B: Any, C: Any, i: int, m: int, j: int, n: int, k0: int, k1: int) -> None:
+def _twin(A: Any, B: Any, C: Any, i: int, m: int) -> None:
     """The tile in plain Python, for runs in which compilation is switched off."""
-    C[i:i + m, j:j + n] += A[i:i + m, k0:k1] @ B[k0:k1, j:j + n]
+    C[i:i + m] += A[i:i + m] @ B
 
 
 _tile_typing.__name__ = _tile_typing.__qualname__ = "tile"

@@ -18,7 +18,7 @@ def exp_each(x):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_agrees_with_numpy(rng, dtype):
     x = -np.concatenate([rng.uniform(0, 1e-3, 1000), rng.uniform(0, 1, 20_000), rng.uniform(0, 87, 20_000)])
-    x = np.append(x, [0.0, -0.0, -87.0 + 1e-3]).astype(dtype)
+    x = np.append(x, [0.0, -0.0, -87.3]).astype(dtype)
     expected = np.exp(x.astype(np.longdouble))
     error = np.abs(exp_each(x) - expected) / expected
     assert error.max() <= 2 * np.finfo(dtype).eps
@@ -26,7 +26,7 @@ def test_agrees_with_numpy(rng, dtype):
 
 
 def test_whole_range_of_float64(rng):
-    x = -rng.uniform(0, 707, 20_000)
+    x = -rng.uniform(0, 708.3, 20_000)
     assert (np.abs(exp_each(x) / np.exp(x) - 1) <= 4e-16).all()
 
 

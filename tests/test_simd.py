@@ -13,37 +13,36 @@ from .tolerances import product_bound
 
 
 @njit
-def run_tile(A, B, C, i, m, j, n, k0, k1):
-    simd.tile(A, B, C, i, m, j, n, k0, k1)
+def run_tile(A, B, C, i, m):
+    simd.tile(A, B, C, i, m)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("transposed", [False, True])
 def test_every_tile_shape_writes_its_elements_and_no_other(rng, dtype, transposed):
-    widest = simd.lanes(np.dtype(dtype).itemsize) * simd.ISA.max_vectors
-    depth, k0, k1, i, j = 11, 2, 9, 1, 3
     for m in simd.ISA.heights:
-        for n in range(1, widest + 1):
-            A = rng.standard_normal((m + 2, depth)).astype(dtype)
+        for n in range(1, simd.tile_width(np.dtype(dtype).itemsize) + 1):
+            K, i, j = 7, 1, 3
+            A = rng.standard_normal((m + 2, K)).astype(dtype)
             if transposed:
                 A = np.asfortranarray(A)
-            B = np.full((depth, n + 6), np.nan, dtype)  # whatever is read beside the tile would spoil it
-            B[k0:k1, j:j + n] = rng.standard_normal((k1 - k0, n))
-            C = rng.standard_normal((m + 2, n + 6)).astype(dtype)
-            before = C.copy()
-            expected = C.astype(np.float64)
-            expected[i:i + m, j:j + n] += A[i:i + m, k0:k1].astype(np.float64) @ B[k0:k1, j:j + n]
-            run_tile(A, B, C, i, m, j, n, k0, k1)
-            inside = np.zeros(C.shape, bool)
+            around_B = np.full((K + 2, n + 6), np.nan, dtype)  # whatever is read beside B would spoil the result
+            B = around_B[1:-1, j:j + n]
+            B[...] = rng.standard_normal((K, n))
+            around_C = rng.standard_normal((m + 2, n + 6)).astype(dtype)
+            before = around_C.copy()
+            run_tile(A, B, around_C[:, j:j + n], i, m)
+            inside = np.zeros(around_C.shape, bool)
             inside[i:i + m, j:j + n] = True
-            np.testing.assert_array_equal(C[~inside], before[~inside])
-            bound = product_bound(A[i:i + m, k0:k1], B[k0:k1, j:j + n], before[i:i + m, j:j + n])
-            assert (np.abs(C - expected)[i:i + m, j:j + n] <= bound).all()
+            np.testing.assert_array_equal(around_C[~inside], before[~inside])
+            A, C = A[i:i + m], before[i:i + m, j:j + n]
+            expected = C + A.astype(np.float64) @ B
+            assert (np.abs(around_C[i:i + m, j:j + n] - expected) <= product_bound(A, B, C)).all()
 
 
 def test_an_empty_sum_adds_nothing():
     C = np.arange(6.0).reshape(2, 3)
-    run_tile(np.full((2, 2), np.nan), np.full((2, 3), np.nan), C, 0, 1, 0, 3, 1, 1)
+    run_tile(np.ones((2, 0)), np.ones((0, 3)), C, 0, 1)
     np.testing.assert_array_equal(C, np.arange(6.0).reshape(2, 3))
 
 
@@ -91,10 +90,9 @@ def test_machine_code_has_the_widest_registers_and_no_spill(dtype):
     if not simd.ISA.register_name.endswith("mm"):
         pytest.skip(f"the assembly of {simd.ISA.name} is not known to this test")
     a = np.ones((1, 1), dtype)
-    run_tile(a, a, a.copy(), 0, 1, 0, 1, 0, 1)
-    (assembly,) = (run_tile.inspect_asm(signature) for signature in run_tile.signatures
-                   if signature[0].dtype == np.dtype(dtype).type or str(signature[0].dtype) == np.dtype(dtype).name
-                   if signature[0].layout == "C")
+    run_tile(a, a, a.copy(), 0, 1)
+    (assembly,) = (text for signature, text in run_tile.inspect_asm().items()
+                   if [(x.layout, str(x.dtype)) for x in signature[:3]] == 3 * [("C", np.dtype(dtype).name)])
     for rows in simd.ISA.heights:
         for vectors in range(1, simd.ISA.max_vectors + 1):
             name = simd.tile_function_name(rows, vectors, a.itemsize)
