@@ -17,14 +17,6 @@ from numba.extending import overload
 __all__ = ["exp_nonpositive"]
 
 
-def exp_nonpositive(x):
-    """exp(x) for x <= 0. What would be below the smallest normal number is 0; a NaN stays a NaN.
-
-    This body is what runs with compilation switched off; the compiled ones are below, one for each dtype.
-    """
-    return np.exp(x)
-
-
 _C32 = tuple(np.float32(1 / factorial(n)) for n in range(8))
 _LOG2E32 = np.float32(1.4426950408889634)
 _LN2_HIGH32 = np.float32(0.693145751953125)
@@ -81,6 +73,14 @@ def _exp64(x):
     bits = np.int64((rounded.view(np.int64) + np.int64(1023)) << np.int64(52))
     result = p * bits.view(np.float64)
     return result if x > _LOWEST64 else (0.0 if x <= _LOWEST64 else x)
+
+
+def exp_nonpositive(x):
+    """exp(x) for x <= 0. What would be below the smallest normal number is 0; a NaN stays a NaN.
+
+    In compiled code the choice between the two is made once, from the type.
+    """
+    return _exp32(x) if isinstance(x, np.float32) else _exp64(x)
 
 
 @overload(exp_nonpositive)

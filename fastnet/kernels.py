@@ -158,7 +158,7 @@ def ordered_sum(v):
 
     In a parallel kernel `v.sum()` would be a parallel sum, whose order depends on the threads.
     """
-    total = 0.0
+    total = np.float64(0)
     for n in range(v.shape[0]):
         total += v[n]
     return total
@@ -208,11 +208,10 @@ def softmax_cross_entropy_block(Z, y, delta, losses, maxima, totals, i0, i1):
 @block
 def finite_block(v, start, stop):
     """How many elements of v[start:stop] are NaN or infinite."""
-    zero = v.dtype.type(0)
     part = v[start:stop]
     count = 0
     for n in range(part.shape[0]):
-        count += 0 if part[n] * zero == zero else 1  # anything finite times 0 is 0
+        count += 0 if np.isfinite(part[n]) else 1
     return count
 
 

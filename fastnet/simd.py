@@ -258,4 +258,5 @@ def _twin(A: Any, B: Any, C: Any, i: int, m: int) -> None:
 
 
 _tile_typing.__name__ = _tile_typing.__qualname__ = "tile"
-tile: Callable[..., None] = _twin if config.DISABLE_JIT else intrinsic(_tile_typing)
+tile_intrinsic = intrinsic(_tile_typing)
+tile: Callable[..., None] = _twin if config.DISABLE_JIT else tile_intrinsic

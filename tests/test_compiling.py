@@ -91,7 +91,9 @@ for locator in (caching.InTreeCacheLocator, caching.UserWideCacheLocator):
 from fastnet.compiling import cache_directory
 assert cache_directory() is None
 """ + RUN_KERNEL
-    assert run_python(script, copied_package, tmp_path / "blocked").split() == ["3.0", "0", "1"]
+    for chosen in ("", str(tmp_path / "blocked" / "chosen")):
+        output = run_python(script, copied_package, tmp_path / "blocked", NUMBA_CACHE_DIR=chosen)
+        assert output.split() == ["3.0", "0", "1"]
 
 
 @needs_compilation

@@ -4,22 +4,29 @@ import re
 
 import numpy as np
 import pytest
-from numba import njit
+from llvmlite import ir
+from numba import types
+from numba.core.registry import CPUDispatcher
 
 from fastnet import simd
+from fastnet.simd import tile_intrinsic
 
 from .conftest import COMPILED
 from .tolerances import product_bound
 
 
-@njit
-def run_tile(A, B, C, i, m):
-    simd.tile(A, B, C, i, m)
+def _tile(A, B, C, i, m):
+    tile_intrinsic(A, B, C, i, m)
+
+
+# Compiled also where compilation is switched off for everybody else: then `simd.tile` is the Python twin.
+run_tile = CPUDispatcher(_tile, targetoptions={"nopython": True})
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("transposed", [False, True])
-def test_every_tile_shape_writes_its_elements_and_no_other(rng, dtype, transposed):
+@pytest.mark.parametrize("tile", [run_tile, simd._twin], ids=["compiled", "twin"])
+def test_every_tile_shape_writes_its_elements_and_no_other(rng, dtype, transposed, tile):
     for m in simd.ISA.heights:
         for n in range(1, simd.tile_width(np.dtype(dtype).itemsize) + 1):
             K, i, j = 7, 1, 3
@@ -31,7 +38,7 @@ def test_every_tile_shape_writes_its_elements_and_no_other(rng, dtype, transpose
             B[...] = rng.standard_normal((K, n))
             around_C = rng.standard_normal((m + 2, n + 6)).astype(dtype)
             before = around_C.copy()
-            run_tile(A, B, around_C[:, j:j + n], i, m)
+            tile(A, B, around_C[:, j:j + n], i, m)
             inside = np.zeros(around_C.shape, bool)
             inside[i:i + m, j:j + n] = True
             np.testing.assert_array_equal(around_C[~inside], before[~inside])
@@ -84,7 +91,6 @@ def test_target_asks_the_host_where_no_features_are_set(monkeypatch):
     assert simd.detect_target().name == "AVX2"
 
 
-@pytest.mark.skipif(not COMPILED, reason="there is no machine code without compilation")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_machine_code_has_the_widest_registers_and_no_spill(dtype):
     if not simd.ISA.register_name.endswith("mm"):
@@ -103,3 +109,27 @@ def test_machine_code_has_the_widest_registers_and_no_spill(dtype):
             assert all(f"%{simd.ISA.register_name}" in operands for operands in products), name
             # A spilled accumulator would be stored to the stack: no vector register ever is.
             assert not re.findall(r"\bv?mov\w+\s+%[xyz]mm\d+,.*\(%r[sb]p", code), name
+
+
+@pytest.mark.parametrize("isa", simd._TARGETS.values(), ids=simd._TARGETS)
+@pytest.mark.parametrize("elem", [ir.FloatType(), ir.DoubleType()], ids=["float32", "float64"])
+def test_the_ir_is_valid_for_every_width(isa, elem):
+    module = ir.Module()
+    vl = isa.vector_bytes // (4 if isinstance(elem, ir.FloatType) else 8)
+    shapes = [(rows, vectors) for rows in isa.heights for vectors in range(1, isa.max_vectors + 1)]
+    functions = {simd._tile_function(module, elem, *shape, vl) for shape in shapes}
+    assert {simd._tile_function(module, elem, *shape, vl) for shape in shapes} == functions  # emitted once
+    simd.llvm.parse_assembly(str(module)).verify()
+
+
+def test_the_tile_in_use():
+    assert simd.tile is (simd.tile_intrinsic if COMPILED else simd._twin)
+
+
+@pytest.mark.parametrize("wrong", [
+    types.float64, types.float64[:], types.int64[:, :], types.float32[:, :], types.complex128[:, :]], ids=str)
+def test_only_matrices_of_one_floating_dtype_are_typed(wrong):
+    right = types.float64[:, :]
+    assert simd._tile_typing(None, right, right, right, types.intp, types.intp) is not None
+    for arrays in ((wrong, right, right), (right, wrong, right), (wrong, wrong, types.int64[:, :])):
+        assert simd._tile_typing(None, *arrays, types.intp, types.intp) is None

@@ -3,7 +3,10 @@
 import os
 
 import numba
+import numpy as np
 import pytest
+
+from fastnet import kernels, reference, threads
 
 from .conftest import COMPILED
 
@@ -52,3 +55,27 @@ def test_as_many_threads_as_numba_has(run_python):
     script = "import fastnet; print(fastnet.get_num_threads())"
     assert int(run_python(script, NUMBA_NUM_THREADS="3")) == 3
     assert (os.cpu_count() or 1) >= numba.config.NUMBA_NUM_THREADS or "NUMBA_NUM_THREADS" in os.environ
+
+
+@pytest.mark.skipif(COMPILED, reason="compiled kernels have these as constants")
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_however_the_work_is_cut(monkeypatch, rng, count):
+    N, H, C = 23, 15, 130
+    Z, A, W = (rng.standard_normal(shape) for shape in [(N, C), (N, H), (H, C)])
+    y, b = rng.randint(C, size=N), rng.standard_normal(C)
+
+    def results():
+        moved = Z.copy()
+        kernels.axpy(0.5, Z.reshape(-1), moved.reshape(-1))
+        loss, delta = kernels.softmax_cross_entropy(Z, y)
+        return [
+            kernels.affine_forward(A, W, b), kernels.relu(Z), kernels.relu_mask(Z, Z), kernels.softmax(Z), loss, delta,
+            kernels.propagate_delta(Z, W, A), kernels.weight_gradient(A, Z), kernels.bias_gradient(Z), moved,
+            kernels.sum_of_squares(np.tile(Z.reshape(-1), 3)), kernels.all_finite(Z.reshape(-1))]
+
+    whole = results()
+    monkeypatch.setattr(threads, "WORK_PER_THREAD", 1)
+    monkeypatch.setattr(threads, "_current_threads", lambda: count)
+    for part, expected in zip(results(), whole, strict=True):
+        np.testing.assert_array_equal(part, expected)
+    np.testing.assert_allclose(whole[0], reference.affine_forward(A, W, b), rtol=1e-12)
