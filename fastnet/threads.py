@@ -20,9 +20,12 @@ WORK_PER_THREAD = 400_000
 
 
 # numba's public get_num_threads holds a pointer of this process and would keep kernels out of the disk cache. The
-# intrinsic calls the same function by its name, which every parallel kernel resolves when it is loaded; so this is
-# only ever compiled into one.
-_current_threads = numba.get_num_threads if config.DISABLE_JIT else parallel._iget_num_threads
+# intrinsic (private to numba, hence the default) calls the same function by its name, which every parallel kernel
+# resolves when it is loaded; so this is only ever compiled into one.
+if config.DISABLE_JIT:
+    _current_threads = numba.get_num_threads
+else:
+    _current_threads = getattr(parallel, "_iget_num_threads", numba.get_num_threads)
 
 
 @inline

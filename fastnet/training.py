@@ -54,8 +54,7 @@ def train(get_layers: Callable[[], list[Layer]], put_layers: Callable[[Sequence[
     history: History = {"loss_history": [], "train_acc_history": [], "val_acc_history": []}
     layers = get_layers()
     if num_iters:
-        # Whatever is not yet compiled compiles here, where Ctrl-C still works at once.
-        network.sgd_step(layers, network.loss_and_grads(layers, X[:1].copy(), y[:1], l2)[1], 0.0)
+        _compile(X.dtype)  # here, where Ctrl-C still works at once
     with DeferredInterrupt() as interrupt:
         iterations: Iterable[int] = range(num_iters)
         for it in progress_bar(iterations) if progress else iterations:
@@ -77,3 +76,10 @@ def train(get_layers: Callable[[], list[Layer]], put_layers: Callable[[Sequence[
                     layers = get_layers()
             interrupt.check()
     return history
+
+
+def _compile(dtype: np.dtype[Any]) -> None:
+    """Take a step with a network of one unit, so that every kernel that a step needs is compiled."""
+    layers = [(np.zeros((1, 1), dtype), np.zeros(1, dtype)) for _ in range(2)]
+    _, grads = network.loss_and_grads(layers, np.zeros((1, 1), dtype), np.zeros(1, np.int64), 1.0)
+    network.sgd_step(layers, grads, 0.0)
