@@ -6,9 +6,30 @@ network in plain NumPy, and :mod:`fastnet.kernels` the compiled functions that i
 
 from __future__ import annotations
 
-from .model import TwoLayerNet, warmup
-from .threads import get_num_threads, set_num_threads
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import datasets, kernels, reference
+    from .model import TwoLayerNet, warmup
+    from .threads import get_num_threads, set_num_threads
 
 __version__ = "0.1.0"
 
-__all__ = ["TwoLayerNet", "__version__", "get_num_threads", "set_num_threads", "warmup"]
+__all__ = ["TwoLayerNet", "__version__", "datasets", "get_num_threads", "kernels", "reference", "set_num_threads",
+           "warmup"]
+
+# Looked up when first used (PEP 562): the command line answers --help, and Ctrl-C, without waiting for numba's import.
+_HOMES = {"TwoLayerNet": "model", "warmup": "model", "get_num_threads": "threads", "set_num_threads": "threads",
+          "datasets": None, "kernels": None, "reference": None}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = _HOMES[name]
+    return import_module(f".{name}", __name__) if home is None else getattr(import_module(f".{home}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -14,6 +14,8 @@ __all__ = ["atomic_write", "check_writable"]
 
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Raise OSError or ValueError if a file cannot be written at `path`: better before the work than after it."""
+    if not os.fspath(path):
+        raise ValueError("the name of the file to write is empty")
     target = Path(os.path.realpath(path))
     if not target.parent.is_dir():
         raise FileNotFoundError(f"cannot write {path}: there is no folder {target.parent}")

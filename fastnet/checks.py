@@ -7,6 +7,7 @@ raises before anything has been changed: TypeError for the wrong kind of thing, 
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,6 +29,8 @@ def number(value: Any, name: str, *, minimum: float | None = None) -> float:
     """Return `value` as a finite float of at least `minimum`."""
     try:
         result = float(value) if np.ndim(value) == 0 and not isinstance(value, str | bytes) else None
+    except OverflowError:  # an integer beyond every float
+        result = np.inf
     except (TypeError, ValueError):
         result = None
     if result is None:
@@ -45,8 +48,9 @@ def integer(value: Any, name: str, *, minimum: int) -> int:
         result = operator.index(value)
     except TypeError:
         raise TypeError(f"{name} must be an integer, got {_short(value)}") from None
-    if result < minimum:
-        raise ValueError(f"{name} must be at least {minimum}, got {result}")
+    if not minimum <= result <= sys.maxsize:
+        bound = f"at least {minimum}" if result < minimum else f"at most {sys.maxsize}"
+        raise ValueError(f"{name} must be {bound}, got {_short(result)}")
     return result
 
 
@@ -61,7 +65,7 @@ def floating_dtype(dtype: Any) -> np.dtype[Any]:
     """Return `dtype` as numpy's float32 or float64."""
     try:
         result: np.dtype[Any] | None = None if dtype is None else np.dtype(dtype).newbyteorder("=")
-    except TypeError:
+    except (TypeError, ValueError, SyntaxError):
         result = None
     if result is None or result.kind != "f" or result.itemsize not in (4, 8):
         raise ValueError(f"dtype must be float32 or float64, got {_short(dtype)}")
@@ -137,7 +141,7 @@ def labels(y: Any, name: str, *, samples: int, classes: int) -> NDArray[np.int64
 def layers(params: Any, depth: int, dtype: np.dtype[Any]) -> list[Layer]:
     """Return the layers in `params` (W1, b1, ... W`depth`, b`depth`): native, aligned, C-contiguous arrays of `dtype`.
 
-    An array that is all that already is returned as a view, so that writing to the layer writes to it.
+    An array that is all that already, and writable, is returned as a view, so that writing to the layer writes to it.
     Biases may have shape (H,) or (1, H); in the layer they are (H,).
     """
     if not isinstance(params, Mapping):

@@ -46,6 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"fastnet: error: {_one_line(error)}", file=sys.stderr)
         return 2
+    except MemoryError:
+        print("fastnet: error: there is not enough memory; lower --hidden or use less data", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("\nfastnet: interrupted", file=sys.stderr)
         return 130
@@ -101,7 +104,7 @@ def _number(kind: Callable[[str], Any], what: str, accept: Callable[[Any], bool]
     return convert
 
 
-_COUNT = _number(int, "a whole number of 1 or more", lambda value: value >= 1)
+_COUNT = _number(int, "a whole number from 1 to 2147483647", lambda value: 1 <= value < 2**31)
 _SEED = _number(int, "a whole number from 0 to 4294967295", lambda value: 0 <= value < 2**32)
 _ABOVE_0 = _number(float, "a number above 0", lambda value: 0 < value < math.inf)
 _NOT_BELOW_0 = _number(float, "a number of 0 or more", lambda value: 0 <= value < math.inf)
@@ -191,8 +194,7 @@ def _train(args: argparse.Namespace) -> None:
 
     check_writable(args.out)
     table = read_table(args.data, args.label)
-    if os.path.exists(args.out) and os.path.samefile(args.out, args.data):
-        raise ValueError(f"{args.out}: the model would overwrite the data; choose another --out")
+    _refuse_overwriting(args.out, "the model", data=args.data)
     if len(table.classes) < 2:
         raise ValueError(f"{args.data}: every sample has the label {table.classes[0]}; at least two classes are needed")
 
@@ -200,6 +202,12 @@ def _train(args: argparse.Namespace) -> None:
     save_model(args.out, model)
     for name, text in [*lines, ("model", args.out)]:
         print(f"{name:10}{text}")
+
+
+def _refuse_overwriting(out: str, what: str, **inputs: str) -> None:
+    for kind, path in inputs.items():
+        if os.path.exists(out) and os.path.exists(path) and os.path.samefile(out, path):
+            raise ValueError(f"{out}: {what} would overwrite the {kind}; choose another --out")
 
 
 def _fit(table: Table, args: argparse.Namespace) -> tuple[StoredModel, list[tuple[str, str]]]:
@@ -225,6 +233,8 @@ def _fit(table: Table, args: argparse.Namespace) -> tuple[StoredModel, list[tupl
     X_train, y_train, X_val, y_val = X[training], table.y[training], X[validation], table.y[validation]
     batch = min(args.batch, len(training))
     net = TwoLayerNet(D, args.hidden, len(table.classes), args.std, dtype=dtype, rng=rng)
+    if args.progress:
+        print(f"compiling for {dtype}, or loading what was compiled before", file=sys.stderr, flush=True)
     compile_seconds = warmup(dtype)
 
     start = time.perf_counter()
@@ -251,7 +261,7 @@ def _fit(table: Table, args: argparse.Namespace) -> tuple[StoredModel, list[tupl
         ("classes", str(len(table.classes))),
         ("loss", f"{loss:.6g} in the last minibatch"),
         ("accuracy", f"{train_accuracy:.4f} in training, {val_accuracy:.4f} in validation"),
-        ("time", f"{compile_seconds:.2f} s compiling, {seconds:.2f} s training"),
+        ("time", f"{compile_seconds:.2f} s compiling or loading, {seconds:.2f} s training"),
     ]
 
 
@@ -288,6 +298,7 @@ def _predict(args: argparse.Namespace) -> None:
 
     if args.out is not None:
         check_writable(args.out)
+        _refuse_overwriting(args.out, "the predictions", model=args.model, data=args.data)
     model = load_model(args.model)
     D, H, C = model.sizes
     X = read_features(args.data, args.label,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from typing import Any, NamedTuple
 
@@ -59,9 +60,11 @@ def run_demo(iterations: int = 1000, seed: int = 0, dtype: str = "float64", out:
     print(f"network: 64 - {HIDDEN} - 10 in {dtype}, {iterations} minibatches of {BATCH}, seed {seed}",
           flush=True)
 
-    numpy_run = _train(reference.TwoLayerNet, data, iterations, seed, dtype, progress)
+    numpy_run = _train(reference.TwoLayerNet, data, iterations, seed, dtype, progress and "  NumPy")
+    if progress:
+        print(f"compiling for {dtype}, or loading what was compiled before", file=sys.stderr, flush=True)
     compile_seconds = warmup(dtype)
-    our_run = _train(TwoLayerNet, data, iterations, seed, dtype, progress)
+    our_run = _train(TwoLayerNet, data, iterations, seed, dtype, progress and "fastnet")
     _print_comparison(numpy_run, our_run, compile_seconds, iterations)
     if pictures:
         _draw(out, numpy_run, our_run)
@@ -78,7 +81,7 @@ def _has_matplotlib() -> bool:
 
 
 def _train(network: Any, data: tuple[Array, Array, Array, Array], iterations: int, seed: int, dtype: str,
-           progress: bool) -> _Run:
+           progress: bool | str) -> _Run:
     net = network(64, HIDDEN, 10, STD, dtype=dtype, rng=seed)
     start = time.perf_counter()
     history = net.train(*data, num_iters=iterations, progress=progress, **TRAINING)
@@ -95,14 +98,17 @@ def _print_comparison(numpy_run: _Run, our_run: _Run, compile_seconds: float, it
         ("time per iteration", "{:.1f} µs", 1e6 * numpy_run.seconds / iterations, 1e6 * our_run.seconds / iterations),
         ("training", "{:.3f} s", numpy_run.seconds, our_run.seconds),
     )]
-    rows.append(("compiling, before it", "-", f"{compile_seconds:.3f} s"))
+    rows.append(("compiling or loading", "-", f"{compile_seconds:.3f} s"))
     print()
     for label, theirs, ours in rows:
         print(f"{label:22}{theirs:>12}{ours:>12}".rstrip())
     print()
     difference = np.max(np.abs(our_losses - losses) / np.abs(losses))
     print(f"largest relative difference of the two loss histories: {difference:.1e}")
-    print(f"speed-up: {numpy_run.seconds / our_run.seconds:.1f} times")
+    speed_up = numpy_run.seconds / our_run.seconds
+    print(f"speed-up: {speed_up:.1f} times")
+    if speed_up < 1:
+        print("Is another program using the cores? Threads then wait for each other: try --threads 1.")
 
 
 def _draw(out: str, numpy_run: _Run, our_run: _Run) -> None:

@@ -29,9 +29,10 @@ class DeferredInterrupt:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
-        if self._installed:
+        # Unless somebody has put another handler in its place meanwhile.
+        if self._installed and signal.getsignal(signal.SIGINT) == self._handle:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            self._installed = False
+        self._installed = False
         if kind is None:
             self.check()
 

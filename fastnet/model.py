@@ -10,7 +10,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import checks, kernels, network, training
+from . import checks, kernels, network, reference, training
 from .checks import Layer
 from .training import Callback, History
 
@@ -44,7 +44,9 @@ class TwoLayerNet:
         ``W1`` (D, H), ``b1`` (H,), ``W2`` (H, C), ``b2`` (C,). A plain dict: arrays that are replaced or changed in
         place are what the next call uses, and `train` updates them in place. Biases may also have shape (1, H).
     dtype : numpy.dtype
+        What the network computes in. Parameters of another dtype are converted for that, and keep theirs.
     l2 : str
+        Which form of the penalty `reg` stands for.
 
     Examples
     --------
@@ -63,13 +65,23 @@ class TwoLayerNet:
         sizes = [checks.integer(size, name, minimum=1) for size, name in
                  [(input_size, "input_size"), (hidden_size, "hidden_size"), (output_size, "output_size")]]
         scale = checks.number(std, "std", minimum=0)
-        self.dtype = checks.floating_dtype(dtype)
-        self.l2 = checks.choice(l2, "l2", ("full", "half"))
+        self._dtype = checks.floating_dtype(dtype)
+        self._l2 = checks.choice(l2, "l2", ("full", "half"))
         self._rng = checks.random_source(rng)
         self.params = {}
         for index, shape in enumerate(pairwise(sizes), start=1):
             self.params[f"W{index}"] = (scale * self._random.standard_normal(shape)).astype(self.dtype)
             self.params[f"b{index}"] = np.zeros(shape[1], self.dtype)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """What the network computes in."""
+        return self._dtype
+
+    @property
+    def l2(self) -> str:
+        """Which form of the penalty `reg` stands for: ``"full"`` or ``"half"``."""
+        return self._l2
 
     @property
     def _random(self) -> Any:
@@ -80,7 +92,10 @@ class TwoLayerNet:
 
     def _l2_strength(self, reg: float) -> float:
         """The engine's l2, with loss 0.5 * l2 * sum(W^2), for the user's reg."""
-        return checks.number(reg, "reg", minimum=0) * (2 if self.l2 == "full" else 1)
+        strength = checks.number(reg, "reg", minimum=0) * (2 if self.l2 == "full" else 1)
+        if strength > np.finfo(self.dtype).max:
+            raise ValueError(f"reg is too large for {self.dtype}, got {reg:g}")
+        return strength
 
     def _scores(self, X: ArrayLike) -> NDArray[Any]:
         layers = self._layers()
@@ -125,7 +140,8 @@ class TwoLayerNet:
 
     def train(self, X: ArrayLike, y: ArrayLike, X_val: ArrayLike, y_val: ArrayLike, learning_rate: float = 1e-3,
               learning_rate_decay: float = 0.95, reg: float = 5e-6, num_iters: int = 100, batch_size: int = 200,
-              verbose: bool = False, *, progress: bool = False, callback: Callback | None = None) -> History:
+              verbose: bool = False, *, progress: bool | str = False,
+              callback: Callback | None = None) -> History:
         """Train with minibatch SGD, updating the arrays in `params` in place.
 
         Parameters
@@ -145,8 +161,8 @@ class TwoLayerNet:
             Samples in a minibatch, drawn with replacement; may exceed N.
         verbose : bool, default False
             Print the loss every 100 iterations.
-        progress : bool, default False
-            Show a progress bar on standard error (tqdm's where it is installed).
+        progress : bool or str, default False
+            Show a progress bar on standard error (tqdm's where it is installed); a string is its label.
         callback : callable, optional
             Called as ``callback(iteration, history)`` after each accuracy check, with the dict that `train` will
             return as it is so far. If it returns True, training stops.
@@ -166,11 +182,7 @@ class TwoLayerNet:
         KeyboardInterrupt
             On Ctrl-C, after a whole step: `params` holds its result.
         """
-        layers = self._layers()
-        for name, parameter in self.params.items():
-            if parameter.dtype.kind != "f" or not parameter.flags.writeable:
-                raise TypeError(f"params[{name!r}] must be a writable array of floats to be trained, got "
-                                f"{'a read-only array' if parameter.dtype.kind == 'f' else parameter.dtype}")
+        layers, _ = self._trainable()
         inputs, classes = len(layers[0][0]), layers[-1][0].shape[1]
         samples = checks.features(X, "X", columns=inputs, dtype=self.dtype)
         targets = checks.labels(y, "y", samples=len(samples), classes=classes)
@@ -179,19 +191,35 @@ class TwoLayerNet:
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be callable or None, got {callback!r}")
         return training.train(
-            self._layers, self._put_layers, self._random.choice, samples, targets, samples_val, targets_val,
+            lambda: self._trainable(inputs, classes), self._update, self._random.choice,
+            samples, targets, samples_val, targets_val,
             learning_rate=checks.number(learning_rate, "learning_rate"),
             learning_rate_decay=checks.number(learning_rate_decay, "learning_rate_decay"),
             l2=self._l2_strength(reg), num_iters=checks.integer(num_iters, "num_iters", minimum=0),
             batch_size=checks.integer(batch_size, "batch_size", minimum=1), verbose=bool(verbose),
-            progress=bool(progress), callback=callback)
+            progress=progress, callback=callback)
 
-    def _put_layers(self, layers: Sequence[Layer]) -> None:
-        """Bring the arrays in `params` up to date with `layers`; nothing to do where these are views of them."""
-        for name, array in _named(layers):
+    def _trainable(self, inputs: int | None = None, classes: int | None = None) -> tuple[list[Layer], bool]:
+        """The layers, and whether all of them are views of the arrays in `params`; these have to be writable floats.
+
+        `inputs` and `classes` are what the data at hand needs, where that is known.
+        """
+        layers = self._layers()
+        for name, _ in _named(layers):
             parameter = self.params[name]
-            if not np.may_share_memory(parameter, array):
-                parameter[...] = array.reshape(parameter.shape)
+            if parameter.dtype.kind != "f" or not parameter.flags.writeable:
+                raise TypeError(f"params[{name!r}] must be a writable array of floats to be trained, got "
+                                f"{'a read-only array' if parameter.dtype.kind == 'f' else parameter.dtype}")
+        sizes = len(layers[0][0]), layers[-1][0].shape[1]
+        if inputs is not None and sizes != (inputs, classes):
+            raise ValueError(f"params must keep {inputs} inputs and {classes} classes during training, got {sizes}")
+        return layers, all(np.may_share_memory(self.params[name], array) for name, array in _named(layers))
+
+    def _update(self, grads: Sequence[Layer], learning_rate: float) -> None:
+        """Take a step on the arrays in `params`, of any layout, dtype or overlap, as the course's class does it."""
+        for name, grad in _named(grads):
+            parameter = self.params[name]
+            reference.axpy(-learning_rate, grad.reshape(parameter.shape), parameter)
 
     def predict(self, X: ArrayLike) -> NDArray[np.intp]:
         """Return the label with the largest score for each sample, (N,); the first wins a tie.

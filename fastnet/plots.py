@@ -85,6 +85,8 @@ def plot_weights(path: str | os.PathLike[str], W1: Array, W2: Array, side: int) 
     side : int
         Pixels in a row of an image.
     """
+    from matplotlib.patheffects import withStroke
+
     order = np.lexsort((-W2.max(axis=1), W2.argmax(axis=1)))
     columns = 10
     rows = -(-len(order) // columns)
@@ -97,7 +99,8 @@ def plot_weights(path: str | os.PathLike[str], W1: Array, W2: Array, side: int) 
     for place, unit in enumerate(order):
         top, left = place // columns * cell, place % columns * cell
         sheet[top:top + side, left:left + side] = W1[:, unit].reshape(side, side)
-        axes.text(left - 0.2, top - 0.2, str(W2[unit].argmax()), fontsize=8, va="top", color="#222222")
+        label = axes.text(left - 0.2, top - 0.2, str(W2[unit].argmax()), fontsize=8, va="top", color="#222222")
+        label.set_path_effects([withStroke(linewidth=2, foreground="white")])
     image = axes.imshow(sheet, cmap="RdBu_r", vmin=-limit, vmax=limit)
     axes.set_axis_off()
     axes.set_title("First-layer weights of each hidden unit, and the digit that it speaks for most")

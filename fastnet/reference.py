@@ -141,7 +141,7 @@ class TwoLayerNet:
 
     def train(self, X: Any, y: Any, X_val: Any, y_val: Any, learning_rate: float = 1e-3,
               learning_rate_decay: float = 0.95, reg: float = 5e-6, num_iters: int = 100, batch_size: int = 200,
-              verbose: bool = False, *, progress: bool = False,
+              verbose: bool = False, *, progress: bool | str = False,
               callback: Callable[[int, dict[str, list[float]]], Any] | None = None) -> dict[str, list[float]]:
         """Train with minibatch SGD; return the histories of loss and accuracies."""
         X, X_val = self._input(X), self._input(X_val)
@@ -152,7 +152,7 @@ class TwoLayerNet:
         iterations: Any = range(num_iters)
         if progress:
             from .progress import progress_bar
-            iterations = progress_bar(iterations)
+            iterations = progress_bar(iterations, description=progress if isinstance(progress, str) else "")
         for it in iterations:
             batch = self._rng.choice(num_train, batch_size)
             X_batch, y_batch = X[batch], y[batch]

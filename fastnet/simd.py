@@ -125,6 +125,7 @@ def _tile_function(module: ir.Module, elem: ir.Type, rows: int, vectors: int, vl
     pointer = elem.as_pointer()
     suffix = "f32" if isinstance(elem, ir.FloatType) else "f64"
     name = tile_function_name(rows, vectors, ISA.vector_bytes // vl)
+    # Strides are in bytes: those of A need not be multiples of an element (a field of records).
     #                             A        i stride k stride  B     ldb    C     ldc     K     lanes of the last vector
     signature = ir.FunctionType(ir.VoidType(), [pointer, index, index, pointer, index, pointer, index, index, index])
     function = cgutils.get_or_insert_function(module, signature, name)
@@ -169,6 +170,10 @@ def _tile_function(module: ir.Module, elem: ir.Type, rows: int, vectors: int, vl
             return builder.call(masked_load, [vector_at(base, v), align, mask, zero])
         return builder.load(vector_at(base, v), align=align.constant)
 
+    def step(base: Any, offset: Any) -> Any:
+        bytes_ = builder.bitcast(base, ir.IntType(8).as_pointer())
+        return builder.bitcast(builder.gep(bytes_, [offset]), pointer)
+
     row_offsets = [builder.mul(a_i, ir.Constant(index, r)) for r in range(rows)]
     done = function.append_basic_block("done")
     builder.cbranch(builder.icmp_signed(">", depth, ir.Constant(index, 0)), loop, done)
@@ -181,12 +186,12 @@ def _tile_function(module: ir.Module, elem: ir.Type, rows: int, vectors: int, vl
     b_vectors = [load(b_here, v) for v in range(vectors)]
     new = []
     for r in range(rows):
-        scalar = builder.load(builder.gep(a_here, [row_offsets[r]]), align=align.constant)
+        scalar = builder.load(step(a_here, row_offsets[r]), align=1)
         wide = splat(scalar, vector, splat_index)
         new.append([builder.call(fma, [wide, b_vectors[v], sums[r][v]]) for v in range(vectors)])
     k_next = builder.add(k, ir.Constant(index, 1))
-    a_next = builder.gep(a_here, [a_k])
-    b_next = builder.gep(b_here, [b_k])
+    a_next = step(a_here, a_k)
+    b_next = step(b_here, b_k)
     builder.cbranch(builder.icmp_signed("<", k_next, depth), loop, store)
     for phi, first, following in [(k, ir.Constant(index, 0), k_next), (a_here, a, a_next), (b_here, b, b_next)]:
         phi.add_incoming(first, entry)
@@ -199,7 +204,7 @@ def _tile_function(module: ir.Module, elem: ir.Type, rows: int, vectors: int, vl
 
     builder.position_at_end(store)
     for r in range(rows):
-        c_row = builder.gep(c, [builder.mul(c_i, ir.Constant(index, r))])
+        c_row = step(c, builder.mul(c_i, ir.Constant(index, r)))
         for v in range(vectors):
             result = builder.fadd(load(c_row, v), new[r][v])
             if v == vectors - 1:
@@ -225,15 +230,14 @@ def _tile_typing(typingctx: Any, A: Any, B: Any, C: Any, i: Any, m: Any) -> Any:
         a, b, c = (context.make_array(t)(context, builder, value=x) for t, x in zip(arrays, args[:3], strict=True))
         i, m = args[3:]
         index = i.type
-        itemsize = ir.Constant(index, C.dtype.bitwidth // 8)
 
-        def strides(array: Any) -> list[Any]:
-            return [builder.sdiv(step, itemsize) for step in cgutils.unpack_tuple(builder, array.strides)]
+        def row(array: Any, stride: Any) -> Any:
+            start = builder.ptrtoint(array.data, index)
+            return builder.inttoptr(builder.add(start, builder.mul(i, stride)), array.data.type)
 
-        (a_i, a_k), (b_k, _), (c_i, _) = strides(a), strides(b), strides(c)
+        (a_i, a_k), (b_k, _), (c_i, _) = (cgutils.unpack_tuple(builder, array.strides) for array in (a, b, c))
         depth, n = cgutils.unpack_tuple(builder, b.shape)
-        operands = [builder.gep(a.data, [builder.mul(i, a_i)]), a_i, a_k, b.data, b_k,
-                    builder.gep(c.data, [builder.mul(i, c_i)]), c_i, depth]
+        operands = [row(a, a_i), a_i, a_k, b.data, b_k, row(c, c_i), c_i, depth]
         vectors = builder.udiv(builder.add(n, ir.Constant(index, vl - 1)), ir.Constant(index, vl))
         key = builder.add(builder.mul(m, ir.Constant(index, ISA.max_vectors + 1)), vectors)
         done = builder.append_basic_block("tile.done")

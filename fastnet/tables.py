@@ -197,8 +197,9 @@ def _choose_columns(path: str | os.PathLike[str], header: list[str], label: str 
     position = {name: column for column, name in enumerate(header)}
     # Labels that are passed over need be there only if the user has named their column.
     if label not in position and (labelled or label is not None):
-        raise ValueError(f"{path}: there is no column {label!r}; name the column of the labels with --label "
-                         f"(the columns are {_listed(header)})")
+        hint = "name the column of the labels with --label" if labelled else "--label names a column to pass over"
+        only = "; columns are separated by commas" if len(header) == 1 else ""
+        raise ValueError(f"{path}: there is no column {label!r}; {hint} (the columns are {_listed(header)}{only})")
     label_column = position.get(DEFAULT_LABEL if label is None else label)
     if wanted is not None:
         missing = [name for name in wanted if name not in position]

@@ -61,8 +61,8 @@ def set_num_threads(threads: int) -> None:
         raise TypeError(f"threads must be an integer, got {threads!r}") from None
     most = numba.config.NUMBA_NUM_THREADS
     if not 1 <= count <= most:
-        raise ValueError(f"threads must be between 1 and {most}, got {count}; the environment variable "
-                         f"NUMBA_NUM_THREADS, set before fastnet is imported, allows more")
+        raise ValueError(f"threads must be between 1 and {most}, got {count} (the environment variable "
+                         f"NUMBA_NUM_THREADS sets the most)")
     numba.set_num_threads(count)
 
 

@@ -27,19 +27,20 @@ def accuracy(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64],
     return float((network.scores(layers, X, checkpoint).argmax(axis=1) == y).mean())
 
 
-def train(get_layers: Callable[[], list[Layer]], put_layers: Callable[[Sequence[Layer]], None],
+def train(trainable: Callable[[], tuple[list[Layer], bool]], update: Callable[[Sequence[Layer], float], None],
           draw_batch: Callable[[int, int], NDArray[np.intp]], X: NDArray[Any], y: NDArray[np.int64],
           X_val: NDArray[Any], y_val: NDArray[np.int64], *, learning_rate: float, learning_rate_decay: float,
-          l2: float, num_iters: int, batch_size: int, verbose: bool, progress: bool,
+          l2: float, num_iters: int, batch_size: int, verbose: bool, progress: bool | str,
           callback: Callback | None) -> History:
     """Run `num_iters` steps of minibatch SGD in the course's order of events; return the histories.
 
     Parameters
     ----------
-    get_layers
-        Returns the layers to train. Called again after each callback, which may have replaced them.
-    put_layers
-        Called after each step, with layers that may be copies, to bring the user's own arrays up to date.
+    trainable
+        Returns the layers, and whether they are views of the user's own arrays, so that changing them in place is all.
+        Called again after each callback, which may have replaced arrays.
+    update
+        Called with gradients and learning rate to change the user's own arrays where the layers are copies of them.
     draw_batch
         Returns the indices of a minibatch, given the number of samples and the size of the batch.
     X, y, X_val, y_val
@@ -52,17 +53,22 @@ def train(get_layers: Callable[[], list[Layer]], put_layers: Callable[[Sequence[
     # of it, which a quotient that is no integer seldom has. That is the course's behaviour, and histories depend on it.
     iterations_per_epoch = max(samples / batch_size, 1)
     history: History = {"loss_history": [], "train_acc_history": [], "val_acc_history": []}
-    layers = get_layers()
+    layers, in_place = trainable()
     if num_iters:
         _compile(X.dtype)  # here, where Ctrl-C still works at once
     with DeferredInterrupt() as interrupt:
         iterations: Iterable[int] = range(num_iters)
-        for it in progress_bar(iterations) if progress else iterations:
+        if progress:
+            iterations = progress_bar(iterations, description=progress if isinstance(progress, str) else "")
+        for it in iterations:
             batch = draw_batch(samples, batch_size)
             X_batch, y_batch = X[batch], y[batch]
             loss, grads = network.loss_and_grads(layers, X_batch, y_batch, l2)
-            network.sgd_step(layers, grads, learning_rate)
-            put_layers(layers)
+            if in_place:
+                network.sgd_step(layers, grads, learning_rate)
+            else:
+                update(grads, learning_rate)
+                layers, in_place = trainable()
             history["loss_history"].append(loss)
             if verbose and it % 100 == 0:
                 print(f"iteration {it} / {num_iters}: loss {loss:f}")
@@ -73,7 +79,7 @@ def train(get_layers: Callable[[], list[Layer]], put_layers: Callable[[Sequence[
                 if callback is not None:
                     if callback(it, history) is True:
                         break
-                    layers = get_layers()
+                    layers, in_place = trainable()
             interrupt.check()
     return history
 

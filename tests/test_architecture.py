@@ -11,7 +11,7 @@ PACKAGE = Path(fastnet.__file__).parent
 
 LAYERS = [
     "reference", "progress", "compiling", "simd", "exponential", "threads", "kernels", "checks", "network",
-    "interrupts", "training", "model", "__init__", "datasets", "atomic", "npz", "storage", "tables", "plots", "demo",
+    "interrupts", "training", "model", "datasets", "__init__", "atomic", "npz", "storage", "tables", "plots", "demo",
     "cli", "__main__",
 ]
 

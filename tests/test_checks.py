@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 
-from fastnet import TwoLayerNet, get_num_threads, set_num_threads
+from fastnet import TwoLayerNet, checks, get_num_threads, set_num_threads
 
 X = np.random.RandomState(0).standard_normal((6, 4))
 y = np.array([0, 1, 2, 2, 1, 0])
@@ -63,6 +63,8 @@ BAD_PARAMS = {
     "W1 of wrong height": ({"W1": np.ones((7, 5))}, ValueError, "X must have 7 features"),
     "W1 a vector": ({"W1": np.ones(20)}, ValueError, r"params\['W1'\] must be a matrix"),
     "W1 empty": ({"W1": np.ones((4, 0)), "b1": np.ones(0)}, ValueError, r"params\['W1'\] must be a matrix"),
+    "W1 without rows": ({"W1": np.ones((0, 5))}, ValueError, r"params\['W1'\] must be a matrix without an empty side"),
+    "booleans": ({"b1": np.ones(5, bool)}, TypeError, r"params\['b1'\] must be a NumPy array of real numbers"),
     "W2 of wrong height": ({"W2": np.ones((4, 3))}, ValueError, r"params\['W2'\] must have a row for each of the 5"),
     "W2 transposed": ({"W2": np.ones((3, 5))}, ValueError, r"params\['b2'\]"),
     "b1 too long": ({"b1": np.ones(6)}, ValueError, r"params\['b1'\] must have one element.*got shape \(6,\)"),
@@ -155,6 +157,9 @@ def test_too_large_for_float32():
 @pytest.mark.parametrize(("arguments", "error", "message"), [
     ({"reg": np.nan}, ValueError, "reg must be finite, got nan"),
     ({"reg": -1}, ValueError, "reg must be at least 0, got -1"),
+    ({"reg": 10**400}, ValueError, "reg must be finite, got inf"),
+    ({"reg": 1e308}, ValueError, "reg is too large for float64"),
+    ({"reg": b"1"}, TypeError, "reg must be a number"),
     ({"reg": "1"}, TypeError, r"reg must be a number, got '1' \(str\)"),
     ({"reg": [1.0]}, TypeError, "reg must be a number"),
     ({"reg": None}, TypeError, "reg must be a number"),
@@ -163,6 +168,7 @@ def test_too_large_for_float32():
     ({"learning_rate_decay": "fast"}, TypeError, "learning_rate_decay must be a number"),
     ({"num_iters": -1}, ValueError, "num_iters must be at least 0, got -1"),
     ({"num_iters": 2.5}, TypeError, r"num_iters must be an integer, got 2.5 \(float\)"),
+    ({"num_iters": 10**30}, ValueError, "num_iters must be at most"),
     ({"batch_size": 0}, ValueError, "batch_size must be at least 1, got 0"),
     ({"batch_size": None}, TypeError, "batch_size must be an integer"),
     ({"callback": 3}, TypeError, "callback must be callable"),
@@ -195,6 +201,8 @@ def test_bad_sizes(arguments, error, message):
     ({"dtype": np.float16}, ValueError, "dtype must be float32 or float64"),
     ({"dtype": int}, ValueError, "dtype must be float32 or float64"),
     ({"dtype": "float63"}, ValueError, "dtype must be float32 or float64, got 'float63'"),
+    ({"dtype": ","}, ValueError, "dtype must be float32 or float64"),
+    ({"dtype": {"names": ["a"]}}, ValueError, "dtype must be float32 or float64"),
     ({"dtype": None}, ValueError, "dtype must be float32 or float64"),
     ({"l2": "none"}, ValueError, "l2 must be one of 'full', 'half', got 'none'"),
     ({"l2": 2}, ValueError, "l2 must be one of"),
@@ -232,3 +240,31 @@ def test_number_of_threads():
     set_num_threads(1)
     assert get_num_threads() == 1
     set_num_threads(before)
+
+
+def test_labels_are_a_private_copy():
+    mine = y.copy()
+    own = checks.labels(mine, "y", samples=6, classes=3)
+    assert own.dtype == np.int64
+    assert not np.shares_memory(own, mine)
+    np.testing.assert_array_equal(checks.labels(y > 0, "y", samples=6, classes=2), y > 0)
+
+
+def test_where_in_a_long_array_the_bad_number_is(monkeypatch):
+    monkeypatch.setattr(checks, "_FINITE_PIECE", 5)
+    bad = X.copy()
+    bad[4, 1] = np.inf
+    with pytest.raises(ValueError, match="got inf at sample 4, feature 1"):
+        checks.features(bad, "X", columns=4, dtype=np.dtype(float))
+
+
+def test_dtype_and_l2_are_fixed():
+    net = TwoLayerNet(4, 5, 3)
+    for name in ("dtype", "l2"):
+        with pytest.raises(AttributeError):
+            setattr(net, name, "half")
+
+
+def test_long_values_are_cut_short_in_messages():
+    with pytest.raises(TypeError, match=r"reg must be a number, got .{57}\.\.\. \(str\)"):
+        TwoLayerNet(4, 5, 3).loss(X, y, reg="1" * 1000)

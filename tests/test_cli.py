@@ -235,7 +235,7 @@ def test_progress_goes_to_standard_error(tmp_path, data, run, monkeypatch, tqdm)
 
 
 @pytest.mark.parametrize(("options", "message"), [
-    (["--epochs", "-3"], "--epochs: must be a whole number of 1 or more, got -3"),
+    (["--epochs", "-3"], "--epochs: must be a whole number from 1 to 2147483647, got -3"),
     (["--epochs", "1.5"], "--epochs"),
     (["--hidden", "0"], "--hidden"),
     (["--batch", "none"], "--batch"),
@@ -331,7 +331,7 @@ def check_demo(out, iterations):
     """Check what the demo printed; return the accuracies and the difference of the losses."""
     assert f"{iterations} minibatches of 200" in out
     table = {line[:22].strip(): line[22:].split() for line in out.splitlines()}
-    assert set(table) >= {"final loss", "time per iteration", "training", "compiling, before it"}
+    assert set(table) >= {"final loss", "time per iteration", "training", "compiling or loading"}
     assert "speed-up: " in out
     difference = float(out.split("two loss histories: ")[1].split()[0])
     return [float(word) for word in table["validation accuracy"]], difference
@@ -431,3 +431,24 @@ def test_a_full_disk_is_an_error(data, model):
     assert process.returncode == 2
     assert process.stderr.startswith(b"fastnet: error: ")
     assert process.stderr.count(b"\n") == 1
+
+
+def test_predictions_never_overwrite_what_they_are_made_of(succeed, fail, tmp_path):
+    data, model = tmp_path / "data.csv", tmp_path / "model.npz"
+    X, names = blobs()
+    write_csv(data, ["x", "y", "label"], *X.T, names)
+    succeed("train", data, "--out", model, *QUICK)
+    for path in (data, model):
+        before = path.read_bytes()
+        assert "would overwrite" in fail("predict", model, data, "--out", path)
+        assert path.read_bytes() == before
+
+
+def test_more_than_memory_holds(fail, tmp_path, monkeypatch):
+    def greedy(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("fastnet.cli._fit", greedy)
+    X, names = blobs()
+    data = write_csv(tmp_path / "data.csv", ["x", "y", "label"], *X.T, names)
+    assert "not enough memory" in fail("train", data, "--out", tmp_path / "model.npz")

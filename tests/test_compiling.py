@@ -37,7 +37,7 @@ def test_import_compiles_nothing(run_python):
 import sys
 import numba
 before = set(sys.modules)
-import fastnet, fastnet.kernels, fastnet.cli
+import fastnet, fastnet.kernels, fastnet.model, fastnet.cli, fastnet.demo
 from numba.core.dispatcher import Dispatcher
 modules = [module for name, module in sys.modules.items() if name.startswith("fastnet")]
 dispatchers = {thing for module in modules for thing in vars(module).values() if isinstance(thing, Dispatcher)}
@@ -101,3 +101,18 @@ def test_cache_directory_is_where_files_appear(run_python, tmp_path):
     script = "from fastnet.compiling import cache_directory; print(cache_directory())"
     folder = run_python(script, NUMBA_CACHE_DIR=str(tmp_path)).strip()
     assert Path(folder).is_relative_to(tmp_path)
+
+
+def test_import_of_the_package_alone_is_light(run_python):
+    script = """
+import sys, fastnet
+assert not {"numba", "numpy"} & set(sys.modules)
+assert {"TwoLayerNet", "kernels", "reference", "warmup"} <= set(dir(fastnet))
+assert fastnet.reference.TwoLayerNet is not fastnet.TwoLayerNet
+assert all(getattr(fastnet, name) is not None for name in fastnet.__all__)
+try:
+    fastnet.nothing
+except AttributeError as error:
+    print(error)
+"""
+    assert run_python(script).strip() == "module 'fastnet' has no attribute 'nothing'"

@@ -132,6 +132,18 @@ def test_parallel_sizes(dtype, layout):
     assert kernels.sum_of_squares(flat) == pytest.approx(reference.sum_of_squares(flat), rel=1e-5)
 
 
+@pytest.mark.parametrize("fields", ["f8,i4", "f4,u1"])
+def test_a_field_of_records(fields):
+    records = np.zeros((8, 6), fields)
+    records["f0"], records["f1"] = np.arange(48).reshape(8, 6), 7
+    A = records["f0"]  # its strides are no multiples of its elements
+    W, b = np.ones((6, 3), A.dtype), np.zeros(3, A.dtype)
+    np.testing.assert_array_equal(kernels.affine_forward(A, W, b), reference.affine_forward(A, W, b))
+    np.testing.assert_array_equal(kernels.weight_gradient(A, A), reference.weight_gradient(A, A))
+    np.testing.assert_array_equal(kernels.propagate_delta(A, np.ascontiguousarray(A), np.ones((8, 8), A.dtype)),
+                                  A @ A.T)
+
+
 # ---- extreme logits --------------------------------------------------------------------------------------------------
 
 
@@ -227,6 +239,7 @@ empty = np.ones((0, 4))
     ("propagate_delta", (one, np.ones((2, 4)), np.ones((2, 2)))),
     ("weight_gradient", (empty, empty)),
     ("weight_gradient", (one, np.ones((2, 2)))),
+    ("weight_gradient", (np.ones((3, 0)), one)),
     ("bias_gradient", (empty,)),
     ("sum_of_squares", (np.ones(0),)),
     ("axpy", (1.0, np.ones(3), np.ones(4))),

@@ -87,19 +87,79 @@ def test_users_arrays_are_updated_in_place(net_class):
     np.asfortranarray,
     lambda W: np.repeat(W, 2, axis=-1)[..., ::2],
     lambda W: W.astype(np.float32),
+    lambda W: W.astype(np.float16),
     lambda W: W.astype(W.dtype.newbyteorder()),
-], ids=["Fortran", "strided", "float32", "other byte order"])
-def test_parameters_in_other_layouts_are_trained_in_place(change):
-    plain, other = (TwoLayerNet(64, 8, 10, std=0.1, rng=3) for _ in range(2))
-    if change(plain.params["W1"]).dtype == np.float32:  # give both the same start
-        plain.params = {name: array.astype(np.float32).astype(np.float64) for name, array in plain.params.items()}
-    other.params = {name: change(array.copy()) for name, array in plain.params.items()}
-    mine = dict(other.params)
-    history = plain.train(*digits(50), num_iters=4, batch_size=10, learning_rate=0.1)["loss_history"]
-    assert other.train(*digits(50), num_iters=4, batch_size=10, learning_rate=0.1)["loss_history"] == history
-    for name, array in mine.items():
-        assert other.params[name] is array
-        np.testing.assert_allclose(array, plain.params[name], rtol=1e-6)
+], ids=["Fortran", "strided", "float32", "float16", "other byte order"])
+@pytest.mark.parametrize("callback", [None, lambda *_: None])
+def test_parameters_of_other_kinds_are_trained_in_place(change, callback):
+    losses, arrays = [], []
+    for net_class in (TwoLayerNet, reference.TwoLayerNet):
+        net = net_class(64, 8, 10, std=0.1, rng=3)
+        net.params = {name: change(array) for name, array in net.params.items()}
+        mine = dict(net.params)
+        history = net.train(*digits(50), num_iters=4, batch_size=10, learning_rate=0.1, callback=callback)
+        losses.append(history["loss_history"])
+        arrays.append(net.params)
+        assert all(net.params[name] is array for name, array in mine.items())
+    np.testing.assert_allclose(*losses, rtol=1e-10 if arrays[0]["W1"].itemsize == 8 else 1e-4)
+    for name, array in arrays[0].items():
+        assert array.dtype == arrays[1][name].dtype
+        np.testing.assert_allclose(array.astype(float), arrays[1][name].astype(float),
+                                   rtol=2 * np.finfo(array.dtype).eps, atol=4 * np.finfo(array.dtype).eps)
+
+
+@pytest.mark.parametrize("tie", [
+    lambda params: params.update(W2=params["W1"]),
+    lambda params: params.update(W2=params["W1"].T),
+    lambda params: params.update(W1=np.asfortranarray(params["W1"]), W2=None),
+    lambda params: params.update(b1=np.zeros(20)[::2], b2=None),
+    lambda params: params.update(b1=np.lib.stride_tricks.as_strided(np.zeros(1), (10,), (0,))),
+], ids=["W2 is W1", "W2 is W1 transposed", "Fortran", "strided biases", "one number for a bias"])
+def test_parameters_that_share_memory(tie):
+    # As in the course's class, whose steps are in place: an update of one is an update of the other.
+    random = np.random.RandomState(0)
+    X, y = random.standard_normal((30, 10)), random.randint(10, size=30)
+    losses = []
+    for net_class in (TwoLayerNet, reference.TwoLayerNet):
+        net = net_class(10, 10, 10, std=0.3, rng=1)
+        tie(net.params)
+        net.params = {name: net.params[name[0] + "1"] if array is None else array for name, array in net.params.items()}
+        losses.append(net.train(X, y, X, y, num_iters=6, batch_size=30, learning_rate=0.5)["loss_history"])
+    np.testing.assert_allclose(*losses, rtol=1e-9)
+
+
+def test_a_sample_that_overflows_harms_only_if_it_is_drawn():
+    X, y, X_val, y_val = digits(200)
+    X = X.astype(np.float32)
+    X[0] = 1e38
+    net = TwoLayerNet(64, 50, 10, std=1.0, dtype=np.float32, rng=0)
+    assert 0 not in np.random.RandomState(0).standard_normal(64 * 50 + 50 * 10)  # what is drawn first: the weights
+    net.train(X, y, X_val, y_val, num_iters=0)
+    history = net.train(X, y, X_val, y_val, num_iters=1, batch_size=3, learning_rate=0.1)
+    assert np.isfinite(history["loss_history"]).all()
+    assert all(np.isfinite(array).all() for array in net.params.values())
+
+
+@pytest.mark.parametrize(("change", "error", "message"), [
+    (lambda p: p.update(W1=np.ones((64, 8), int)), TypeError, r"params\['W1'\] must be a writable array of floats"),
+    (lambda p: p["W2"].setflags(write=False), TypeError, r"params\['W2'\] must be a writable array"),
+    (lambda p: p.pop("b1"), ValueError, "params must have the keys"),
+    (lambda p: p.update(W2=np.ones((8, 9)), b2=np.ones(9)), ValueError, "params must keep 64 inputs and 10 classes"),
+    (lambda p: p.update(W1=np.ones((63, 8))), ValueError, "params must keep 64 inputs and 10 classes"),
+])
+def test_params_spoilt_in_a_callback(change, error, message):
+    net = TwoLayerNet(64, 8, 10, rng=0)
+    with pytest.raises(error, match=message):
+        net.train(*digits(20), num_iters=4, batch_size=10, callback=lambda *_: change(net.params))
+
+
+def test_other_keys_in_params_are_no_business_of_ours(net_class):
+    net = net_class(64, 8, 10, rng=0)
+    net.params["note"] = "mine"
+    net.loss(digits(20)[0])
+    if net_class is TwoLayerNet:
+        net.train(*digits(20), num_iters=1)
+    assert net.params["note"] == "mine"
 
 
 def test_callback_sees_each_check_and_can_stop(net_class):
@@ -134,6 +194,18 @@ def test_parameters_replaced_in_a_callback_are_honoured():
     assert history["loss_history"][1] == pytest.approx(np.log(10), rel=1e-4)  # scores of 0 but for the L2 of W1
 
 
+def test_accuracies_are_interruptible(monkeypatch):
+    from fastnet import network, training
+    net, calls = TwoLayerNet(64, 8, 10, rng=0), []
+    X, y = load_digits()
+    layers = net._layers()
+    training.accuracy(layers, X, y, lambda: calls.append(1))
+    assert len(calls) == 1
+    monkeypatch.setattr(network, "_CHUNK_WORK", 1)
+    training.accuracy(layers, X, y, lambda: calls.append(1))
+    assert len(calls) == 1 + -(-len(X) // 64)
+
+
 def test_no_iterations(net_class):
     net = net_class(64, 8, 10)
     before = net.params["W1"].copy()
@@ -159,6 +231,8 @@ def test_progress_goes_to_standard_error(net_class, capsys):
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "3" in captured.err
+    net_class(64, 8, 10).train(*digits(20), num_iters=3, progress="learning")
+    assert "learning" in capsys.readouterr().err
     net_class(64, 8, 10).train(*digits(20), num_iters=3)
     assert capsys.readouterr().err == ""
 
