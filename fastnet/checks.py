@@ -6,6 +6,7 @@ raises before anything has been changed: TypeError for the wrong kind of thing, 
 
 from __future__ import annotations
 
+import math
 import operator
 import sys
 from collections.abc import Mapping
@@ -97,12 +98,13 @@ def features(X: Any, name: str, *, columns: int, dtype: np.dtype[Any]) -> NDArra
                          + ("; a single sample is X.reshape(1, -1)" if array.ndim == 1 else ""))
     if array.shape[0] == 0:
         raise ValueError(f"{name} must have at least one sample, got shape {array.shape}")
-    width = int(np.prod(array.shape[1:], dtype=np.int64))
+    width = math.prod(array.shape[1:])
     if width != columns:
         raise ValueError(f"{name} must have {columns} features for each sample, as params['W1'] has rows, "
                          f"got {width} (shape {array.shape})")
-    with np.errstate(over="ignore"):  # what does not fit the dtype becomes inf, and is reported as such below
-        array = np.require(array.reshape(array.shape[0], width), dtype=dtype, requirements=["C", "A"])
+    if not (array.ndim == 2 and array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned):
+        with np.errstate(over="ignore"):  # what does not fit the dtype becomes inf, and is reported as such below
+            array = np.require(array.reshape(array.shape[0], width), dtype=dtype, requirements=["C", "A"])
     flat = array.reshape(-1)
     for start in range(0, flat.size, _FINITE_PIECE):
         piece = writable(flat[start:start + _FINITE_PIECE])
@@ -165,6 +167,8 @@ def _parameter(params: Mapping[str, Any], name: str, dtype: np.dtype[Any]) -> ND
     if name not in params:
         raise ValueError(f"params must have the keys W1, b1, W2, b2 and so on, got none named {name!r}")
     array = params[name]
+    if type(array) is np.ndarray and array.dtype == dtype and array.flags.carray:
+        return array  # the common case, quickly: this is asked four times in each call
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "uif":
         kind = f"an array of dtype {array.dtype}" if isinstance(array, np.ndarray) else _short(array)
         raise TypeError(f"params[{name!r}] must be a NumPy array of real numbers, got {kind}")

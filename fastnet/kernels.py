@@ -5,7 +5,9 @@ kernels, ``@njit(parallel=True)``, each the namesake of a function in :mod:`fast
 labels (whatever calls them, Python or other compiled code), make the result, and run the block function over shares of
 the rows, in parallel where the work pays for it. Any layout and any size from 1 up is taken; results are C-contiguous.
 
-Shape letters: N samples, D inputs, H hidden units, C classes. Arrays are float32 or float64, all of one dtype.
+Shape letters: N samples, D inputs, H hidden units, C classes. Arrays are float32 or float64, all of one dtype, aligned
+and of native byte order; in `axpy` they must not overlap. What kernels make of other types is not defined:
+:class:`fastnet.TwoLayerNet` is the door that converts and checks everything.
 """
 
 from __future__ import annotations

@@ -15,8 +15,9 @@ from .compiling import block, inline
 
 __all__ = ["get_num_threads", "set_num_threads", "share_start", "shares", "threading_layer"]
 
-WORK_PER_THREAD = 400_000
-"""Below this much work per thread (in multiply-adds) starting a thread costs more than it saves."""
+WORK_PER_THREAD = 1_000_000
+"""Below this much work per thread (in multiply-adds) starting a thread costs as much as it saves: some ten microseconds
+by itself, and far more where another program has a core."""
 
 
 # numba's public get_num_threads holds a pointer of this process and would keep kernels out of the disk cache. The
