@@ -32,6 +32,7 @@ __all__ = [
     "propagate_delta",
     "relu",
     "relu_mask",
+    "sgd_steps",
     "softmax",
     "softmax_cross_entropy",
     "sum_of_squares",
@@ -39,6 +40,7 @@ __all__ = [
 ]
 
 Array = NDArray[Any]
+Arrays = tuple[Array, ...]
 
 K_BLOCK = 224
 """Terms of a sum that a tile takes at a time at most, so that what it needs of B stays in the first-level cache."""
@@ -49,6 +51,9 @@ SUM_LANES = 64
 vector registers. Fixed numbers, so that the order of the sum depends on its length only."""
 
 MAX_VECTORS = ISA.max_vectors
+
+SWEEP_ROWS = 32
+"""Samples, and rows of weights, that a sweep of `sgd_steps` takes at a time, so that they stay in the cache."""
 
 FIRST = np.intp(0)
 """Where a serial run starts. A literal 0 would make numba compile each block function once more, for that literal."""
@@ -636,3 +641,135 @@ def all_finite(v: Array) -> bool:
         share = np.intp(t)
         bad[share] = finite_block(v, share_start(share, count, n), share_start(share + 1, count, n))
     return ordered_sum(bad) == 0
+
+
+# ---- whole steps of training -----------------------------------------------------------------------------------------
+# A step is two sweeps over the same block functions, so it gives the same bits as the kernels above one by one. Ws, bs
+# and the rest are tuples with an array for each layer; A[l] is what goes into layer l, delta[l] the gradient with
+# respect to its affine output, WT[l] its weights transposed.
+
+
+@block
+def row_sweep_block(Ws, bs, WT, X, y, batch, A, delta, Z, labels, losses, maxima, totals, i0, i1):
+    """Forward and backward pass for the rows i0 to i1 of a minibatch: all that a sample needs while it is in cache."""
+    depth = len(Ws)
+    for start in range(i0, i1, SWEEP_ROWS):
+        stop = min(start + SWEEP_ROWS, i1)
+        for i in range(start, stop):
+            A[0][i, :] = X[batch[i], :]
+            labels[i] = y[batch[i]]
+        for layer in range(depth - 1):
+            affine_block(A[layer], Ws[layer], bs[layer], A[layer + 1], start, stop)
+            relu_block(A[layer + 1], A[layer + 1], start, stop)
+        affine_block(A[depth - 1], Ws[depth - 1], bs[depth - 1], Z, start, stop)
+        softmax_cross_entropy_block(Z, labels, delta[depth - 1], losses, maxima, totals, start, stop)
+        for layer in range(depth - 1, 0, -1):
+            propagate_delta_block(delta[layer], WT[layer], A[layer], delta[layer - 1], start, stop)
+
+
+@block
+def weight_step_block(A, delta, W, WT, dW, learning_rate, l2, j0, j1):
+    """W[j0:j1] -= learning_rate * (A[:, j0:j1]^T delta + l2 * W[j0:j1]); WT follows if it is in use; dW is scratch."""
+    for start in range(j0, j1, dW.shape[0]):
+        stop = min(start + dW.shape[0], j1)
+        weight_gradient_block(A[:, start:stop], delta, dW, 0, stop - start)
+        for j in range(start, stop):
+            w, gradient = W[j], dW[j - start]
+            if l2 != 0:
+                for h in range(w.shape[0]):
+                    gradient[h] += l2 * w[h]
+            for h in range(w.shape[0]):
+                w[h] += -learning_rate * gradient[h]
+            for h in range(WT.shape[0]):
+                WT[h, j] = w[h]
+
+
+@block
+def feature_sweep_block(Ws, bs, WT, A, delta, dW, db, learning_rate, l2, share, count):
+    """Share number `share` of `count` of the update of every layer: its gradients are used while they are in cache."""
+    for layer in range(len(Ws)):
+        rows, columns = Ws[layer].shape
+        weight_step_block(A[layer], delta[layer], Ws[layer], WT[layer], dW[layer][share], learning_rate, l2,
+                          tile_share(share, count, rows), tile_share(share + 1, count, rows))
+        h0, h1 = share_start(share, count, columns), share_start(share + 1, count, columns)
+        bias_gradient_block(delta[layer], db[layer], h0, h1)
+        axpy_block(-learning_rate, db[layer], bs[layer], h0, h1)
+
+
+@kernel
+def sgd_steps(Ws: Arrays, bs: Arrays, WT: Arrays, X: Array, y: Array, batches: Array, learning_rate: float, l2: float,
+              losses: Array, A: Arrays, delta: Arrays, dW: Arrays, db: Arrays, Z: Array) -> None:
+    """Take a step of SGD for each minibatch, changing the weights and biases in place.
+
+    Parameters
+    ----------
+    Ws, bs : tuple of array (D_l, H_l), tuple of array (H_l,)
+        Weights and biases of each layer, C-contiguous.
+    WT : tuple of array (H_l, D_l)
+        Scratch for the weights transposed; (0, 0) for the first layer, which needs none.
+    X : array (M, D)
+    y : int64 array (M,)
+        All samples, and their labels.
+    batches : intp array (steps, N)
+        Indices of the samples of each minibatch.
+    learning_rate, l2 : float
+        The penalty is 0.5 * l2 * sum(W^2).
+    losses : float64 array (steps,)
+        Receives the loss of each minibatch before its update.
+    A, delta, dW, db, Z
+        Scratch: tuples of (N, D_l), (N, H_l), (threads, SWEEP_ROWS, H_l), (H_l,), and an array (N, C).
+
+    Raises
+    ------
+    ValueError
+        If an index or a label is out of range; nothing has been changed then. Shapes are not checked: see
+        :func:`fastnet.network.run_steps`.
+    """
+    steps, N = batches.shape
+    depth = len(Ws)
+    C = Z.shape[1]
+    if y.shape[0] != X.shape[0]:
+        raise ValueError("sgd_steps: y must have one label for each row of X")
+    for n in range(y.shape[0]):
+        if y[n] < 0 or y[n] >= C:
+            raise ValueError("sgd_steps: labels in y must be integers from 0 to C - 1")
+    for step in range(steps):
+        for i in range(N):
+            if batches[step, i] < 0 or batches[step, i] >= X.shape[0]:
+                raise ValueError("sgd_steps: indices in batches must be from 0 to the number of samples - 1")
+    labels = np.empty(N, np.intp)
+    row_losses = np.empty(N, np.float64)
+    maxima = np.empty(N, X.dtype)
+    totals = np.empty(N, X.dtype)
+    work = 0
+    widest = 0
+    for layer in range(depth):
+        work += N * Ws[layer].size
+        widest = max(widest, Ws[layer].shape[0])
+    row_count = tile_shares(N, work)
+    feature_count = min(tile_shares(widest, work), dW[0].shape[0])
+    rate = X.dtype.type(learning_rate)
+    penalty = X.dtype.type(l2)
+    for layer in range(1, depth):
+        for j in range(Ws[layer].shape[0]):
+            for h in range(Ws[layer].shape[1]):
+                WT[layer][h, j] = Ws[layer][j, h]
+    for step in range(steps):
+        batch = batches[step]
+        if row_count == 1:
+            row_sweep_block(Ws, bs, WT, X, y, batch, A, delta, Z, labels, row_losses, maxima, totals, FIRST, N)
+        else:
+            for t in prange(row_count):
+                share = np.intp(t)
+                row_sweep_block(Ws, bs, WT, X, y, batch, A, delta, Z, labels, row_losses, maxima, totals,
+                                tile_share(share, row_count, N), tile_share(share + 1, row_count, N))
+        loss = ordered_sum(row_losses) / N
+        if l2 != 0:
+            for layer in range(depth - 1, -1, -1):
+                loss += 0.5 * l2 * sum_of_squares(Ws[layer].reshape(Ws[layer].size))
+        losses[step] = loss
+        if feature_count == 1:
+            feature_sweep_block(Ws, bs, WT, A, delta, dW, db, rate, penalty, FIRST, FIRST + 1)
+        else:
+            for t in prange(feature_count):
+                feature_sweep_block(Ws, bs, WT, A, delta, dW, db, rate, penalty, np.intp(t), feature_count)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any, overload
 
 import numpy as np
@@ -192,7 +192,7 @@ class TwoLayerNet:
             raise TypeError(f"callback must be callable or None, got {callback!r}")
         return training.train(
             lambda: self._trainable(inputs, classes), self._update, self._random.choice,
-            samples, targets, samples_val, targets_val,
+            checks.writable(samples), targets, samples_val, targets_val,
             learning_rate=checks.number(learning_rate, "learning_rate"),
             learning_rate_decay=checks.number(learning_rate_decay, "learning_rate_decay"),
             l2=self._l2_strength(reg), num_iters=checks.integer(num_iters, "num_iters", minimum=0),
@@ -200,9 +200,10 @@ class TwoLayerNet:
             progress=progress, callback=callback)
 
     def _trainable(self, inputs: int | None = None, classes: int | None = None) -> tuple[list[Layer], bool]:
-        """The layers, and whether all of them are views of the arrays in `params`; these have to be writable floats.
+        """The layers, and whether they may be trained in place; the arrays in `params` have to be writable floats.
 
-        `inputs` and `classes` are what the data at hand needs, where that is known.
+        In place: all are views of these arrays, and no two of them share memory, as tied weights do. `inputs` and
+        `classes` are what the data at hand needs, where that is known.
         """
         layers = self._layers()
         for name, _ in _named(layers):
@@ -213,7 +214,9 @@ class TwoLayerNet:
         sizes = len(layers[0][0]), layers[-1][0].shape[1]
         if inputs is not None and sizes != (inputs, classes):
             raise ValueError(f"params must keep {inputs} inputs and {classes} classes during training, got {sizes}")
-        return layers, all(np.may_share_memory(self.params[name], array) for name, array in _named(layers))
+        arrays = [array for layer in layers for array in layer]
+        views = all(np.may_share_memory(self.params[name], array) for name, array in _named(layers))
+        return layers, views and not any(np.may_share_memory(*pair) for pair in combinations(arrays, 2))
 
     def _update(self, grads: Sequence[Layer], learning_rate: float) -> None:
         """Take a step on the arrays in `params`, of any layout, dtype or overlap, as the course's class does it."""
@@ -276,5 +279,6 @@ def warmup(dtype: DTypeLike = np.float64) -> float:
     net = TwoLayerNet(2, 2, 2, dtype=dtype, rng=0)
     X, y = np.ones((2, 2)), np.arange(2)
     net.train(X, y, X, y, num_iters=1, batch_size=2)
+    net.loss(X, y, reg=1.0)
     net.predict_proba(X)
     return time.perf_counter() - start

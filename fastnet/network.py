@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from . import kernels
 from .checks import Layer, writable
+from .threads import get_num_threads
 
-__all__ = ["forward", "loss_and_grads", "scores", "sgd_step"]
+__all__ = ["forward", "loss_and_grads", "run_steps", "scores", "sgd_step"]
 
 _CHUNK_WORK = 400_000_000
 """Multiply-adds of one chunk of rows in `scores`: some milliseconds: little memory, and a short wait for Ctrl-C."""
@@ -64,6 +65,35 @@ def sgd_step(layers: Sequence[Layer], grads: Sequence[Layer], learning_rate: flo
     for layer, gradient in zip(layers, grads, strict=True):
         for parameter, slope in zip(layer, gradient, strict=True):
             kernels.axpy(-learning_rate, slope.reshape(-1), parameter.reshape(-1))
+
+
+def run_steps(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64], batches: NDArray[np.intp],
+              learning_rate: float, l2: float) -> NDArray[np.float64]:
+    """Take a step of SGD for each minibatch in one compiled call; return the loss of each before its update.
+
+    The same numbers, to the bit, as `loss_and_grads` and `sgd_step` in turn.
+
+    Parameters
+    ----------
+    layers : sequence of (W, b)
+        Changed in place.
+    X : array (M, D)
+    y : int64 array (M,)
+    batches : intp array (steps, N)
+        Indices of the samples of each minibatch.
+    learning_rate, l2 : float
+    """
+    Ws, bs = (tuple(arrays) for arrays in zip(*layers, strict=True))
+    N, dtype, threads = batches.shape[1], X.dtype, get_num_threads()
+    widths = [W.shape for W in Ws]
+    losses = np.empty(len(batches))
+    kernels.sgd_steps(
+        Ws, bs, tuple(np.empty((H, D) if layer else (0, 0), dtype) for layer, (D, H) in enumerate(widths)),
+        X, y, batches, learning_rate, l2, losses,
+        tuple(np.empty((N, D), dtype) for D, _ in widths), tuple(np.empty((N, H), dtype) for _, H in widths),
+        tuple(np.empty((threads, kernels.SWEEP_ROWS, H), dtype) for _, H in widths),
+        tuple(np.empty(H, dtype) for _, H in widths), np.empty((N, widths[-1][1]), dtype))
+    return losses
 
 
 def scores(layers: Sequence[Layer], X: NDArray[Any], checkpoint: Callable[[], None] | None = None) -> NDArray[Any]:

@@ -15,6 +15,10 @@ from .progress import progress_bar
 
 __all__ = ["Callback", "History", "accuracy", "train"]
 
+_RUN_WORK = 100_000_000
+"""Multiply-adds of the forward pass in one run of compiled steps: some milliseconds, so that neither Ctrl-C nor the
+progress bar waits long."""
+
 History = dict[str, list[float]]
 """``loss_history`` (an entry each iteration), ``train_acc_history`` and ``val_acc_history`` (one each check)."""
 
@@ -56,24 +60,29 @@ def train(trainable: Callable[[], tuple[list[Layer], bool]], update: Callable[[S
     layers, in_place = trainable()
     if num_iters:
         _compile(X.dtype)  # here, where Ctrl-C still works at once
+    done = 0  # iterations whose steps have been taken; the loop below reports them one by one
     with DeferredInterrupt() as interrupt:
         iterations: Iterable[int] = range(num_iters)
         if progress:
             iterations = progress_bar(iterations, description=progress if isinstance(progress, str) else "")
         for it in iterations:
-            batch = draw_batch(samples, batch_size)
-            X_batch, y_batch = X[batch], y[batch]
-            loss, grads = network.loss_and_grads(layers, X_batch, y_batch, l2)
-            if in_place:
-                network.sgd_step(layers, grads, learning_rate)
-            else:
-                update(grads, learning_rate)
-                layers, in_place = trainable()
-            history["loss_history"].append(loss)
+            if it == done:
+                longest = _RUN_WORK // (batch_size * sum(W.size for W, _ in layers)) if in_place else 1
+                done = _next_stop(it, min(it + max(longest, 1), num_iters), iterations_per_epoch)
+                batches = draw_batch(samples, (done - it) * batch_size).reshape(done - it, batch_size)
+                if in_place:
+                    losses = network.run_steps(layers, X, y, batches, learning_rate, l2).tolist()
+                else:
+                    loss, grads = network.loss_and_grads(layers, X[batches[0]], y[batches[0]], l2)
+                    update(grads, learning_rate)
+                    layers, in_place = trainable()
+                    losses = [loss]
+                history["loss_history"] += losses
             if verbose and it % 100 == 0:
-                print(f"iteration {it} / {num_iters}: loss {loss:f}")
+                print(f"iteration {it} / {num_iters}: loss {history['loss_history'][it]:f}")
             if it % iterations_per_epoch == 0:
-                history["train_acc_history"].append(accuracy(layers, X_batch, y_batch))
+                last = batches[-1]
+                history["train_acc_history"].append(accuracy(layers, X[last], y[last]))
                 history["val_acc_history"].append(accuracy(layers, X_val, y_val, interrupt.check))
                 learning_rate *= learning_rate_decay
                 if callback is not None:
@@ -84,8 +93,14 @@ def train(trainable: Callable[[], tuple[list[Layer], bool]], update: Callable[[S
     return history
 
 
+def _next_stop(start: int, stop: int, iterations_per_epoch: float) -> int:
+    """Return where a run of steps from `start` has to stop for Python: after the next accuracy check, or at `stop`."""
+    return next((it + 1 for it in range(start, stop) if it % iterations_per_epoch == 0), stop)
+
+
 def _compile(dtype: np.dtype[Any]) -> None:
-    """Take a step with a network of one unit, so that every kernel that a step needs is compiled."""
+    """Take a step with a network of one unit, so that everything that a step needs is compiled."""
     layers = [(np.zeros((1, 1), dtype), np.zeros(1, dtype)) for _ in range(2)]
-    _, grads = network.loss_and_grads(layers, np.zeros((1, 1), dtype), np.zeros(1, np.int64), 1.0)
-    network.sgd_step(layers, grads, 0.0)
+    X, y = np.zeros((1, 1), dtype), np.zeros(1, np.int64)
+    network.run_steps(layers, X, y, np.zeros((1, 1), np.intp), 0.0, 1.0)
+    network.scores(layers, X)

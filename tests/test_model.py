@@ -164,6 +164,34 @@ def test_any_number_of_layers(rng, widths):
     np.testing.assert_array_equal(network.scores(layers, X), network.forward(layers, X)[-1])
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("widths", [(6, 4), (6, 50, 4), (6, 7, 3, 4)])
+@pytest.mark.parametrize("l2", [0.0, 0.3])
+def test_compiled_steps_give_the_bits_of_one_kernel_after_the_other(rng, dtype, widths, l2):
+    layers = [tuple(rng.standard_normal(shape).astype(dtype) for shape in ((D, H), H)) for D, H in pairwise(widths)]
+    apart = copy.deepcopy(layers)
+    X, y, batches = rng.standard_normal((40, 6)).astype(dtype), rng.randint(4, size=40), rng.randint(40, size=(5, 37))
+    losses = network.run_steps(layers, X, y, batches, 0.1, l2)
+    for batch, loss in zip(batches, losses, strict=True):
+        expected, grads = network.loss_and_grads(apart, X[batch], y[batch], l2)
+        network.sgd_step(apart, grads, 0.1)
+        assert loss == expected
+    for layer, other in zip(layers, apart, strict=True):
+        for array, expected in zip(layer, other, strict=True):
+            np.testing.assert_array_equal(array, expected)
+
+
+@pytest.mark.parametrize(("y", "batches", "message"), [
+    ([0, 4], [[0, 1]], "labels in y must be"), ([0, -1], [[0, 1]], "labels in y must be"),
+    ([0, 1], [[0, 2]], "indices in batches must be"), ([0, 1], [[-1, 0]], "indices in batches must be"),
+    ([0, 1, 2], [[0, 1]], "y must have one label")])
+def test_compiled_steps_refuse_what_would_leave_the_arrays(y, batches, message):
+    layers = [(np.ones((3, 4)), np.ones(4))]
+    with pytest.raises(ValueError, match=message):
+        network.run_steps(layers, np.ones((2, 3)), np.array(y), np.array(batches), 0.1, 0.1)
+    assert (layers[0][0] == 1).all()
+
+
 def test_one_of_everything():
     net = TwoLayerNet(1, 1, 1, std=1.0, rng=0)
     loss, grads = net.loss([[2.0]], [0], reg=0.5)
