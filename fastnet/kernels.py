@@ -52,7 +52,7 @@ vector registers. Fixed numbers, so that the order of the sum depends on its len
 
 MAX_VECTORS = ISA.max_vectors
 
-SWEEP_ROWS = 32
+SWEEP_ROWS = 64
 """Samples, and rows of weights, that a sweep of `sgd_steps` takes at a time, so that they stay in the cache."""
 
 FIRST = np.intp(0)
@@ -656,7 +656,9 @@ def row_sweep_block(Ws, bs, WT, X, y, batch, A, delta, Z, labels, losses, maxima
     for start in range(i0, i1, SWEEP_ROWS):
         stop = min(start + SWEEP_ROWS, i1)
         for i in range(start, stop):
-            A[0][i, :] = X[batch[i], :]
+            source, target = X[batch[i]], A[0][i]
+            for j in range(target.shape[0]):
+                target[j] = source[j]
             labels[i] = y[batch[i]]
         for layer in range(depth - 1):
             affine_block(A[layer], Ws[layer], bs[layer], A[layer + 1], start, stop)

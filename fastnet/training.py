@@ -15,9 +15,9 @@ from .progress import progress_bar
 
 __all__ = ["Callback", "History", "accuracy", "train"]
 
-_RUN_WORK = 100_000_000
-"""Multiply-adds of the forward pass in one run of compiled steps: some milliseconds, so that neither Ctrl-C nor the
-progress bar waits long."""
+_RUN_WORK = 400_000_000
+"""Multiply-adds of the forward pass in one run of compiled steps: ten milliseconds or so, so that neither Ctrl-C nor
+the progress bar waits long."""
 
 History = dict[str, list[float]]
 """``loss_history`` (an entry each iteration), ``train_acc_history`` and ``val_acc_history`` (one each check)."""
