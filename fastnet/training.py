@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -15,9 +16,11 @@ from .progress import progress_bar
 
 __all__ = ["Callback", "History", "accuracy", "train"]
 
-_RUN_WORK = 400_000_000
-"""Multiply-adds of the forward pass in one run of compiled steps: ten milliseconds or so, so that neither Ctrl-C nor
-the progress bar waits long."""
+_RUN_SECONDS = 0.01
+"""How long one run of compiled steps is meant to take, so that neither Ctrl-C nor the progress bar waits long."""
+
+_RUN_INDICES = 1_000_000
+"""The most indices of samples that are drawn for one run."""
 
 History = dict[str, list[float]]
 """``loss_history`` (an entry each iteration), ``train_acc_history`` and ``val_acc_history`` (one each check)."""
@@ -61,17 +64,20 @@ def train(trainable: Callable[[], tuple[list[Layer], bool]], update: Callable[[S
     if num_iters:
         _compile(X.dtype)  # here, where Ctrl-C still works at once
     done = 0  # iterations whose steps have been taken; the loop below reports them one by one
+    longest = 1  # steps in a run, by how long the last run took; where a run ends changes no result
     with DeferredInterrupt() as interrupt:
         iterations: Iterable[int] = range(num_iters)
         if progress:
             iterations = progress_bar(iterations, description=progress if isinstance(progress, str) else "")
         for it in iterations:
             if it == done:
-                longest = _RUN_WORK // (batch_size * sum(W.size for W, _ in layers)) if in_place else 1
-                done = _next_stop(it, min(it + max(longest, 1), num_iters), iterations_per_epoch)
+                done = _next_stop(it, min(it + longest if in_place else it + 1, num_iters), iterations_per_epoch)
                 batches = draw_batch(samples, (done - it) * batch_size).reshape(done - it, batch_size)
                 if in_place:
+                    start = time.perf_counter()
                     losses = network.run_steps(layers, X, y, batches, learning_rate, l2).tolist()
+                    seconds_a_step = max(time.perf_counter() - start, 1e-9) / len(batches)
+                    longest = max(1, min(int(_RUN_SECONDS / seconds_a_step), _RUN_INDICES // batch_size))
                 else:
                     loss, grads = network.loss_and_grads(layers, X[batches[0]], y[batches[0]], l2)
                     update(grads, learning_rate)
