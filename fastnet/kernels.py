@@ -674,14 +674,12 @@ def weight_step_block(A, delta, W, WT, dW, learning_rate, l2, j0, j1):
     """W[j0:j1] -= learning_rate * (A[:, j0:j1]^T delta + l2 * W[j0:j1]); WT follows if it is in use; dW is scratch."""
     for start in range(j0, j1, dW.shape[0]):
         stop = min(start + dW.shape[0], j1)
-        weight_gradient_block(A[:, start:stop], delta, dW, 0, stop - start)
+        weight_gradient_block(A[:, start:stop], delta, dW, FIRST, stop - start)
         for j in range(start, stop):
             w, gradient = W[j], dW[j - start]
             if l2 != 0:
-                for h in range(w.shape[0]):
-                    gradient[h] += l2 * w[h]
-            for h in range(w.shape[0]):
-                w[h] += -learning_rate * gradient[h]
+                axpy_block(l2, w, gradient, FIRST, w.shape[0])
+            axpy_block(-learning_rate, gradient, w, FIRST, w.shape[0])
             for h in range(WT.shape[0]):
                 WT[h, j] = w[h]
 

@@ -44,7 +44,7 @@ def train(trainable: Callable[[], tuple[list[Layer], bool]], update: Callable[[S
     Parameters
     ----------
     trainable
-        Returns the layers, and whether they are views of the user's own arrays, so that changing them in place is all.
+        Returns the layers, and whether a step may change them in place: they are views of the user's own arrays then.
         Called again after each callback, which may have replaced arrays.
     update
         Called with gradients and learning rate to change the user's own arrays where the layers are copies of them.
