@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 
 from . import kernels
 
-__all__ = ["Layer", "choice", "features", "floating_dtype", "integer", "labels", "layers", "number", "random_source"]
+__all__ = ["Layer", "choice", "features", "floating_dtype", "integer", "labels", "layers",
+           "not_finite", "number", "random_source", "writable"]
 
 Layer = tuple[NDArray[Any], NDArray[Any]]
 """Weights (D, H) and bias (H,) of one affine layer."""
 
-_FINITE_PIECE = 1 << 20
-"""Elements that are looked through at a time for NaN and inf: bounds the copy that read-only input needs."""
+_FINITE_PIECE = 1 << 16
+"""Elements that are looked through at a time for NaN and inf: so few that it takes no parallel region, which not every
+thread and process may begin."""
 
 
 def number(value: Any, name: str, *, minimum: float | None = None) -> float:
@@ -85,11 +87,15 @@ def random_source(rng: Any) -> np.random.Generator | np.random.RandomState | Non
         raise ValueError(f"rng as a seed must be between 0 and 2**32 - 1, got {rng}") from None
 
 
-def features(X: Any, name: str, *, columns: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+def features(X: Any, name: str, *, columns: int, dtype: np.dtype[Any], finite: bool = True) -> NDArray[Any]:
     """Return `X` as a finite array (N, `columns`) of `dtype`: native, aligned and C-contiguous, copied only if need be.
 
-    More than two dimensions are flattened to (N, -1). The result may be read-only.
+    More than two dimensions are flattened to (N, -1). The result may be read-only. Without `finite` whoever uses the
+    array looks out for NaN and inf.
     """
+    if type(X) is np.ndarray and X.ndim == 2 and X.dtype == dtype and X.shape[1] == columns and len(X) and (
+            X.flags.c_contiguous and X.flags.aligned):
+        return _finite(X, name) if finite else X  # the common case, quickly
     array = _array(X, name)
     if array.dtype.kind not in "buif":
         raise TypeError(f"{name} must be an array of real numbers, got dtype {array.dtype}")
@@ -105,19 +111,41 @@ def features(X: Any, name: str, *, columns: int, dtype: np.dtype[Any]) -> NDArra
     if not (array.ndim == 2 and array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned):
         with np.errstate(over="ignore"):  # what does not fit the dtype becomes inf, and is reported as such below
             array = np.require(array.reshape(array.shape[0], width), dtype=dtype, requirements=["C", "A"])
-    flat = array.reshape(-1)
+    return _finite(array, name) if finite else array
+
+
+def _finite(array: NDArray[Any], name: str) -> NDArray[Any]:
+    flat = writable(array).reshape(-1)
     for start in range(0, flat.size, _FINITE_PIECE):
-        piece = writable(flat[start:start + _FINITE_PIECE])
+        piece = flat[start:start + _FINITE_PIECE]
         if not kernels.all_finite(piece):
             at = start + int(np.flatnonzero(~np.isfinite(piece))[0])
-            raise ValueError(f"{name} must be finite (in {dtype}), got {flat[at]} at sample {at // width}, "
-                             f"feature {at % width}")
+            raise not_finite(array, at // array.shape[1], name)
     return array
 
 
+def not_finite(array: NDArray[Any], row: int, name: str, first: int = 0) -> ValueError:
+    """Return the error that says where in this row the first NaN or inf is; row 0 is sample `first`."""
+    at = int(np.flatnonzero(~np.isfinite(array[row]))[0])
+    return ValueError(f"{name} must be finite (in {array.dtype}), got {array[row, at]} at sample {first + row}, "
+                      f"feature {at}")
+
+
+class _Memory:
+    """The memory of an array, without the flag that says that it is read-only."""
+
+    def __init__(self, array: NDArray[Any]) -> None:
+        self._array = array  # which must live as long as its memory is in use
+        interface = array.__array_interface__
+        self.__array_interface__ = {**interface, "data": (interface["data"][0], False)}
+
+
 def writable(array: NDArray[Any]) -> NDArray[Any]:
-    """Return `array`, or a copy if it is read-only: kernels are compiled for arrays that can be written to."""
-    return array if array.flags.writeable else array.copy()
+    """Return `array`, or a view that calls itself writable if it is not: for kernels, which do not write to it.
+
+    They are compiled for arrays that can be written to; a copy could take gigabytes.
+    """
+    return array if array.flags.writeable else np.asarray(_Memory(array))
 
 
 def labels(y: Any, name: str, *, samples: int, classes: int) -> NDArray[np.int64]:

@@ -16,8 +16,9 @@ from typing import Any, TypeVar, cast
 
 import numba
 from numba.core import caching, config
+from numba.extending import register_jitable
 
-__all__ = ["block", "cache_directory", "inline", "kernel"]
+__all__ = ["block", "cache_directory", "inline", "kernel", "shared", "task"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -102,8 +103,17 @@ def _cached(function: Callable[..., Any], **options: Any) -> Any:
 
 
 def block(function: Function) -> Function:
-    """Compile a block function: serial, on a range of rows or columns, called from kernels only."""
-    return cast(Function, _cached(function))
+    """Compile a block function: serial, on a range of rows or columns, called from other compiled code only.
+
+    It may not allocate, and views are not counted as references: counting is atomic, and what two cores count together
+    costs more than the work. It gets no wrapper for Python, and no cache of its own: kernels contain their blocks.
+    """
+    return cast(Function, _njit(function, _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True))
+
+
+def shared(function: Function) -> Function:
+    """Leave a function to Python, for which it is as it stands, and let compiled code call it too."""
+    return cast(Function, register_jitable(function))
 
 
 def inline(function: Function) -> Function:
@@ -114,6 +124,11 @@ def inline(function: Function) -> Function:
 def kernel(function: Function) -> Function:
     """Compile a kernel: ``@njit(parallel=True)``, called from Python."""
     return cast(Function, _cached(function, parallel=True))
+
+
+def task(function: Function) -> Function:
+    """Compile what one worker of a team does: serial, called from Python, in several threads at once."""
+    return cast(Function, _cached(function, nogil=True))
 
 
 def cache_directory() -> str | None:

@@ -58,6 +58,7 @@ class TwoLayerNet:
     """
 
     params: dict[str, NDArray[Any]]
+    _known: tuple[Sequence[tuple[str, NDArray[Any], tuple[int, ...]]], list[Layer]] = ((), [])
 
     def __init__(self, input_size: int, hidden_size: int, output_size: int, std: float = 1e-4, *,
                  dtype: DTypeLike = np.float64, l2: str = "full",
@@ -83,12 +84,29 @@ class TwoLayerNet:
         """Which form of the penalty `reg` stands for: ``"full"`` or ``"half"``."""
         return self._l2
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_known"}  # views would be copied apart
+
     @property
     def _random(self) -> Any:
         return np.random if self._rng is None else self._rng  # the module's functions draw from the global generator
 
     def _layers(self) -> list[Layer]:
-        return checks.layers(self.params, 2, self.dtype)
+        """The checked layers; where `params` holds the very arrays of the last call, their checks are not repeated."""
+        known, layers = self._known
+        if known and isinstance(self.params, dict):
+            for name, array, shape in known:
+                now = self.params.get(name)
+                if now is not array or now.shape != shape or now.dtype is not self._dtype or not now.flags.carray:
+                    break
+            else:
+                return layers
+        layers = checks.layers(self.params, 2, self.dtype)
+        arrays = [(name, self.params[name], self.params[name].shape) for name, _ in _named(layers)]
+        whole = all(np.may_share_memory(array, layer) and array.dtype is self._dtype
+                    for (_, array, _), (_, layer) in zip(arrays, _named(layers), strict=True))
+        self._known = (arrays, layers) if whole else ((), [])
+        return layers
 
     def _l2_strength(self, reg: float) -> float:
         """The engine's l2, with loss 0.5 * l2 * sum(W^2), for the user's reg."""
@@ -99,7 +117,8 @@ class TwoLayerNet:
 
     def _scores(self, X: ArrayLike) -> NDArray[Any]:
         layers = self._layers()
-        return network.scores(layers, checks.features(X, "X", columns=len(layers[0][0]), dtype=self.dtype))
+        return network.scores(
+            layers, checks.features(X, "X", columns=len(layers[0][0]), dtype=self.dtype, finite=False))
 
     @overload
     def loss(self, X: ArrayLike, y: None = None, reg: float = 0.0) -> NDArray[Any]: ...
@@ -237,7 +256,7 @@ class TwoLayerNet:
         TypeError, ValueError
             As for `loss`.
         """
-        return np.argmax(self._scores(X), axis=1)
+        return self._scores(X).argmax(axis=1)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
         """Return the probability of each class for each sample, (N, C); rows sum to 1.

@@ -7,20 +7,30 @@ Shape letters: N samples, D inputs, H hidden units, C classes. A layer is (W, b)
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import kernels
-from .checks import Layer, writable
-from .threads import get_num_threads
+from . import kernels, steps
+from .blocks import BLOCK_ROWS, LEAVES, leaf_count, panel_count, panel_start
+from .checks import Layer, not_finite, writable
+from .inference import few_scores, network_scores, panel_lines, scratch_lines
+from .simd import PACK, tile_width
+from .team import counters
+from .team import run as run_team
+from .threads import share_count
 
-__all__ = ["forward", "loss_and_grads", "run_steps", "scores", "sgd_step"]
+__all__ = ["Workspace", "forward", "loss_and_grads", "scores", "sgd_step"]
 
-_CHUNK_WORK = 400_000_000
-"""Multiply-adds of one chunk of rows in `scores`: some milliseconds: little memory, and a short wait for Ctrl-C."""
+_REGION_WORK = 200_000_000
+"""Multiply-adds up to which threads have to be there at once to be of use: about a millisecond."""
+
+_CHUNK_WORK = 2_000_000_000
+"""Multiply-adds of one chunk of rows in `scores`: some ten milliseconds: little memory, and a short wait for Ctrl-C."""
 
 
 def forward(layers: Sequence[Layer], X: NDArray[Any]) -> list[NDArray[Any]]:
@@ -52,7 +62,7 @@ def loss_and_grads(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64
         W, _ = layers[index]
         dW, db = kernels.weight_gradient(A[index], delta), kernels.bias_gradient(delta)
         if l2:
-            loss += 0.5 * l2 * kernels.sum_of_squares(W.reshape(-1))
+            loss += 0.5 * l2 * kernels.sum_of_squares(W)
             kernels.axpy(l2, W.reshape(-1), dW.reshape(-1))
         grads.append((dW, db))
         if index:
@@ -67,49 +77,169 @@ def sgd_step(layers: Sequence[Layer], grads: Sequence[Layer], learning_rate: flo
             kernels.axpy(-learning_rate, slope.reshape(-1), parameter.reshape(-1))
 
 
-def run_steps(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64], batches: NDArray[np.intp],
-              learning_rate: float, l2: float) -> NDArray[np.float64]:
-    """Take a step of SGD for each minibatch in one compiled call; return the loss of each before its update.
+_ALIGNMENT = 64
+"""Bytes of a cache line: a vector that straddles two costs twice."""
 
-    The same numbers, to the bit, as `loss_and_grads` and `sgd_step` in turn.
+
+def _aligned(make: Callable[..., NDArray[Any]], shape: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]:
+    size = math.prod(shape) * dtype.itemsize
+    memory = make(size + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    return memory[start:start + size].view(dtype).reshape(shape)
+
+
+class Workspace:
+    """The network as the training step wants it: parameters and every buffer, packed and padded, made once.
 
     Parameters
     ----------
     layers : sequence of (W, b)
-        Changed in place.
-    X : array (M, D)
-    y : int64 array (M,)
-    batches : intp array (steps, N)
-        Indices of the samples of each minibatch.
-    learning_rate, l2 : float
+        Their shapes count; :meth:`load` reads the numbers.
+    batch_size : int
+        Samples in a minibatch, N.
     """
-    Ws, bs = (tuple(arrays) for arrays in zip(*layers, strict=True))
-    N, dtype, threads = batches.shape[1], X.dtype, get_num_threads()
-    widths = [W.shape for W in Ws]
-    losses = np.empty(len(batches))
-    kernels.sgd_steps(
-        Ws, bs, tuple(np.empty((H, D) if layer else (0, 0), dtype) for layer, (D, H) in enumerate(widths)),
-        X, y, batches, learning_rate, l2, losses,
-        tuple(np.empty((N, D), dtype) for D, _ in widths), tuple(np.empty((N, H), dtype) for _, H in widths),
-        tuple(np.empty((threads, kernels.SWEEP_ROWS, H), dtype) for _, H in widths),
-        tuple(np.empty(H, dtype) for _, H in widths), np.empty((N, widths[-1][1]), dtype))
-    return losses
+
+    def __init__(self, layers: Sequence[Layer], batch_size: int) -> None:
+        N, dtype = batch_size, layers[0][0].dtype
+        self.sizes = tuple(len(W) for W, _ in layers) + (layers[-1][0].shape[1],)
+        step = dtype.itemsize
+        width = tile_width(step)
+        work = N * sum(W.size for W, _ in layers)
+        threads = share_count(N * max(self.sizes), work)
+        D, H = self.sizes[:2]
+        # What travels between the cores: sums of the first affine map and deltas, or weights, samples and deltas.
+        self._by_features = leaf_count(D) == LEAVES and threads <= LEAVES and 2 * N * H < D * (N + H)
+        self._feature_count = (1 << threads.bit_length() - 1) if self._by_features else min(
+            threads, -(-max(self.sizes[:-1]) // PACK))
+        self._sample_count = min(threads, -(-N // PACK))
+        self._checked: NDArray[np.int64] | None = None
+        self._shares = shares = max(self._sample_count, self._feature_count)
+        panels = [panel_count(size, step) for size in self.sizes]
+        packs = [-(-size // PACK) for size in self.sizes]
+
+        def zeros(*shape: int) -> NDArray[Any]:
+            return _aligned(np.zeros, shape, dtype)
+
+        def each(shape: Callable[[int], tuple[int, ...]]) -> tuple[NDArray[Any], ...]:
+            return tuple(zeros(*shape(layer)) for layer in range(len(layers)))
+
+        self._W = each(lambda layer: (panels[layer + 1], packs[layer] * PACK, width))
+        self._b = each(lambda layer: (panels[layer + 1], 1, width))
+        self._WT = each(lambda layer: (panels[layer], self.sizes[layer + 1], width) if layer else (1, 1, width))
+        outputs = each(lambda layer: (panels[layer + 1], N, width))
+        self._scratch = (
+            zeros(packs[0], N, PACK),
+            (zeros(1, 1, width), *outputs),
+            each(lambda layer: (panels[layer + 1], N, width)),
+            zeros(*((LEAVES, panels[1], N, width) if self._by_features else (LEAVES, 1, 1, width))),
+            zeros(shares, self.sizes[-1], BLOCK_ROWS),
+            zeros(shares, 2, BLOCK_ROWS, width),
+            each(lambda layer: (panels[layer + 1], 1, width)),
+            each(lambda layer: (panels[layer + 1], packs[layer], width)),
+            zeros(1, width), np.zeros(N, np.intp), np.zeros((2, N)), zeros(N), zeros(N))
+
+    def load(self, layers: Sequence[Layer]) -> None:
+        """Take the numbers of `layers` over."""
+        for layer, (W, b) in enumerate(layers):
+            for panel, (j0, j1) in enumerate(self._panels(layer + 1)):
+                self._W[layer][panel, :len(W), :j1 - j0] = W[:, j0:j1]
+                self._b[layer][panel, 0, :j1 - j0] = b[j0:j1]
+            if layer:
+                for panel, (j0, j1) in enumerate(self._panels(layer)):
+                    self._WT[layer][panel, :, :j1 - j0] = W[j0:j1].T
+
+    def store(self, layers: Sequence[Layer]) -> None:
+        """Write the numbers into `layers`."""
+        for layer, (W, b) in enumerate(layers):
+            for panel, (j0, j1) in enumerate(self._panels(layer + 1)):
+                W[:, j0:j1] = self._W[layer][panel, :len(W), :j1 - j0]
+                b[j0:j1] = self._b[layer][panel, 0, :j1 - j0]
+
+    def _panels(self, index: int) -> list[tuple[int, int]]:
+        columns, step = self.sizes[index], self._W[0].itemsize
+        panels = panel_count(columns, step)
+        starts = [panel_start(panel, panels, columns, step) for panel in range(panels + 1)]
+        return list(pairwise(starts))
+
+    def run(self, X: NDArray[Any], y: NDArray[np.int64], batches: NDArray[np.intp], learning_rate: float,
+            l2: float) -> NDArray[np.float64]:
+        """Take a step of SGD for each minibatch in one compiled call; return the loss of each before its update.
+
+        The same numbers, to the bit, as `loss_and_grads` and `sgd_step` in turn.
+
+        Parameters
+        ----------
+        X : array (M, D)
+        y : int64 array (M,)
+        batches : intp array (steps, N)
+            Indices of the samples of each minibatch.
+        learning_rate, l2 : float
+
+        Raises
+        ------
+        ValueError
+            If an index or a label is out of range; nothing has been changed then.
+        """
+        if batches.size and not (batches.min() >= 0 and batches.max() < min(len(X), len(y))):
+            raise ValueError("indices in batches must be from 0 to the number of samples - 1")
+        if y is not self._checked and not (y.min() >= 0 and y.max() < self.sizes[-1]):
+            raise ValueError("labels in y must be integers from 0 to the number of classes - 1")
+        self._checked = y
+        losses = np.empty(len(batches))
+        run_team(steps.sgd_steps, self._shares, counters(self._shares), self._sample_count, self._feature_count,
+                 self._by_features, self.sizes, self._W, self._b, self._WT, X, y, batches, learning_rate, l2, losses,
+                 *self._scratch)
+        return losses
 
 
-def scores(layers: Sequence[Layer], X: NDArray[Any], checkpoint: Callable[[], None] | None = None) -> NDArray[Any]:
-    """Return the scores Z_L, (N, C), in chunks of rows: the activations of all samples never exist at once.
+def scores(layers: Sequence[Layer], X: NDArray[Any], name: str = "X",
+           checkpoint: Callable[[], None] | None = None, region: bool = True) -> NDArray[Any]:
+    """Return the scores Z_L, (N, C), of `X`, which may still hold NaN or inf.
 
-    `checkpoint` is called after each chunk; what it raises ends the work.
+    In chunks of rows: the activations of all samples never exist at once. `checkpoint` is called after each chunk; what
+    it raises ends the work. `region`: whether a short piece of work may be done in a parallel region of numba's, whose
+    threads are there at once.
+
+    Raises
+    ------
+    ValueError
+        If `X`, which the message calls `name`, is not finite.
     """
-    rows = max(64, _CHUNK_WORK // sum(W.size for W, _ in layers))
-    if rows >= len(X):
-        result = forward(layers, writable(X))[-1]
+    Ws, bs = zip(*layers, strict=True)
+    work = sum([W.size for W in Ws])
+    rows = max(64, _CHUNK_WORK // work)
+    if len(X) <= rows:
+        Z = _score(Ws, bs, X, 0, work, name, region)
         if checkpoint is not None:
             checkpoint()
-        return result
-    result = np.empty((len(X), layers[-1][0].shape[1]), X.dtype)
+        return Z
+    parts = []
     for start in range(0, len(X), rows):
-        result[start:start + rows] = forward(layers, writable(X[start:start + rows]))[-1]
+        parts.append(_score(Ws, bs, X[start:start + rows], start, work, name, region))
         if checkpoint is not None:
             checkpoint()
-    return result
+    return np.concatenate(parts)
+
+
+def _score(Ws: tuple[NDArray[Any], ...], bs: tuple[NDArray[Any], ...], X: NDArray[Any], first: int, work: int,
+           name: str, region: bool) -> NDArray[Any]:
+    """The scores of one chunk, whose samples are counted from `first` on; `work` is multiply-adds for each of them."""
+    N, dtype = len(X), X.dtype
+    samples = writable(X).reshape(1, N, X.shape[1])
+    if region and N * work < _REGION_WORK:
+        Z, bad = few_scores(samples, Ws, bs)
+        if bad >= 0:
+            raise not_finite(X, bad, name, first)
+        return Z
+    Z, finite = np.empty((N, Ws[-1].shape[1]), dtype), np.empty(N, np.bool_)
+    threads, width = share_count(N, N * work), tile_width(dtype.itemsize)
+    # Several shares for each thread, as one may come late; more where each would not fit the cache.
+    rows = min(BLOCK_ROWS, -(-N // (4 * threads * PACK)) * PACK, N)
+    shares = -(-N // rows)
+    workers = min(threads, shares)
+    run_team(network_scores, workers, counters(max(shares, workers)), workers, rows, samples, Ws, bs,
+             _aligned(np.empty, (panel_lines(N, Ws), width), dtype),
+             _aligned(np.empty, (workers, scratch_lines(rows, Ws), width), dtype), Z, finite)
+    if not finite.all():
+        raise not_finite(X, int(finite.argmin()), name, first)
+    return Z

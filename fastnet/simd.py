@@ -1,17 +1,24 @@
 """The micro-kernel: a register tile of a matrix product, in LLVM vector IR.
 
-This is the only file that speaks LLVM. It offers one operation::
+It offers one operation::
 
-    tile(A, B, C, i, m)      C[i:i+m] += A[i:i+m] @ B
+    tile(A, base, row, term, jump, B, b, start, C, i, m, k0, k1, j, n)
+        C[i:i+m, j:j+n] = start[i:i+m, j:j+n] + A @ B[k0:k1, b:b+n]
 
-with A (N, K), B (K, n), C (N, n), `m` one of the tile heights (:func:`tile_rows`) and n from 1 to :func:`tile_width`.
+with `m` one of the tile heights (:func:`tile_rows`) and n from 1 to :func:`tile_width`, or to :func:`row_width` if m is
+1. The left factor is described in
+bytes, so that rows, columns (``A.T``) and packed layouts cost the same: its first element lies `base` bytes after the
+array's, one row further is `row` bytes on, one term of the sum further is `term` bytes on, and after each
+:data:`PACK` terms another `jump` bytes. The rows of `B`, `start` and `C` have to be contiguous; a `start` of one row
+serves for every row, as a bias does. Nothing is checked here: whoever calls keeps the indices inside the arrays.
+
 Behind it stands one function for each shape in rows and vectors, which keeps all its accumulators in registers over the
 whole sum. The last vector of a row is loaded and stored under a mask, so no dimension has to be a multiple of anything.
-`A` may have any strides, so that ``A.T`` costs nothing; the rows of `B` and `C` have to be contiguous. Nothing is
-checked here: whoever calls keeps the indices inside the arrays.
 
-Each element of `C` is one chain of multiply-adds in the order of `k`, whatever the tile: results do not depend on how
-the work was cut.
+Each element of `C` is one chain of multiply-adds in the order of `k`, begun at `start`, whatever the tile: results do
+not depend on how the work was cut.
+
+:func:`move` copies :data:`PACK` elements in a row.
 """
 
 from __future__ import annotations
@@ -20,14 +27,19 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils, config
 from numba.extending import intrinsic
 
-from .compiling import block
+from .compiling import shared
 
-__all__ = ["ISA", "Target", "detect_target", "lanes", "tile", "tile_function_name", "tile_rows", "tile_width"]
+__all__ = ["ISA", "PACK", "Target", "detect_target", "lanes", "move", "row_width", "tile", "tile_function_name",
+           "tile_rows", "tile_width"]
+
+
+_ROW_VECTORS = 8
 
 
 class Target(NamedTuple):
@@ -42,23 +54,29 @@ class Target(NamedTuple):
     register_name: str
     """How such a register is spelled in assembly."""
     max_rows: int
-    """Rows of the largest tile."""
+    """Rows of the largest tile; a power of two."""
     max_vectors: int
     """Vectors in each row of the largest tile."""
 
     @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """Rows and vectors of every tile. A single row may be wider: more sums at a time hide what they wait for."""
+        return ([(rows, vectors) for rows in self.heights for vectors in range(1, self.max_vectors + 1)]
+                + [(1, vectors) for vectors in range(self.max_vectors + 1, _ROW_VECTORS + 1)])
+
+    @property
     def heights(self) -> tuple[int, ...]:
-        """The rows that a tile may have, falling: the largest, then powers of two for what is left over."""
-        return (self.max_rows, *(rows for rows in (4, 2, 1) if rows < self.max_rows))
+        """The rows that a tile may have, falling: powers of two."""
+        return tuple(rows for rows in (8, 4, 2, 1) if rows <= self.max_rows)
 
 
-# Accumulators (rows x vectors), one row of B, a broadcast and where needed a mask have to fit the registers; at least
-# eight accumulators hide the latency of a multiply-add.
+# Accumulators (rows x vectors), one row of B, and a broadcast have to fit the registers; at least eight accumulators
+# hide the latency of a multiply-add.
 _TARGETS = {
     "avx512": Target("AVX-512", 64, 32, "zmm", 8, 3),
-    "avx2": Target("AVX2", 32, 16, "ymm", 6, 2),
+    "avx2": Target("AVX2", 32, 16, "ymm", 4, 3),
     "sse2": Target("SSE2", 16, 16, "xmm", 4, 2),
-    "neon": Target("NEON", 16, 32, "v", 8, 3),
+    "neon": Target("NEON", 16, 32, "v", 4, 4),
     "fallback": Target("128-bit vectors", 16, 16, "", 4, 2),
 }
 
@@ -86,6 +104,9 @@ def detect_target() -> Target:
 ISA = detect_target()
 _HEIGHTS = ISA.heights
 
+PACK = ISA.max_rows
+"""Features that a packed layout keeps together: the rows of the tallest tile of a weight gradient."""
+
 
 def lanes(itemsize: int) -> int:
     """Return how many elements of `itemsize` bytes fit one vector register."""
@@ -93,15 +114,22 @@ def lanes(itemsize: int) -> int:
 
 
 _TILE_BYTES = ISA.vector_bytes * ISA.max_vectors
+_ROW_BYTES = ISA.vector_bytes * _ROW_VECTORS
 
 
-@block
+@shared
 def tile_width(itemsize):
     """Columns of the widest tile, for elements of `itemsize` bytes."""
     return _TILE_BYTES // itemsize
 
 
-@block
+@shared
+def row_width(itemsize):
+    """Columns of the widest tile of a single row."""
+    return _ROW_BYTES // itemsize
+
+
+@shared
 def tile_rows(rows):
     """Rows of the tallest tile that is at most `rows` (at least 1) high."""
     for height in _HEIGHTS:
@@ -119,22 +147,22 @@ def tile_function_name(rows: int, vectors: int, itemsize: int) -> str:
     return f"fastnet_tile_{rows}x{vectors}_f{8 * itemsize}x{lanes(itemsize)}"
 
 
-def _tile_function(module: ir.Module, elem: ir.Type, rows: int, vectors: int, vl: int) -> ir.Function:
+def _tile_function(module: ir.Module, elem: ir.Type, rows: int, vectors: int, vl: int, pack: int) -> ir.Function:
     """Emit the tile as a function of its own, once per module: its code exists once, however often it is used."""
     index = ir.IntType(64)
     pointer = elem.as_pointer()
     suffix = "f32" if isinstance(elem, ir.FloatType) else "f64"
     name = tile_function_name(rows, vectors, ISA.vector_bytes // vl)
     # Strides are in bytes: those of A need not be multiples of an element (a field of records).
-    #                             A        i stride k stride  B     ldb    C     ldc     K     lanes of the last vector
-    signature = ir.FunctionType(ir.VoidType(), [pointer, index, index, pointer, index, pointer, index, index, index])
+    signature = ir.FunctionType(ir.VoidType(), [pointer, index, index, index, pointer, index, pointer, index, pointer,
+                                                index, index, index])
     function = cgutils.get_or_insert_function(module, signature, name)
     if not function.is_declaration:
         return function
     function.linkage = "linkonce_odr"
     function.attributes.add("noinline")
     function.attributes.add("nounwind")
-    a, a_i, a_k, b, b_k, c, c_i, depth, last_lanes = function.args
+    a, a_i, a_k, a_jump, b, b_k, s, s_i, c, c_i, depth, last_lanes = function.args
 
     vector = ir.VectorType(elem, vl)
     vector_p = vector.as_pointer()
@@ -174,9 +202,13 @@ def _tile_function(module: ir.Module, elem: ir.Type, rows: int, vectors: int, vl
         bytes_ = builder.bitcast(base, ir.IntType(8).as_pointer())
         return builder.bitcast(builder.gep(bytes_, [offset]), pointer)
 
-    row_offsets = [builder.mul(a_i, ir.Constant(index, r)) for r in range(rows)]
-    done = function.append_basic_block("done")
-    builder.cbranch(builder.icmp_signed(">", depth, ir.Constant(index, 0)), loop, done)
+    def times(stride: Any, r: int) -> Any:
+        return builder.mul(stride, ir.Constant(index, r))
+
+    row_offsets = [times(a_i, r) for r in range(rows)]
+    a_last = builder.add(a_k, a_jump)
+    first = [[load(step(s, times(s_i, r)), v) for v in range(vectors)] for r in range(rows)]
+    builder.cbranch(builder.icmp_signed(">", depth, ir.Constant(index, 0)), loop, store)
 
     builder.position_at_end(loop)
     k = builder.phi(index)
@@ -190,77 +222,130 @@ def _tile_function(module: ir.Module, elem: ir.Type, rows: int, vectors: int, vl
         wide = splat(scalar, vector, splat_index)
         new.append([builder.call(fma, [wide, b_vectors[v], sums[r][v]]) for v in range(vectors)])
     k_next = builder.add(k, ir.Constant(index, 1))
-    a_next = step(a_here, a_k)
+    pack_ends = builder.icmp_unsigned(
+        "==", builder.and_(k_next, ir.Constant(index, pack - 1)), ir.Constant(index, 0))
+    a_next = step(a_here, builder.select(pack_ends, a_last, a_k))
     b_next = step(b_here, b_k)
     builder.cbranch(builder.icmp_signed("<", k_next, depth), loop, store)
-    for phi, first, following in [(k, ir.Constant(index, 0), k_next), (a_here, a, a_next), (b_here, b, b_next)]:
-        phi.add_incoming(first, entry)
+    for phi, begin, following in [(k, ir.Constant(index, 0), k_next), (a_here, a, a_next), (b_here, b, b_next)]:
+        phi.add_incoming(begin, entry)
         phi.add_incoming(following, loop)
 
-    for r in range(rows):
-        for v in range(vectors):
-            sums[r][v].add_incoming(zero, entry)
-            sums[r][v].add_incoming(new[r][v], loop)
-
     builder.position_at_end(store)
+    results = [[builder.phi(vector) for _ in range(vectors)] for _ in range(rows)]
     for r in range(rows):
-        c_row = step(c, builder.mul(c_i, ir.Constant(index, r)))
+        c_row = step(c, times(c_i, r))
         for v in range(vectors):
-            result = builder.fadd(load(c_row, v), new[r][v])
+            sums[r][v].add_incoming(first[r][v], entry)
+            sums[r][v].add_incoming(new[r][v], loop)
+            results[r][v].add_incoming(first[r][v], entry)
+            results[r][v].add_incoming(new[r][v], loop)
             if v == vectors - 1:
-                builder.call(masked_store, [result, vector_at(c_row, v), align, mask])
+                builder.call(masked_store, [results[r][v], vector_at(c_row, v), align, mask])
             else:
-                builder.store(result, vector_at(c_row, v), align=align.constant)
-    builder.branch(done)
-    builder.position_at_end(done)
+                builder.store(results[r][v], vector_at(c_row, v), align=align.constant)
     builder.ret_void()
     return function
 
 
-def _tile_typing(typingctx: Any, A: Any, B: Any, C: Any, i: Any, m: Any) -> Any:
+def _address(builder: Any, array: Any, offset: Any) -> Any:
+    """The array's data pointer, `offset` bytes on."""
+    start = builder.ptrtoint(array.data, offset.type)
+    return builder.inttoptr(builder.add(start, offset), array.data.type)
+
+
+def _tile_typing(typingctx: Any, A: Any, base: Any, row: Any, term: Any, jump: Any, B: Any, b: Any, start: Any,
+                 C: Any, i: Any, m: Any, k0: Any, k1: Any, j: Any, n: Any) -> Any:
     """Type and emit `tile`: pick the function for the shape (m, n) and call it."""
-    arrays = (A, B, C)
-    if not all(isinstance(x, types.Array) and x.ndim == 2 and x.dtype == C.dtype for x in arrays):
+    if not all(isinstance(x, types.Array) for x in (A, B, start, C)) or len({x.dtype for x in (A, B, start, C)}) > 1:
         return None
-    if C.dtype not in (types.float32, types.float64):
+    if not all(x.ndim == 2 for x in (B, start, C)) or C.dtype not in (types.float32, types.float64):
         return None
     vl = lanes(C.dtype.bitwidth // 8)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        a, b, c = (context.make_array(t)(context, builder, value=x) for t, x in zip(arrays, args[:3], strict=True))
-        i, m = args[3:]
+        a, b, s, c = (context.make_array(signature.args[at])(context, builder, value=args[at]) for at in (0, 5, 7, 8))
+        base, row, term, jump = args[1:5]
+        i, m, k0, k1, j, n = args[9:]
         index = i.type
 
-        def row(array: Any, stride: Any) -> Any:
-            start = builder.ptrtoint(array.data, index)
-            return builder.inttoptr(builder.add(start, builder.mul(i, stride)), array.data.type)
+        def constant(value: int) -> Any:
+            return ir.Constant(index, value)
 
-        (a_i, a_k), (b_k, _), (c_i, _) = (cgutils.unpack_tuple(builder, array.strides) for array in (a, b, c))
-        depth, n = cgutils.unpack_tuple(builder, b.shape)
-        operands = [row(a, a_i), a_i, a_k, b.data, b_k, row(c, c_i), c_i, depth]
-        vectors = builder.udiv(builder.add(n, ir.Constant(index, vl - 1)), ir.Constant(index, vl))
-        key = builder.add(builder.mul(m, ir.Constant(index, ISA.max_vectors + 1)), vectors)
+        b_k, s_i, c_i = (cgutils.unpack_tuple(builder, array.strides)[0] for array in (b, s, c))
+        start_rows = cgutils.unpack_tuple(builder, s.shape)[0]
+        s_i = builder.select(builder.icmp_signed("==", start_rows, constant(1)), constant(0), s_i)
+
+        def corner(array: Any, line: Any, stride: Any, column: Any) -> Any:
+            bytes_ = builder.mul(column, constant(C.dtype.bitwidth // 8))
+            return _address(builder, array, builder.add(builder.mul(line, stride), bytes_))
+
+        operands = [_address(builder, a, base), row, term, jump, corner(b, k0, b_k, args[6]), b_k,
+                    corner(s, i, s_i, j), s_i, corner(c, i, c_i, j), c_i, builder.sub(k1, k0)]
+        vectors = builder.udiv(builder.add(n, constant(vl - 1)), constant(vl))
+        key = builder.add(builder.mul(m, constant(_ROW_VECTORS + 1)), vectors)
         done = builder.append_basic_block("tile.done")
         switch = builder.switch(key, done)
-        for rows in ISA.heights:
-            for v in range(1, ISA.max_vectors + 1):
-                function = _tile_function(builder.module, context.get_data_type(C.dtype), rows, v, vl)
-                block = builder.append_basic_block(f"tile.{rows}x{v}")
-                switch.add_case(ir.Constant(index, rows * (ISA.max_vectors + 1) + v), block)
-                builder.position_at_end(block)
-                builder.call(function, [*operands, builder.sub(n, ir.Constant(index, (v - 1) * vl))])
-                builder.branch(done)
+        for rows, v in ISA.shapes:
+            function = _tile_function(builder.module, context.get_data_type(C.dtype), rows, v, vl, PACK)
+            block = builder.append_basic_block(f"tile.{rows}x{v}")
+            switch.add_case(constant(rows * (_ROW_VECTORS + 1) + v), block)
+            builder.position_at_end(block)
+            builder.call(function, [*operands, builder.sub(n, constant((v - 1) * vl))])
+            builder.branch(done)
         builder.position_at_end(done)
         return context.get_dummy_value()
 
-    return types.void(A, B, C, types.intp, types.intp), codegen
+    return types.void(A, *4 * [types.intp], B, types.intp, start, C, *6 * [types.intp]), codegen
 
 
-def _twin(A: Any, B: Any, C: Any, i: int, m: int) -> None:
+def _twin(A: Any, base: int, row: int, term: int, jump: int, B: Any, b: int, start: Any, C: Any, i: int, m: int,
+          k0: int, k1: int, j: int, n: int) -> None:
     """The tile in plain Python, for runs in which compilation is switched off."""
-    C[i:i + m] += A[i:i + m] @ B
+    K = k1 - k0
+    ends = [*range(PACK, K, PACK), K] if K else []
+    left = [_memory(A, base + pack * (PACK * term + jump), (m, end - pack * PACK), (row, term))
+            for pack, end in enumerate(ends)]
+    first = start[i:i + m, j:j + n] if start.shape[0] > 1 else start[:, j:j + n]
+    with np.errstate(all="ignore"):  # as compiled code, which gives NaN and inf without a word
+        C[i:i + m, j:j + n] = first + (np.hstack(left) @ B[k0:k1, b:b + n] if left else 0)
+
+
+def _memory(array: Any, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> Any:
+    """A view of the memory `offset` bytes after the first element of `array`."""
+    interface = array.__array_interface__
+    view = type("View", (), {"__array_interface__": {
+        **interface, "data": (int(interface["data"][0] + offset), False), "shape": tuple(map(int, shape)),
+        "strides": tuple(map(int, strides))}})
+    return np.asarray(view())
+
+
+def _move_typing(typingctx: Any, target: Any, t: Any, source: Any, s: Any) -> Any:
+    """Type and emit `move`: one vector load and one store."""
+    if not all(isinstance(x, types.Array) and x.layout == "C" for x in (target, source)) or target.dtype != source.dtype:
+        return None
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        vector_p = ir.VectorType(context.get_data_type(target.dtype), PACK).as_pointer()
+        t, s = args[1], args[3]
+        pointers = []
+        for at, offset in ((0, t), (2, s)):
+            array = context.make_array(signature.args[at])(context, builder, value=args[at])
+            pointers.append(builder.bitcast(builder.gep(array.data, [offset]), vector_p))
+        align = target.dtype.bitwidth // 8
+        builder.store(builder.load(pointers[1], align=align), pointers[0], align=align)
+        return context.get_dummy_value()
+
+    return types.void(target, types.intp, source, types.intp), codegen
+
+
+def _move_twin(target: Any, t: int, source: Any, s: int) -> None:
+    target.reshape(-1)[t:t + PACK] = source.reshape(-1)[s:s + PACK]
 
 
 _tile_typing.__name__ = _tile_typing.__qualname__ = "tile"
 tile_intrinsic = intrinsic(_tile_typing)
 tile: Callable[..., None] = _twin if config.DISABLE_JIT else tile_intrinsic
+_move_typing.__name__ = _move_typing.__qualname__ = "move"
+move_intrinsic = intrinsic(_move_typing)
+move: Callable[..., None] = _move_twin if config.DISABLE_JIT else move_intrinsic

@@ -11,13 +11,16 @@ import numba
 from numba.core import config
 from numba.np.ufunc import parallel
 
-from .compiling import block, inline
+from .compiling import inline, shared
 
-__all__ = ["get_num_threads", "set_num_threads", "share_start", "shares", "threading_layer"]
+__all__ = ["get_num_threads", "set_num_threads", "share_count", "share_start", "shares", "threading_layer"]
 
 WORK_PER_THREAD = 1_000_000
-"""Below this much work per thread (in multiply-adds) starting a thread costs as much as it saves: some ten microseconds
+"""Below this much work per thread (in multiply-adds) a parallel region costs as much as it saves: some ten microseconds
 by itself, and far more where another program has a core."""
+
+TEAM_WORK_PER_THREAD = 200_000
+"""The same for one more worker in a team, which is there already: what phases cost is waiting for each other."""
 
 
 # numba's public get_num_threads holds a pointer of this process and would keep kernels out of the disk cache. The
@@ -35,7 +38,12 @@ def shares(units, work):
     return max(1, min(_current_threads(), units, work // WORK_PER_THREAD))
 
 
-@block
+def share_count(units: int, work: int) -> int:
+    """Return how many shares to cut the phases of a team into: at most `units`, for `work` multiply-adds in all."""
+    return max(1, min(get_num_threads(), units, work // TEAM_WORK_PER_THREAD))
+
+
+@shared
 def share_start(share, count, units):
     """First unit of share number `share` of `count` shares of `units` units, as even as can be."""
     return share * units // count

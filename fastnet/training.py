@@ -31,7 +31,7 @@ Callback = Callable[[int, History], Any]
 def accuracy(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64],
              checkpoint: Callable[[], None] | None = None) -> float:
     """Return the fraction of samples whose largest score is at their label."""
-    return float((network.scores(layers, X, checkpoint).argmax(axis=1) == y).mean())
+    return float((network.scores(layers, X, checkpoint=checkpoint, region=False).argmax(axis=1) == y).mean())
 
 
 def train(trainable: Callable[[], tuple[list[Layer], bool]], update: Callable[[Sequence[Layer], float], None],
@@ -63,9 +63,10 @@ def train(trainable: Callable[[], tuple[list[Layer], bool]], update: Callable[[S
     layers, in_place = trainable()
     if num_iters:
         _compile(X.dtype)  # here, where Ctrl-C still works at once
+    engine = _Engine(batch_size)
     done = 0  # iterations whose steps have been taken; the loop below reports them one by one
     longest = 1  # steps in a run, by how long the last run took; where a run ends changes no result
-    with DeferredInterrupt() as interrupt:
+    with DeferredInterrupt() as interrupt, engine:
         iterations: Iterable[int] = range(num_iters)
         if progress:
             iterations = progress_bar(iterations, description=progress if isinstance(progress, str) else "")
@@ -75,7 +76,7 @@ def train(trainable: Callable[[], tuple[list[Layer], bool]], update: Callable[[S
                 batches = draw_batch(samples, (done - it) * batch_size).reshape(done - it, batch_size)
                 if in_place:
                     start = time.perf_counter()
-                    losses = network.run_steps(layers, X, y, batches, learning_rate, l2).tolist()
+                    losses = engine.run(layers, X, y, batches, learning_rate, l2)
                     seconds_a_step = max(time.perf_counter() - start, 1e-9) / len(batches)
                     longest = max(1, min(int(_RUN_SECONDS / seconds_a_step), _RUN_INDICES // batch_size))
                 else:
@@ -87,6 +88,7 @@ def train(trainable: Callable[[], tuple[list[Layer], bool]], update: Callable[[S
             if verbose and it % 100 == 0:
                 print(f"iteration {it} / {num_iters}: loss {history['loss_history'][it]:f}")
             if it % iterations_per_epoch == 0:
+                engine.store()
                 last = batches[-1]
                 history["train_acc_history"].append(accuracy(layers, X[last], y[last]))
                 history["val_acc_history"].append(accuracy(layers, X_val, y_val, interrupt.check))
@@ -95,8 +97,45 @@ def train(trainable: Callable[[], tuple[list[Layer], bool]], update: Callable[[S
                     if callback(it, history) is True:
                         break
                     layers, in_place = trainable()
+                    engine.forget()
             interrupt.check()
     return history
+
+
+class _Engine:
+    """The workspace of a training run, and whether the user's arrays are behind it; on leaving they no longer are."""
+
+    def __init__(self, batch_size: int) -> None:
+        self._batch_size = batch_size
+        self._layers: Sequence[Layer] = ()
+        self._workspace: network.Workspace | None = None
+        self._ahead = False
+
+    def __enter__(self) -> _Engine:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.store()
+
+    def run(self, layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64], batches: NDArray[np.intp],
+            learning_rate: float, l2: float) -> list[float]:
+        """Take the steps; return their losses."""
+        if self._workspace is None:
+            self._layers, self._workspace = layers, network.Workspace(layers, self._batch_size)
+            self._workspace.load(layers)
+        losses = self._workspace.run(X, y, batches, learning_rate, l2)
+        self._ahead = True
+        return losses.tolist()
+
+    def store(self) -> None:
+        """Bring the user's arrays up to date."""
+        if self._workspace is not None and self._ahead:
+            self._workspace.store(self._layers)
+            self._ahead = False
+
+    def forget(self) -> None:
+        """Begin anew from the user's arrays, which somebody may have changed."""
+        self._workspace = None
 
 
 def _next_stop(start: int, stop: int, iterations_per_epoch: float) -> int:
@@ -108,5 +147,5 @@ def _compile(dtype: np.dtype[Any]) -> None:
     """Take a step with a network of one unit, so that everything that a step needs is compiled."""
     layers = [(np.zeros((1, 1), dtype), np.zeros(1, dtype)) for _ in range(2)]
     X, y = np.zeros((1, 1), dtype), np.zeros(1, np.int64)
-    network.run_steps(layers, X, y, np.zeros((1, 1), np.intp), 0.0, 1.0)
-    network.scores(layers, X)
+    network.Workspace(layers, 1).run(X, y, np.zeros((1, 1), np.intp), 0.0, 1.0)
+    network.scores(layers, X, region=False)

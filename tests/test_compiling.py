@@ -59,14 +59,14 @@ def test_second_process_loads_from_the_cache(run_python, copied_package, tmp_pat
 
 
 @needs_compilation
-@pytest.mark.parametrize("module", ["kernels.py", "threads.py", "simd.py", "reference.py"])
+@pytest.mark.parametrize("module", ["blocks.py", "kernels.py", "threads.py", "simd.py", "reference.py"])
 def test_a_change_in_any_source_file_makes_the_cache_stale(run_python, copied_package, tmp_path, module):
     cache = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
     run_python(RUN_KERNEL, copied_package, **cache)
     path = copied_package / "fastnet" / module
     times = path.stat()
     source = path.read_text()
-    if module == "kernels.py":  # the same length and the same time stamp, in a function that the kernel calls
+    if module == "blocks.py":  # the same length and the same time stamp, in a function that the kernel calls
         edited = source.replace("total[j] += row[j]", "total[j] -= row[j]")
         assert edited != source
         path.write_text(edited)
@@ -74,7 +74,7 @@ def test_a_change_in_any_source_file_makes_the_cache_stale(run_python, copied_pa
     else:
         path.write_text(source + "\n")
     shutil.rmtree(copied_package / "fastnet" / "__pycache__", ignore_errors=True)  # Python's own, by time and size
-    expected = "-3.0" if module == "kernels.py" else "3.0"
+    expected = "-3.0" if module == "blocks.py" else "3.0"
     assert run_python(RUN_KERNEL, copied_package, **cache).split() == [expected, "0", "1"]
 
 

@@ -51,7 +51,7 @@ other = fastnet.TwoLayerNet(20, 8, 10, std=0.1, rng=0)
 if sys.argv[1] == "by NumPy":
     net.params["W1"] = np.asfortranarray(net.params["W1"])
 module, name, calls_a_step = {
-    "compiled": (network, "run_steps", 1), "by NumPy": (model.reference, "axpy", 4)}[sys.argv[1]]
+    "compiled": (network.Workspace, "run", 1), "by NumPy": (model.reference, "axpy", 4)}[sys.argv[1]]
 real, calls = getattr(module, name), []
 
 def interrupted(*args):

@@ -9,48 +9,81 @@ from numba import types
 from numba.core.registry import CPUDispatcher
 
 from fastnet import simd
-from fastnet.simd import tile_intrinsic
+from fastnet.simd import move_intrinsic, tile_intrinsic
 
 from .conftest import COMPILED
 from .tolerances import product_bound
 
 
-def _tile(A, B, C, i, m):
-    tile_intrinsic(A, B, C, i, m)
+def _tile(A, base, row, term, jump, B, b, start, C, i, m, k0, k1, j, n):
+    tile_intrinsic(A, base, row, term, jump, B, b, start, C, i, m, k0, k1, j, n)
 
 
 # Compiled also where compilation is switched off for everybody else: then `simd.tile` is the Python twin.
 run_tile = CPUDispatcher(_tile, targetoptions={"nopython": True})
+both = pytest.mark.parametrize("tile", [run_tile, simd._twin], ids=["compiled", "twin"])
 
 
+@both
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("transposed", [False, True])
-@pytest.mark.parametrize("tile", [run_tile, simd._twin], ids=["compiled", "twin"])
-def test_every_tile_shape_writes_its_elements_and_no_other(rng, dtype, transposed, tile):
+@pytest.mark.parametrize("one_start", [False, True])
+def test_every_tile_shape_writes_its_elements_and_no_other(rng, dtype, transposed, one_start, tile):
+    step = np.dtype(dtype).itemsize
     for m in simd.ISA.heights:
-        for n in range(1, simd.tile_width(np.dtype(dtype).itemsize) + 1):
-            K, i, j = 7, 1, 3
+        for n in range(1, (simd.row_width(step) if m == 1 else simd.tile_width(step)) + 1):
+            K, i, j, b = 7, 1, 3, 2
             A = rng.standard_normal((m + 2, K)).astype(dtype)
             if transposed:
                 A = np.asfortranarray(A)
             around_B = np.full((K + 2, n + 6), np.nan, dtype)  # whatever is read beside B would spoil the result
-            B = around_B[1:-1, j:j + n]
-            B[...] = rng.standard_normal((K, n))
-            around_C = rng.standard_normal((m + 2, n + 6)).astype(dtype)
-            before = around_C.copy()
-            tile(A, B, around_C[:, j:j + n], i, m)
-            inside = np.zeros(around_C.shape, bool)
+            around_B[1:-1, b:b + n] = rng.standard_normal((K, n))
+            start = rng.standard_normal((1 if one_start else m + 2, n + 6)).astype(dtype)
+            C = rng.standard_normal((m + 2, n + 6)).astype(dtype)
+            before = C.copy()
+            tile(A, i * A.strides[0], *A.strides, 0, around_B[1:-1], b, start, C, i, m, 0, K, j, n)
+            inside = np.zeros(C.shape, bool)
             inside[i:i + m, j:j + n] = True
-            np.testing.assert_array_equal(around_C[~inside], before[~inside])
-            A, C = A[i:i + m], before[i:i + m, j:j + n]
-            expected = C + A.astype(np.float64) @ B
-            assert (np.abs(around_C[i:i + m, j:j + n] - expected) <= product_bound(A, B, C)).all()
+            np.testing.assert_array_equal(C[~inside], before[~inside])
+            A, B = A[i:i + m], around_B[1:-1, b:b + n]
+            first = start[:, j:j + n] if one_start else start[i:i + m, j:j + n]
+            expected = first + A.astype(np.float64) @ B
+            assert (np.abs(C[i:i + m, j:j + n] - expected) <= product_bound(A, B, first)).all()
 
 
-def test_an_empty_sum_adds_nothing():
-    C = np.arange(6.0).reshape(2, 3)
-    run_tile(np.ones((2, 0)), np.ones((0, 3)), C, 0, 1)
-    np.testing.assert_array_equal(C, np.arange(6.0).reshape(2, 3))
+@both
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("K", [1, simd.PACK, 3 * simd.PACK, 3 * simd.PACK + 1])
+def test_packed_terms(rng, dtype, K, tile):
+    packs, N, n = -(-K // simd.PACK), 5, 4
+    packed = rng.standard_normal((packs, N, simd.PACK)).astype(dtype)
+    A = packed.transpose(1, 0, 2).reshape(N, -1)[:, :K]
+    B, C = rng.standard_normal((K, n)).astype(dtype), np.zeros((1, n), dtype)
+    step = packed.itemsize
+    jump = (N - 1) * simd.PACK * step
+    tile(packed, 3 * simd.PACK * step, simd.PACK * step, step, jump, B, 0, C, C, 0, 1, 0, K, 0, n)
+    assert (np.abs(C - A[3:4].astype(np.float64) @ B) <= product_bound(A[3:4], B)).all()
+
+
+@both
+def test_an_empty_sum_is_its_start(tile):
+    C = np.zeros((2, 3))
+    tile(np.ones((2, 1)), 0, 8, 8, 0, np.ones((1, 3)), 0, np.array([[1.0, 2, 3]]), C, 0, 2, 1, 1, 0, 3)
+    np.testing.assert_array_equal(C, [[1, 2, 3], [1, 2, 3]])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_move_copies_a_pack(dtype):
+    def move_compiled(target, t, source, s):
+        move_intrinsic(target, t, source, s)
+
+    source = np.arange(6.0 * simd.PACK, dtype=dtype).reshape(3, -1)
+    for move in (CPUDispatcher(move_compiled, targetoptions={"nopython": True}), simd._move_twin):
+        target = np.zeros((2, 2 * simd.PACK), dtype)
+        move(target, simd.PACK + 1, source, 3)
+        flat = np.zeros(target.size, dtype)
+        flat[simd.PACK + 1:2 * simd.PACK + 1] = np.arange(3, 3 + simd.PACK)
+        np.testing.assert_array_equal(target.reshape(-1), flat)
 
 
 def test_tile_rows_are_the_tallest_that_fit():
@@ -96,19 +129,19 @@ def test_machine_code_has_the_widest_registers_and_no_spill(dtype):
     if not simd.ISA.register_name.endswith("mm"):
         pytest.skip(f"the assembly of {simd.ISA.name} is not known to this test")
     a = np.ones((1, 1), dtype)
-    run_tile(a, a, a.copy(), 0, 1)
+    run_tile(a, 0, 0, 0, 0, a, 0, a, a.copy(), 0, 1, 0, 1, 0, 1)
     (assembly,) = (text for signature, text in run_tile.inspect_asm().items()
-                   if [(x.layout, str(x.dtype)) for x in signature[:3]] == 3 * [("C", np.dtype(dtype).name)])
-    for rows in simd.ISA.heights:
-        for vectors in range(1, simd.ISA.max_vectors + 1):
-            name = simd.tile_function_name(rows, vectors, a.itemsize)
-            code = re.search(rf"^{name}:\n(.*?)^\.Lfunc_end", assembly, re.MULTILINE | re.DOTALL).group(1)
-            # Instructions that multiply whole vectors (packed, "ps" or "pd"): the widest registers, and all of them.
-            products = re.findall(r"\bv?(?:fmadd\d*|mul)p[sd]\s+(.*)", code)
-            assert len(products) >= rows * vectors, name
-            assert all(f"%{simd.ISA.register_name}" in operands for operands in products), name
-            # A spilled accumulator would be stored to the stack: no vector register ever is.
-            assert not re.findall(r"\bv?mov\w+\s+%[xyz]mm\d+,.*\(%r[sb]p", code), name
+                   if [(signature[at].ndim, signature[at].layout, str(signature[at].dtype)) for at in (0, 5, 7, 8)]
+                   == 4 * [(2, "C", np.dtype(dtype).name)])
+    for rows, vectors in simd.ISA.shapes:
+        name = simd.tile_function_name(rows, vectors, a.itemsize)
+        code = re.search(rf"^{name}:\n(.*?)^\.Lfunc_end", assembly, re.MULTILINE | re.DOTALL).group(1)
+        # Instructions that multiply whole vectors (packed, "ps" or "pd"): the widest registers, and all of them.
+        products = re.findall(r"\bv?(?:fmadd\d*|mul)p[sd]\s+(.*)", code)
+        assert len(products) >= rows * vectors, name
+        assert all(f"%{simd.ISA.register_name}" in operands for operands in products), name
+        # A spilled accumulator would be stored to the stack: no vector register ever is.
+        assert not re.findall(r"\bv?mov\w+\s+%[xyz]mm\d+,.*\(%r[sb]p", code), name
 
 
 @pytest.mark.parametrize("isa", simd._TARGETS.values(), ids=simd._TARGETS)
@@ -116,9 +149,9 @@ def test_machine_code_has_the_widest_registers_and_no_spill(dtype):
 def test_the_ir_is_valid_for_every_width(isa, elem):
     module = ir.Module()
     vl = isa.vector_bytes // (4 if isinstance(elem, ir.FloatType) else 8)
-    shapes = [(rows, vectors) for rows in isa.heights for vectors in range(1, isa.max_vectors + 1)]
-    functions = {simd._tile_function(module, elem, *shape, vl) for shape in shapes}
-    assert {simd._tile_function(module, elem, *shape, vl) for shape in shapes} == functions  # emitted once
+    shapes = isa.shapes
+    functions = {simd._tile_function(module, elem, *shape, vl, isa.max_rows) for shape in shapes}
+    assert {simd._tile_function(module, elem, *shape, vl, isa.max_rows) for shape in shapes} == functions  # emitted once
     simd.llvm.parse_assembly(str(module)).verify()
 
 
@@ -129,7 +162,22 @@ def test_the_tile_in_use():
 @pytest.mark.parametrize("wrong", [
     types.float64, types.float64[:], types.int64[:, :], types.float32[:, :], types.complex128[:, :]], ids=str)
 def test_only_matrices_of_one_floating_dtype_are_typed(wrong):
-    right = types.float64[:, :]
-    assert simd._tile_typing(None, right, right, right, types.intp, types.intp) is not None
-    for arrays in ((wrong, right, right), (right, wrong, right), (wrong, wrong, types.int64[:, :])):
-        assert simd._tile_typing(None, *arrays, types.intp, types.intp) is None
+    right, number = types.float64[:, ::1], types.intp
+
+    def typed(A, B, start, C):
+        return simd._tile_typing(None, A, *4 * [number], B, number, start, C, *6 * [number])
+
+    assert typed(*4 * [right]) is not None
+    for at in range(4):
+        arrays = 4 * [right]
+        arrays[at] = wrong
+        if at or wrong.__class__ is types.Float or wrong.dtype != right.dtype:  # the left factor has any dimensions
+            assert typed(*arrays) is None
+    assert typed(*4 * [types.int64[:, ::1]]) is None
+
+
+def test_only_contiguous_arrays_of_one_dtype_are_moved():
+    C, A, other = types.float64[::1], types.float64[:], types.float32[::1]
+    assert simd._move_typing(None, C, types.intp, C, types.intp) is not None
+    for target, source in ((A, C), (C, A), (C, other), (types.float64, C)):
+        assert simd._move_typing(None, target, types.intp, source, types.intp) is None

@@ -1,0 +1,419 @@
+"""The block functions: each formula once, compiled, serial, on a range of rows, columns or elements.
+
+The public kernels and the training step are both made of these. They check nothing, allocate nothing and never raise:
+whoever calls keeps the indices inside the arrays.
+
+Shape letters: N samples, D inputs, H hidden units, C classes. A loop from `start` to `stop` runs over a slice from 0
+instead: where numba cannot see that an index is not negative it tests each one, and the loop stays scalar.
+"""
+
+from __future__ import annotations
+
+from math import log
+from typing import NamedTuple
+
+import numpy as np
+
+from .compiling import block, inline, shared
+from .exponential import exp_nonpositive
+from .simd import ISA, PACK, tile, tile_rows, tile_width
+from .threads import share_start
+
+__all__ = [
+    "BLOCK_ROWS",
+    "FIRST",
+    "LEAVES",
+    "Left",
+    "add_block",
+    "affine_block",
+    "axpy_block",
+    "bias_gradient_block",
+    "cross_entropy_block",
+    "finite_block",
+    "leaf_count",
+    "leaf_start",
+    "ordered_sum",
+    "packed_columns",
+    "packed_rows",
+    "panel_columns",
+    "panel_count",
+    "panel_rows",
+    "panel_start",
+    "panel_unit",
+    "plain_columns",
+    "plain_rows",
+    "product_block",
+    "relu_block",
+    "relu_mask_block",
+    "sgd_block",
+    "softmax_block",
+    "square_sums_block",
+    "tile_share",
+    "total_of_squares",
+]
+
+K_BLOCK = 224
+"""Terms of a sum that a tile takes at a time at most, so that what it needs of B stays in the first-level cache."""
+
+BLOCK_ROWS = 128
+"""Rows that are worked on at a time where what is made of them should still be in the cache when it is used."""
+
+VECTOR_BYTES = ISA.vector_bytes
+
+FIRST = np.intp(0)
+"""Where a serial run starts. A literal 0 would make numba compile each block function once more, for that literal."""
+
+
+# ---- matrix products -------------------------------------------------------------------------------------------------
+# The columns of a product are cut into panels, each at most a tile wide.
+
+
+class Left(NamedTuple):
+    """Where the left factor of a product lies, in bytes from the start of its array.
+
+    Element (i, k) is at base + i * row + k * term, plus `jump` after each PACK terms. Tiles begin at rows that may be
+    further apart than that (`tile` bytes a row), and blocks of terms begin at multiples of PACK (`block` bytes a term).
+    If `columns` is not 0, the terms are that many columns in panels, `panel` bytes apart.
+    """
+
+    base: int
+    tile: int
+    row: int
+    term: int
+    block: int
+    jump: int
+    panel: int
+    columns: int
+
+
+@block
+def plain_rows(A, start):
+    """A (1, N, at least K), from row `start` on, as left factor."""
+    step, K = A.itemsize, A.shape[2]
+    return Left(start * K * step, K * step, K * step, step, step, FIRST, FIRST, FIRST)
+
+
+@block
+def plain_columns(A):
+    """A^T as left factor, A (1, K, N)."""
+    step, N = A.itemsize, A.shape[2]
+    return Left(FIRST, step, step, N * step, N * step, FIRST, FIRST, FIRST)
+
+
+@block
+def packed_rows(A, start):
+    """Packed features (D / PACK, N, PACK), from sample `start` on, as left factor: samples by features."""
+    step, N = A.itemsize, A.shape[1]
+    return Left(start * PACK * step, PACK * step, PACK * step, step, N * step, (N - 1) * PACK * step, FIRST, FIRST)
+
+
+@block
+def packed_columns(A, first):
+    """Packed features (D / PACK, N, PACK), from pack `first` on, transposed, as left factor: features by samples.
+
+    Its rows come in whole tiles only.
+    """
+    step, N = A.itemsize, A.shape[1]
+    return Left(first * N * PACK * step, N * step, step, PACK * step, PACK * step, FIRST, FIRST, FIRST)
+
+
+@block
+def panel_rows(A, start, columns):
+    """Panels (panels, N, width) of `columns` columns, from row `start` on, as left factor."""
+    step, N, width = A.itemsize, A.shape[1], A.shape[2]
+    return Left(start * width * step, width * step, width * step, step, step, FIRST, N * width * step, columns)
+
+
+@block
+def panel_columns(A, panel):
+    """One of the panels (panels, N, width), transposed, as left factor."""
+    step, N, width = A.itemsize, A.shape[1], A.shape[2]
+    return Left(panel * N * width * step, step, step, width * step, width * step, FIRST, FIRST, FIRST)
+
+
+@shared
+def panel_unit(itemsize):
+    """Columns that a panel is a multiple of: whole vectors, and whole packs of what is made from it."""
+    return max(VECTOR_BYTES // itemsize, PACK)
+
+
+@shared
+def panel_count(columns, itemsize):
+    """How many panels to cut `columns` columns into."""
+    width = tile_width(itemsize)
+    return (columns + width - 1) // width
+
+
+@shared
+def panel_start(panel, panels, columns, itemsize):
+    """First column of a panel; panels are as even as can be, because narrow tiles are slow."""
+    unit = panel_unit(itemsize)
+    return min(share_start(panel, panels, (columns + unit - 1) // unit) * unit, columns)
+
+
+@block
+def product_block(A, left, B, b, start, C, i0, i1, k0, k1, j, n):
+    """C[i0:i1, j:j + n] = start[i0:i1, j:j + n] + A[:, k0:k1] B[k0:k1, b:b + n]; `left` says how A lies.
+
+    `start` may have one row, which then serves for all, and may be C. n is at most the width of a tile.
+    """
+    panels = 1 if left.columns == 0 else panel_count(left.columns, C.itemsize)
+    if k0 == k1:
+        piece_block(A, left, left.base, B, b, start, C, i0, i1, k0, k1, j, n)
+    for panel in range(panels):
+        first, last, base = k0, k1, left.base
+        if left.columns != 0:
+            begin = panel_start(panel, panels, left.columns, C.itemsize)
+            first = max(k0, begin)
+            last = min(k1, panel_start(panel + 1, panels, left.columns, C.itemsize))
+            base += panel * left.panel - begin * left.block
+        blocks = (last - first + K_BLOCK - 1) // K_BLOCK
+        packs = (last - first + PACK - 1) // PACK
+        for number in range(blocks):
+            begin = first + share_start(number, blocks, packs) * PACK
+            end = min(first + share_start(number + 1, blocks, packs) * PACK, last)
+            piece_block(A, left, base, B, b, start if begin == k0 else C, C, i0, i1, begin, end, j, n)
+
+
+@block
+def piece_block(A, left, base, B, b, start, C, i0, i1, k0, k1, j, n):
+    """The tiles of `product_block` for one piece of the sum."""
+    i = i0
+    while i < i1:
+        m = tile_rows(i1 - i)
+        tile(A, base + i * left.tile + k0 * left.block, left.row, left.term, left.jump, B, b, start, C, i, m, k0, k1, j,
+             n)
+        i += m
+
+
+LEAVES = 4
+LEAF_TERMS = 512
+"""A sum over at least so many features is made of so many sums, added pairwise: each thread can then have its part of
+the features and of the weights, and only sums travel between the cores. Rounding errors are smaller, too."""
+
+
+@shared
+def leaf_count(K):
+    """How many sums an affine map of K features is made of."""
+    return LEAVES if K >= LEAF_TERMS else 1
+
+
+@shared
+def leaf_start(leaf, leaves, K):
+    """First feature of a leaf, at the edge of a pack."""
+    return min(share_start(leaf, leaves, (K + PACK - 1) // PACK) * PACK, K)
+
+
+@block
+def add_block(X, Y, rows, j, n):
+    """Y += X on the first `rows` rows and the columns from j to j + n."""
+    for i in range(rows):
+        source, target = X[i, j:j + n], Y[i, j:j + n]
+        for h in range(target.shape[0]):
+            target[h] += source[h]
+
+
+@block
+def affine_block(A, left, W, w, b, zeros, Z, scratch, rows, K, j, n):
+    """Z[:rows, j:j + n] = A W[:, w:w + n] + b[:, j:j + n]; `left` says how A lies.
+
+    zeros is a row of them; scratch is two arrays of the shape of Z, for pairwise sums.
+    """
+    leaves = leaf_count(K)
+    product_block(A, left, W, w, b, Z, FIRST, rows, FIRST, leaf_start(FIRST + 1, leaves, K), j, n)
+    if leaves > 1:
+        X, Y = scratch[0], scratch[1]
+        product_block(A, left, W, w, zeros, X, FIRST, rows, leaf_start(FIRST + 1, leaves, K),
+                      leaf_start(FIRST + 2, leaves, K), j, n)
+        add_block(X, Z, rows, j, n)
+        product_block(A, left, W, w, zeros, X, FIRST, rows, leaf_start(FIRST + 2, leaves, K),
+                      leaf_start(FIRST + 3, leaves, K), j, n)
+        product_block(A, left, W, w, zeros, Y, FIRST, rows, leaf_start(FIRST + 3, leaves, K), K, j, n)
+        add_block(Y, X, rows, j, n)
+        add_block(X, Z, rows, j, n)
+
+
+@shared
+def tile_share(share, count, rows):
+    """First row of share number `share` of `count`, at the edge of a tile."""
+    height = tile_rows(rows)
+    return min(share_start(share, count, (rows + height - 1) // height) * height, rows)
+
+
+# ---- elementwise ----------------------------------------------------------------------------------------------------
+# In place, so that no loop has to ask whether what it reads is what it writes.
+
+
+@block
+def relu_block(Z, rows, j, n):
+    """Z = max(0, Z) on the first `rows` rows and the columns from j to j + n; written so that a NaN stays one."""
+    zero = Z.dtype.type(0)
+    for i in range(rows):
+        row = Z[i, j:j + n]
+        for h in range(row.shape[0]):
+            row[h] = zero if row[h] <= zero else row[h]
+
+
+@block
+def relu_mask_block(dZ, A, rows, n):
+    """dZ[:rows, :n] *= A[:rows, :n] > 0; a product, so that a NaN in dZ stays one."""
+    zero, one = dZ.dtype.type(0), dZ.dtype.type(1)
+    for i in range(rows):
+        row, mask = dZ[i, :n], A[i, :n]
+        for j in range(row.shape[0]):
+            row[j] *= one if mask[j] > zero else zero
+
+
+@inline
+def axpy_element(alpha, x, y):
+    """y + alpha x, rounded twice as NumPy does it."""
+    return y + alpha * x
+
+
+@block
+def axpy_block(alpha, X, Y, start, stop):
+    """Y[start:stop] += alpha * X[start:stop]."""
+    x, y = X[start:stop], Y[start:stop]
+    for n in range(y.shape[0]):
+        y[n] = axpy_element(alpha, x[n], y[n])
+
+
+@block
+def sgd_block(gradient, w, learning_rate, l2):
+    """w -= learning_rate * (gradient + l2 * w); what of l2 = 0 is left out."""
+    rate = -learning_rate
+    if l2 != 0:
+        for n in range(w.shape[0]):
+            w[n] = axpy_element(rate, axpy_element(l2, w[n], gradient[n]), w[n])
+    else:
+        for n in range(w.shape[0]):
+            w[n] = axpy_element(rate, gradient[n], w[n])
+
+
+@block
+def finite_block(v):
+    """Whether no element is NaN or infinite: of these all bits of the exponent are set.
+
+    The largest of integers is what the compiler finds in vectors.
+    """
+    if v.itemsize == 4:
+        bits32, largest32 = v.view(np.int32), np.int32(0)
+        for n in range(bits32.shape[0]):
+            largest32 = max(largest32, np.int32(bits32[n] & np.int32(0x7FFFFFFF)))  # else numba makes it an int64
+        return largest32 < np.int32(0x7F800000)
+    bits64, largest64 = v.view(np.int64), np.int64(0)
+    for n in range(bits64.shape[0]):
+        largest64 = max(largest64, bits64[n] & np.int64(0x7FFFFFFFFFFFFFFF))
+    return largest64 < np.int64(0x7FF0000000000000)
+
+
+# ---- softmax ---------------------------------------------------------------------------------------------------------
+# On scores with a column for each sample, (C, m): every step is elementwise along the samples, however few classes.
+
+
+@block
+def softmax_block(S, m, maxima, totals):
+    """S_ci = exp(S_ci - m_i) / sum_c exp(S_ci - m_i) in place, maxima_i = m_i = max_c S_ci, totals_i that sum.
+
+    The maximum of a column with a NaN may be a number or the NaN; either gives NaN throughout.
+    """
+    C = S.shape[0]
+    for i in range(m):
+        maxima[i] = S[0, i]
+        totals[i] = 0
+    for c in range(1, C):
+        for i in range(m):
+            s = S[c, i]
+            maxima[i] = s if s > maxima[i] else maxima[i]
+    for c in range(C):
+        for i in range(m):
+            e = exp_nonpositive(S[c, i] - maxima[i])
+            S[c, i] = e
+            totals[i] += e
+    for c in range(C):
+        for i in range(m):
+            S[c, i] /= totals[i]
+
+
+@block
+def cross_entropy_block(S, y, N, losses, maxima, totals):
+    """losses_i = log(sum_c exp(S_ci - m_i)) + m_i - S_yi and S = (softmax(S) - onehot(y)) / N, in place."""
+    m = y.shape[0]
+    own = S.dtype.type(0)
+    for i in range(m):
+        own = S[y[i], i]
+        losses[i] = own
+    softmax_block(S, m, maxima, totals)
+    one = S.dtype.type(1)
+    for i in range(m):
+        losses[i] = log(totals[i]) - (S.dtype.type(losses[i]) - maxima[i])
+        S[y[i], i] -= one
+    count = S.dtype.type(N)
+    for c in range(S.shape[0]):
+        for i in range(m):
+            S[c, i] /= count
+
+
+# ---- sums ------------------------------------------------------------------------------------------------------------
+
+
+@block
+def bias_gradient_block(delta, db, j0, j1):
+    """db[j0:j1] = sum over the rows of delta[:, j0:j1], four rows at a time."""
+    total = db[j0:j1]
+    for j in range(total.shape[0]):
+        total[j] = 0
+    whole = delta.shape[0] // 4 * 4
+    for i in range(0, whole, 4):
+        first, second, third, fourth = delta[i, j0:j1], delta[i + 1, j0:j1], delta[i + 2, j0:j1], delta[i + 3, j0:j1]
+        for j in range(total.shape[0]):
+            total[j] += (first[j] + second[j]) + (third[j] + fourth[j])
+    for i in range(whole, delta.shape[0]):
+        row = delta[i, j0:j1]
+        for j in range(total.shape[0]):
+            total[j] += row[j]
+
+
+@block
+def ordered_sum(v):
+    """Sum of v from the first element to the last, in float64.
+
+    In a parallel kernel `v.sum()` would be a parallel sum, whose order depends on the threads.
+    """
+    total = np.float64(0)
+    for n in range(v.shape[0]):
+        total += v[n]
+    return total
+
+
+@block
+def square_sums_block(W, sums, rows, n, p0, p1):
+    """sums[p, :n] = sums of the squares of W[p * PACK:(p + 1) * PACK, :n] over those of the rows that are below `rows`.
+
+    With `total_of_squares` the order of the whole sum depends on nothing but its shape.
+    """
+    for p in range(p0, p1):
+        group, target = W[p * PACK:min((p + 1) * PACK, rows)], sums[p]
+        if group.shape[0] == PACK:
+            for h in range(n):
+                total = W.dtype.type(0)
+                for j in range(PACK):  # unrolled
+                    total += group[j, h] * group[j, h]
+                target[h] = total
+        else:
+            for h in range(n):
+                total = W.dtype.type(0)
+                for j in range(group.shape[0]):
+                    total += group[j, h] * group[j, h]
+                target[h] = total
+
+
+@block
+def total_of_squares(total, sums, n):
+    """total + the sum of sums[:, :n], whose first row is used up: down the columns first, then along, in float64."""
+    for p in range(1, sums.shape[0]):
+        for h in range(n):
+            sums[0, h] += sums[p, h]
+    for h in range(n):
+        total += sums[0, h]
+    return total

@@ -1,0 +1,239 @@
+"""The scores of many samples, or of one, in one compiled call.
+
+Samples are taken some at a time through all layers, so that what a layer makes is still in the cache when the next one
+reads it. Where there are many, the weights are copied into panels first (see :mod:`fastnet.steps`): their rows then lie
+one below the other, and the first-level cache holds a panel. The numbers are those of the kernels one after the other,
+to the bit.
+
+Shape letters: N samples, D inputs, H hidden units, C classes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import prange
+from numpy.typing import NDArray
+
+from .blocks import (
+    BLOCK_ROWS,
+    FIRST,
+    affine_block,
+    finite_block,
+    panel_count,
+    panel_rows,
+    panel_start,
+    plain_rows,
+    relu_block,
+    tile_share,
+)
+from .compiling import block, kernel, task
+from .simd import row_width, tile_rows, tile_width
+from .team import complete, take, wait_until
+from .threads import shares
+
+__all__ = ["few_scores", "network_scores", "panel_lines", "scratch_lines"]
+
+Array = NDArray[Any]
+Arrays = tuple[Array, ...]
+
+PACKED_ROWS = 1024
+"""From so many samples on, copying the weights takes less time than it saves."""
+
+WIDE_ROWS, WIDE_BYTES = 128, 2048
+"""The same, and the bytes of a row, for wide weights, whose rows share few sets of the first-level cache."""
+
+
+def panel_lines(samples: int, Ws: Arrays) -> int:
+    """Return how many rows the panels of all weights have together, or 0 where copying them would not pay."""
+    step = Ws[0].itemsize
+    if samples < PACKED_ROWS and (samples < WIDE_ROWS or max(W.shape[1] for W in Ws) * step < WIDE_BYTES):
+        return 0
+    return sum(len(W) * panel_count(W.shape[1], step) for W in Ws)
+
+
+def scratch_lines(share_rows: int, Ws: Arrays) -> int:
+    """Return how many rows of scratch a worker needs: zeros, a bias, two panels, and what two layers make."""
+    panels = max([panel_count(W.shape[1], W.itemsize) for W in Ws])
+    return 2 + 2 * share_rows + 2 * panels * share_rows
+
+
+@block
+def pack_panels_block(Ws, panels_of_W, share, count):
+    """Write every `count`-th panel of the weights, which lie one below the other."""
+    offset, number = FIRST, 0
+    for layer in range(len(Ws)):
+        K, columns = Ws[layer].shape
+        panels = panel_count(columns, panels_of_W.itemsize)
+        for panel in range(panels):
+            if number % count == share:
+                j0 = panel_start(panel, panels, columns, panels_of_W.itemsize)
+                j1 = panel_start(panel + 1, panels, columns, panels_of_W.itemsize)
+                for k in range(K):
+                    source, target = Ws[layer][k, j0:j1], panels_of_W[offset + k]
+                    for j in range(source.shape[0]):
+                        target[j] = source[j]
+            offset += K
+            number += 1
+
+
+@block
+def scores_block(X, Ws, bs, panels_of_W, Z, zeros, bias, activations, scratch, finite, start, stop):
+    """Z[start:stop] = scores for X (1, N, D); finite[i] says whether row i of X is. The rest is scratch."""
+    depth, step, m, offset = len(Ws), X.itemsize, stop - start, FIRST
+    for layer in range(depth):
+        K, columns = Ws[layer].shape
+        panels = panel_count(columns, step)
+        for panel in range(panels):
+            j0 = panel_start(panel, panels, columns, step)
+            n = panel_start(panel + 1, panels, columns, step) - j0
+            for j in range(n):
+                bias[0, j] = bs[layer][j0 + j]
+            W, w = Ws[layer], j0
+            if panels_of_W.size:
+                W, w = panels_of_W[offset:offset + K], FIRST
+                offset += K
+            A, left = X, plain_rows(X, start)
+            if layer > 0:
+                A = activations[(layer - 1) % 2]
+                left = panel_rows(A, FIRST, K)
+            target = activations[layer % 2, panel]
+            affine_block(A, left, W, w, bias, zeros, target, scratch, m, K, FIRST, n)
+            if layer < depth - 1:
+                relu_block(target, m, FIRST, n)
+            else:
+                for i in range(m):
+                    for j in range(n):
+                        Z[start + i, j0 + j] = target[i, j]
+    for i in range(start, stop):  # last: by now X is in the cache
+        finite[i] = finite_block(X[0, i])
+
+
+@block
+def rows_block(X, Ws, bs, panels_of_W, Z, zeros, bias, activations, scratch, finite, i0, i1):
+    """`scores_block` for any number of rows."""
+    for start in range(i0, i1, BLOCK_ROWS):
+        scores_block(X, Ws, bs, panels_of_W, Z, zeros, bias, activations, scratch, finite, start,
+                     min(start + BLOCK_ROWS, i1))
+
+
+@block
+def work_block(worker, counters, packers, share_rows, X, Ws, bs, panels_of_W, memory, Z, finite):
+    """What one worker of the team does: its part of copying the weights, and its shares of the samples."""
+    N, tile, begun = X.shape[1], panels_of_W.shape[1], 0
+    if panels_of_W.size:
+        for turn in range(packers):
+            share = (worker + turn) % packers
+            if take(counters, share, 0):
+                pack_panels_block(Ws, panels_of_W, share, packers)
+                complete(counters)
+        wait_until(counters, packers)
+        begun = 1
+    rows = min(share_rows, N)
+    zeros, bias, scratch = memory[0:1], memory[1:2], memory[2:2 + 2 * rows].reshape(2, rows, tile)
+    activations = memory[2 + 2 * rows:].reshape(2, (memory.shape[0] - 2 - 2 * rows) // (2 * rows), rows, tile)
+    for j in range(tile):
+        zeros[0, j] = 0
+    count = (N + share_rows - 1) // share_rows
+    for turn in range(count):
+        share = (worker + turn) % count
+        if take(counters, share, begun):
+            scores_block(X, Ws, bs, panels_of_W, Z, zeros, bias, activations, scratch, finite, share * share_rows,
+                         min((share + 1) * share_rows, N))
+            complete(counters)
+
+
+@task
+def network_scores(worker: int, counters: Array, packers: int, share_rows: int, X: Array, Ws: Arrays, bs: Arrays,
+                   panels_of_W: Array, memory: Array, Z: Array, finite: Array) -> None:
+    """Do the shares of one worker of a team that computes the scores of a network, affine layers with ReLU between.
+
+    Nothing is checked: :func:`fastnet.network.scores` has done that.
+
+    Parameters
+    ----------
+    worker : int
+        Number of this worker.
+    counters : int64 array
+        From :func:`fastnet.team.counters`, not yet begun.
+    packers : int
+        How many shares to cut the copying of the weights into.
+    share_rows : int
+        Samples in a share, at most BLOCK_ROWS.
+    X : array (1, N, D), C-contiguous
+    Ws, bs : tuple of array (D, H), tuple of array (H,)
+        Weights and biases of each layer, C-contiguous.
+    panels_of_W : array (panel_lines, tile width)
+        Scratch for the weights, empty where they are not copied.
+    memory : array (workers, scratch_lines, tile width)
+        Scratch.
+    Z : array (N, C)
+        Receives the scores.
+    finite : bool array (N,)
+        Receives whether all features of a sample are finite.
+    """
+    work_block(worker, counters, packers, share_rows, X, Ws, bs, panels_of_W, memory[worker], Z, finite)
+
+
+@block
+def one_row_block(X, Ws, bs, Z, zeros, activations, scratch):
+    """Z = scores of the single row of X (1, 1, D), in tiles of one row; the rest is scratch, (1, widest) each."""
+    depth, width = len(Ws), row_width(X.itemsize)
+    A = X
+    for layer in range(depth):
+        K, columns = Ws[layer].shape
+        bias = bs[layer].reshape(1, columns)
+        target = activations[layer % 2, 0] if layer < depth - 1 else Z
+        for j0 in range(0, columns, width):
+            affine_block(A, plain_rows(A, FIRST), Ws[layer], j0, bias, zeros, target, scratch, 1, K, j0,
+                         min(width, columns - j0))
+        if layer < depth - 1:
+            relu_block(target, 1, FIRST, columns)
+        A = activations[layer % 2]
+
+
+@kernel
+def few_scores(X: Array, Ws: Arrays, bs: Arrays) -> tuple[Array, int]:
+    """The same for so little work that threads have to be there at once, in a parallel region; or in none.
+
+    Parameters
+    ----------
+    X : array (1, N, D), C-contiguous
+    Ws, bs
+        As for `network_scores`; the weights are not copied.
+
+    Returns
+    -------
+    Z : array (N, C)
+    bad : int
+        Index of the first sample with a NaN or an inf among its features; -1 if there is none.
+    """
+    N, step, depth = X.shape[1], X.itemsize, len(Ws)
+    work, panels, widest = 0, 1, 1
+    for layer in range(depth):
+        work += N * Ws[layer].size
+        panels = max(panels, panel_count(Ws[layer].shape[1], step))
+        widest = max(widest, Ws[layer].shape[1])
+    Z, finite = np.empty((N, Ws[depth - 1].shape[1]), X.dtype), np.empty(N, np.bool_)
+    if N == 1:
+        one_row_block(X, Ws, bs, Z, np.zeros((1, widest), X.dtype), np.empty((2, 1, 1, widest), X.dtype),
+                      np.empty((2, 1, widest), X.dtype))
+        return Z, -1 if finite_block(X[0, 0]) else 0
+    height = tile_rows(N)
+    count = shares((N + height - 1) // height, work)
+    rows, tile = min(BLOCK_ROWS, N), tile_width(step)
+    none, zeros = np.empty((0, tile), X.dtype), np.zeros((1, tile), X.dtype)
+    bias, scratch = np.empty((count, 1, tile), X.dtype), np.empty((count, 2, rows, tile), X.dtype)
+    activations = np.empty((count, 2, panels, rows, tile), X.dtype)
+    if count == 1:
+        rows_block(X, Ws, bs, none, Z, zeros, bias[0], activations[0], scratch[0], finite, FIRST, N)
+    else:
+        for t in prange(count):
+            share = np.intp(t)
+            rows_block(X, Ws, bs, none, Z, zeros, bias[share], activations[share], scratch[share], finite,
+                       tile_share(share, count, N), tile_share(share + 1, count, N))
+    for i in range(N):
+        if not finite[i]:
+            return Z, i
+    return Z, -1

@@ -1,0 +1,336 @@
+"""Whole steps of training in one compiled call, on the same block functions as the kernels.
+
+A step is two phases. In the *sample phase* each share takes some samples of the minibatch through the layers, forward
+and backward. In the *feature phase* each share takes some rows of the weights: gradient over the whole minibatch,
+penalty and update while they are in the cache. A team of workers goes through both (:mod:`fastnet.team`): no thread is
+started and none waits in Python between the steps. The numbers are those of the kernels one after the other, to the bit.
+
+Where there are many features, what travels between the cores would cost more than the work: weights and samples that one
+core has written and another reads. Then the first affine map is made in the feature phase too (`by_features`), so that
+each core has its part of the features, of the weights and of their gradient, and only sums of the map travel.
+
+Everything lies so that tiles read memory in a row:
+
+- *packed features*, (D / PACK, N, PACK): the minibatch. A tile of the forward pass and one of the weight gradient both
+  read it in a row.
+- *panels*, (panels, rows, tile width): weights, activations and deltas. A panel is as wide as a tile.
+
+What is padded is never read by what is not. Shape letters: N samples, D inputs, H hidden units, C classes. `sizes` is
+(D, H, ..., C). Arrays that come as tuples have an item for each layer. :class:`fastnet.network.Workspace` makes them all.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .blocks import (
+    BLOCK_ROWS,
+    FIRST,
+    LEAVES,
+    add_block,
+    affine_block,
+    axpy_block,
+    bias_gradient_block,
+    cross_entropy_block,
+    leaf_start,
+    ordered_sum,
+    packed_columns,
+    packed_rows,
+    panel_columns,
+    panel_rows,
+    panel_start,
+    panel_unit,
+    product_block,
+    relu_block,
+    relu_mask_block,
+    sgd_block,
+    square_sums_block,
+    tile_share,
+    total_of_squares,
+)
+from .compiling import block, task
+from .simd import PACK, move
+from .team import complete, take, wait_until
+from .threads import share_start
+
+__all__ = ["sgd_steps"]
+
+Array = NDArray[Any]
+Arrays = tuple[Array, ...]
+
+
+@block
+def gather_block(X, batch, A, p0, p1, i0, i1):
+    """A[p0:p1] = X[batch], packed, for the rows i0 to i1 of the minibatch and the packs p0 to p1 of features."""
+    D, N = X.shape[1], A.shape[1]
+    whole = min(p1, D // PACK)
+    for start in range(i0, i1, 4):
+        stop = min(start + 4, i1)
+        for p in range(p0, whole):
+            for i in range(start, stop):
+                move(A, (p * N + i) * PACK, X, batch[i] * D + p * PACK)
+        if whole < p1:
+            for i in range(start, stop):
+                for d in range(whole * PACK, D):
+                    A[whole, i, d - whole * PACK] = X[batch[i], d]
+
+
+@block
+def partial_sums_block(A, W, b, zeros, partial, D, columns, leaf0, leaf1, pairs, start, stop):
+    """The leaves leaf0 to leaf1 of the first affine map, for the rows from start to stop; with `pairs` added pairwise."""
+    panels, left = W.shape[0], packed_rows(A, start)
+    for panel in range(panels):
+        n = panel_start(panel + 1, panels, columns, W.itemsize) - panel_start(panel, panels, columns, W.itemsize)
+        for leaf in range(leaf0, leaf1):
+            product_block(A, left, W[panel], FIRST, b[panel] if leaf == 0 else zeros, partial[leaf, panel, start:stop],
+                          FIRST, stop - start, leaf_start(leaf, LEAVES, D), leaf_start(leaf + 1, LEAVES, D), FIRST, n)
+            if pairs and leaf % 2 == 1:
+                add_block(partial[leaf, panel, start:stop], partial[leaf - 1, panel, start:stop], stop - start, FIRST,
+                          n)
+
+
+@block
+def join_block(partial, Z, columns, pairs, start, stop):
+    """Z[:, start:stop] = the leaves of `partial_sums_block` added up."""
+    panels = Z.shape[0]
+    for panel in range(panels):
+        n = panel_start(panel + 1, panels, columns, Z.itemsize) - panel_start(panel, panels, columns, Z.itemsize)
+        first, third = partial[0, panel, start:stop], partial[2, panel, start:stop]
+        if not pairs:
+            add_block(partial[1, panel, start:stop], first, stop - start, FIRST, n)
+            add_block(partial[3, panel, start:stop], third, stop - start, FIRST, n)
+        target = Z[panel, start:stop]
+        for i in range(stop - start):
+            for j in range(n):
+                target[i, j] = first[i, j] + third[i, j]
+
+
+@block
+def samples_block(sizes, W, b, WT, first_done, X0, y, batch, A, delta, scores, scratch, zeros, labels, losses, maxima,
+                  totals, start, stop):
+    """All layers forward and backward for the rows start to stop of a minibatch, less the first affine map if it is done.
+
+    X0 is the packed minibatch; `scores` and `scratch` belong to the caller alone.
+    """
+    depth, N, step, m = len(W), batch.shape[0], zeros.itemsize, stop - start
+    for layer in range(depth):
+        panels, columns = W[layer].shape[0], sizes[layer + 1]
+        for panel in range(panels):
+            j0 = panel_start(panel, panels, columns, step)
+            n = panel_start(panel + 1, panels, columns, step) - j0
+            Z = A[layer + 1][panel, start:stop]
+            if layer == 0 and not first_done:
+                affine_block(X0, packed_rows(X0, start), W[0][panel], FIRST, b[0][panel], zeros, Z, scratch, m, sizes[0],
+                             FIRST, n)
+            elif layer > 0:
+                affine_block(A[layer], panel_rows(A[layer], start, sizes[layer]), W[layer][panel], FIRST,
+                             b[layer][panel], zeros, Z, scratch, m, sizes[layer], FIRST, n)
+            if layer < depth - 1:
+                relu_block(Z, m, FIRST, n)
+            else:
+                for i in range(m):
+                    for j in range(n):
+                        scores[j0 + j, i] = Z[i, j]
+    for i in range(start, stop):
+        labels[i] = y[batch[i]]
+    cross_entropy_block(scores, labels[start:stop], N, losses[start:stop], maxima[start:stop], totals[start:stop])
+    last = delta[depth - 1]
+    for panel in range(last.shape[0]):
+        j0 = panel_start(panel, last.shape[0], sizes[depth], step)
+        n = panel_start(panel + 1, last.shape[0], sizes[depth], step) - j0
+        for i in range(m):
+            for j in range(n):
+                last[panel, start + i, j] = scores[j0 + j, i]
+    for layer in range(depth - 1, 0, -1):
+        below = delta[layer - 1]
+        left = panel_rows(delta[layer], start, sizes[layer + 1])
+        for panel in range(below.shape[0]):
+            n = (panel_start(panel + 1, below.shape[0], sizes[layer], step)
+                 - panel_start(panel, below.shape[0], sizes[layer], step))
+            dZ = below[panel, start:stop]
+            product_block(delta[layer], left, WT[layer][panel], FIRST, zeros, dZ, FIRST, m, FIRST, sizes[layer + 1],
+                          FIRST, n)
+            relu_mask_block(dZ, A[layer][panel, start:stop], m, n)
+
+
+@block
+def first_update_block(sizes, W, X0, delta, gradient, squares, zeros, learning_rate, l2, p0, p1):
+    """Gradient and step of the weights of the first layer, for the packs p0 to p1 of features."""
+    panels, N, columns, step = W.shape[0], delta.shape[1], sizes[1], zeros.itemsize
+    for panel in range(panels):
+        n = panel_start(panel + 1, panels, columns, step) - panel_start(panel, panels, columns, step)
+        weights = W[panel]
+        for first in range(p0, p1, BLOCK_ROWS // PACK):
+            last = min(first + BLOCK_ROWS // PACK, p1)
+            i0, i1 = first * PACK, min(last * PACK, sizes[0])
+            product_block(X0, packed_columns(X0, first), delta[panel], FIRST, zeros, gradient, FIRST,
+                          (last - first) * PACK, FIRST, N, FIRST, n)
+            if l2 != 0:
+                square_sums_block(weights, squares[panel], sizes[0], n, first, last)
+            for i in range(i0, i1):
+                sgd_block(gradient[i - i0, :n], weights[i, :n], learning_rate, l2)
+
+
+@block
+def upper_update_block(sizes, layer, W, WT, A, delta, gradient, squares, zeros, learning_rate, l2, share, count):
+    """Gradient and step of the weights of a layer but the first, for a share of what goes into it.
+
+    The gradient is made transposed, delta^T A: layers mostly narrow towards the top, and few rows waste less than few
+    columns. W and WT are the same weights.
+    """
+    N, step = delta.shape[1], zeros.itemsize
+    inputs, outputs = sizes[layer], sizes[layer + 1]
+    unit = panel_unit(step)
+    units = (inputs + unit - 1) // unit
+    h0 = min(share_start(share, count, units) * unit, inputs)
+    h1 = min(share_start(share + 1, count, units) * unit, inputs)
+    if l2 != 0:
+        for panel in range(W.shape[0]):
+            n = (panel_start(panel + 1, W.shape[0], outputs, step) - panel_start(panel, W.shape[0], outputs, step))
+            square_sums_block(W[panel], squares[panel], inputs, n, h0 // PACK, (h1 + PACK - 1) // PACK)
+    for panel in range(WT.shape[0]):
+        j0 = panel_start(panel, WT.shape[0], inputs, step)
+        first = max(h0, j0) - j0
+        last = min(h1, panel_start(panel + 1, WT.shape[0], inputs, step)) - j0
+        if first >= last:
+            continue
+        for other in range(W.shape[0]):
+            k0 = panel_start(other, W.shape[0], outputs, step)
+            k1 = panel_start(other + 1, W.shape[0], outputs, step)
+            product_block(delta, panel_columns(delta, other), A[panel], first, zeros, gradient, FIRST, k1 - k0, FIRST, N,
+                          first, last - first)
+            for k in range(k0, k1):
+                weights = WT[panel, k, first:last]
+                sgd_block(gradient[k - k0, first:last], weights, learning_rate, l2)
+                for j in range(last - first):
+                    W[other, j0 + first + j, k - k0] = weights[j]
+
+
+@block
+def bias_update_block(b, delta, db, columns, learning_rate, share, count):
+    """Gradient and step of a share of the biases of a layer."""
+    panels = b.shape[0]
+    h0, h1 = share_start(share, count, columns), share_start(share + 1, count, columns)
+    for panel in range(panels):
+        j0 = panel_start(panel, panels, columns, b.itemsize)
+        first, last = max(h0, j0) - j0, min(h1, panel_start(panel + 1, panels, columns, b.itemsize)) - j0
+        if first < last:
+            bias_gradient_block(delta[panel], db[panel, 0], first, last)
+            axpy_block(-learning_rate, db[panel, 0], b[panel, 0], first, last)
+
+
+@block
+def loss_block(sizes, row_losses, squares, l2):
+    """The loss of a minibatch from what its samples and the weights have left, whose squares are used up."""
+    loss = ordered_sum(row_losses) / row_losses.shape[0]
+    if l2 != 0:
+        for layer in range(len(squares) - 1, -1, -1):
+            panels, columns = squares[layer].shape[0], sizes[layer + 1]
+            total = np.float64(0)
+            for panel in range(panels):
+                j0 = panel_start(panel, panels, columns, squares[layer].itemsize)
+                j1 = panel_start(panel + 1, panels, columns, squares[layer].itemsize)
+                total = total_of_squares(total, squares[layer][panel], j1 - j0)
+            loss += 0.5 * l2 * total
+    return loss
+
+
+@task
+def sgd_steps(worker: int, counters: Array, sample_count: int, feature_count: int, by_features: bool,
+              sizes: tuple[int, ...], W: Arrays, b: Arrays, WT: Arrays, X: Array, y: Array, batches: Array,
+              learning_rate: float, l2: float, losses: Array, X0: Array, A: Arrays, delta: Arrays, partial: Array,
+              scores: Array, scratch: Array, db: Arrays, squares: Arrays, zeros: Array, labels: Array,
+              row_losses: Array, maxima: Array, totals: Array) -> None:
+    """Do the shares of one worker of a team that takes a step of SGD for each minibatch.
+
+    Phase 2 s is the feature phase after step s - 1, with the beginning of step s; phase 2 s + 1 is the sample phase of s.
+    Weights and biases are changed in place. Nothing is checked: :class:`fastnet.network.Workspace` has done that.
+
+    Parameters
+    ----------
+    worker : int
+        Number of this worker.
+    counters : int64 array
+        From :func:`fastnet.team.counters`, not yet begun.
+    sample_count, feature_count : int
+        How many shares to cut the two phases into; `feature_count` at most LEAVES if `by_features`.
+    by_features : bool
+        Whether the first affine map belongs to the feature phase. Changes no result.
+    sizes : tuple of int (D, H, ..., C)
+    W, b : tuple of array (panels, D padded, width), tuple of array (panels, 1, width)
+        Weights and biases of each layer.
+    WT : tuple of array (panels of the layer's input, H, width)
+        The weights transposed; that of the first layer is not used.
+    X : array (M, D), C-contiguous
+    y : int64 array (M,)
+        All samples, and their labels.
+    batches : intp array (steps, N)
+        Indices of the samples of each minibatch.
+    learning_rate, l2 : float
+        The penalty is 0.5 * l2 * sum(W^2).
+    losses : float64 array (steps,)
+        Receives the loss of each minibatch before its update.
+    X0 : array (D padded / PACK, N, PACK)
+        The minibatch, packed.
+    A, delta : tuples of array (panels, N, width)
+        What goes into each layer (that of the first is not used) and at last what comes out; the gradient of the loss
+        with respect to each affine map.
+    partial : array (LEAVES, panels, N, width)
+        Used if `by_features`.
+    scores, scratch : array (shares, C, BLOCK_ROWS), array (shares, 2, BLOCK_ROWS, width)
+    db, squares : tuple of array (panels, 1, width), tuple of array (panels, D padded / PACK, width)
+    zeros : array (1, width) of zeros
+    labels, row_losses, maxima, totals : intp array (N,), float64 array (2, N), two arrays (N,)
+    """
+    steps, N = batches.shape
+    depth = len(W)
+    rate, penalty = zeros.dtype.type(learning_rate), zeros.dtype.type(l2)
+    packs, pairs = X0.shape[0], feature_count <= LEAVES // 2
+    for phase in range(2 * steps + 2):
+        step, by_samples = phase // 2, phase % 2
+        count = sample_count if by_samples else feature_count
+        wait_until(counters, step * (sample_count + feature_count) + by_samples * feature_count)
+        for turn in range(count):
+            share = (worker + turn) % count
+            if not take(counters, share, phase):
+                continue
+            if by_samples:
+                if share == 0 and step > 0:  # what the last step has left; its losses have rows of their own
+                    losses[step - 1] = loss_block(sizes, row_losses[(step - 1) % 2], squares, l2)
+                stop_all = tile_share(share + 1, count, N) if step < steps else 0
+                for start in range(tile_share(share, count, N), stop_all, BLOCK_ROWS):
+                    stop = min(start + BLOCK_ROWS, stop_all)
+                    if by_features:
+                        join_block(partial, A[1], sizes[1], pairs, start, stop)
+                    else:
+                        gather_block(X, batches[step], X0, FIRST, packs, start, stop)
+                    samples_block(sizes, W, b, WT, by_features, X0, y, batches[step], A, delta, scores[share],
+                                  scratch[share], zeros, labels, row_losses[step % 2], maxima, totals, start, stop)
+            else:
+                leaf0, leaf1 = share_start(share, count, LEAVES), share_start(share + 1, count, LEAVES)
+                if by_features:
+                    p0 = leaf_start(leaf0, LEAVES, sizes[0]) // PACK
+                    p1 = (leaf_start(leaf1, LEAVES, sizes[0]) + PACK - 1) // PACK
+                else:
+                    p0, p1 = share_start(share, count, packs), share_start(share + 1, count, packs)
+                if step > 0:
+                    first_update_block(sizes, W[0], X0, delta[0], scratch[share, 0], squares[0], zeros, rate, penalty,
+                                       p0, p1)
+                    for layer in range(1, depth):
+                        upper_update_block(sizes, layer, W[layer], WT[layer], A[layer], delta[layer],
+                                           scratch[share, 0], squares[layer], zeros, rate, penalty, share, count)
+                    for layer in range(depth):
+                        if layer > 0 or not by_features:
+                            bias_update_block(b[layer], delta[layer], db[layer], sizes[layer + 1], rate, share, count)
+                        elif share == 0:  # all of it: this share needs it below, with nobody to wait for
+                            bias_update_block(b[0], delta[0], db[0], sizes[1], rate, FIRST, FIRST + 1)
+                if by_features and step < steps:
+                    for start in range(0, N, BLOCK_ROWS):
+                        stop = min(start + BLOCK_ROWS, N)
+                        gather_block(X, batches[step], X0, p0, p1, start, stop)
+                        partial_sums_block(X0, W[0], b[0], zeros, partial, sizes[0], sizes[1], leaf0, leaf1, pairs,
+                                           start, stop)
+            complete(counters)
