@@ -19,7 +19,7 @@ from numba.extending import intrinsic
 from fastnet.simd import ISA, lanes
 
 _CHAINS = 24
-"""Independent chains of multiply-adds: more than their latency needs, fewer than there are registers with 32 of them."""
+"""Independent chains of multiply-adds, where there are registers for them: more than their latency needs."""
 
 
 def cpu_name() -> str:

@@ -1,6 +1,7 @@
 """Measure fastnet and its peers side by side: training, inference, and the limit that the processor sets.
 
-    python bench/peers.py [--repeats N] [--sides NAME ...] [--cases NAME ...] [--json FILE] [--markdown FILE] [--png FILE]
+    python bench/peers.py [--repeats N] [--sides NAME ...] [--cases NAME ...] [--json FILE] [--markdown FILE]
+                          [--png FILE]
 
 Every side that is installed (extra `bench`) runs in processes of its own, in turn, each at its best setting (see
 sides.py). Before anything is timed each side takes a few steps, and its losses have to be those of NumPy. A training
@@ -117,7 +118,7 @@ def collect(names: list[str], cases: list[str], repeats: int) -> dict[str, list[
         for name in names:
             start = time.perf_counter()
             command = [sys.executable, __file__, "--side", name, "--cases", *cases]
-            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            done = subprocess.run(command, capture_output=True, text=True)
             took = time.perf_counter() - start
             if done.returncode:
                 print(f"{name}: left out, its process failed:\n{done.stderr[-2000:]}", file=sys.stderr)
@@ -259,7 +260,7 @@ def main() -> None:
     runs = collect(names, options.cases, options.repeats)
     check(runs, options.cases)
     medians = medians_of(runs)
-    peak = {dtype: median(run["peak"][dtype] for run in runs["fastnet"]) for dtype in DTYPES} if "fastnet" in runs else {}
+    peak = {dtype: median(run["peak"][dtype] for run in runs["fastnet"]) for dtype in DTYPES if "fastnet" in runs}
     machine = f"{cpu_name()}, {cores()} cores, {platform.system()}"
     text = (f"{report(medians, options.cases, peak)}\n\n{machine}; FMA peak of these cores in the same run: "
             f"{', '.join(f'{value:.0f} GFLOP/s in {dtype}' for dtype, value in peak.items())}; {versions(names)}; "

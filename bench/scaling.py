@@ -135,7 +135,8 @@ def draw(curves: dict[str, list[dict[str, Any]]], peak: float, stream: float, pa
             chosen = [point for point in points if hidden in (None, point["case"]["hidden"])]
             axis.plot([point["value"] for point in chosen], [1 / point["seconds"] for point in chosen], "o-",
                       label=None if hidden is None else f"784-{hidden}-10, batch {chosen[0]['case']['batch']}")
-        axis.set(xscale="linear" if curve == "threads" else "log", yscale="log", xlabel=curve, ylabel="steps per second")
+        axis.set(xscale="linear" if curve == "threads" else "log", yscale="log", xlabel=curve,
+                 ylabel="steps per second")
         if curve == "threads":
             axis.legend(fontsize="small")
     roof = axes[-1]
@@ -166,7 +167,8 @@ def main() -> None:
     curves = measure(options.dtype, options.repeats)
     machine = f"{cpu_name()}, {cores()} cores"
     print(f"{machine}; {options.dtype}; FMA peak {peak:.0f} GFLOP/s, memory {stream / 1e9:.0f} GB/s\n")
-    print("| curve | value | D-H-C | batch | threads | µs/step | GFLOP/s | of FMA peak |\n|---|--:|---|--:|--:|--:|--:|--:|")
+    print("| curve | value | D-H-C | batch | threads | µs/step | GFLOP/s | of FMA peak |\n"
+          "|---|--:|---|--:|--:|--:|--:|--:|")
     for curve, points in curves.items():
         for point in points:
             case = Case(**point["case"])

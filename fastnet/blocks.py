@@ -10,7 +10,7 @@ instead: where numba cannot see that an index is not negative it tests each one,
 from __future__ import annotations
 
 from math import log
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -60,7 +60,7 @@ BLOCK_ROWS = 128
 
 VECTOR_BYTES = ISA.vector_bytes
 
-FIRST = np.intp(0)
+FIRST: Any = np.intp(0)
 """Where a serial run starts. A literal 0 would make numba compile each block function once more, for that literal."""
 
 
@@ -132,20 +132,20 @@ def panel_columns(A, panel):
 
 
 @shared
-def panel_unit(itemsize):
+def panel_unit(itemsize: int) -> int:
     """Columns that a panel is a multiple of: whole vectors, and whole packs of what is made from it."""
     return max(VECTOR_BYTES // itemsize, PACK)
 
 
 @shared
-def panel_count(columns, itemsize):
+def panel_count(columns: int, itemsize: int) -> int:
     """How many panels to cut `columns` columns into."""
     width = tile_width(itemsize)
     return (columns + width - 1) // width
 
 
 @shared
-def panel_start(panel, panels, columns, itemsize):
+def panel_start(panel: int, panels: int, columns: int, itemsize: int) -> int:
     """First column of a panel; panels are as even as can be, because narrow tiles are slow."""
     unit = panel_unit(itemsize)
     return min(share_start(panel, panels, (columns + unit - 1) // unit) * unit, columns)
@@ -193,13 +193,13 @@ the features and of the weights, and only sums travel between the cores. Roundin
 
 
 @shared
-def leaf_count(K):
+def leaf_count(K: int) -> int:
     """How many sums an affine map of K features is made of."""
     return LEAVES if K >= LEAF_TERMS else 1
 
 
 @shared
-def leaf_start(leaf, leaves, K):
+def leaf_start(leaf: int, leaves: int, K: int) -> int:
     """First feature of a leaf, at the edge of a pack."""
     return min(share_start(leaf, leaves, (K + PACK - 1) // PACK) * PACK, K)
 
@@ -234,7 +234,7 @@ def affine_block(A, left, W, w, b, zeros, Z, scratch, rows, K, j, n):
 
 
 @shared
-def tile_share(share, count, rows):
+def tile_share(share: Any, count: Any, rows: Any) -> Any:
     """First row of share number `share` of `count`, at the edge of a tile."""
     height = tile_rows(rows)
     return min(share_start(share, count, (rows + height - 1) // height) * height, rows)

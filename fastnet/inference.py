@@ -215,11 +215,12 @@ def few_scores(X: Array, Ws: Arrays, bs: Arrays) -> tuple[Array, int]:
         work += N * Ws[layer].size
         panels = max(panels, panel_count(Ws[layer].shape[1], step))
         widest = max(widest, Ws[layer].shape[1])
-    Z, finite = np.empty((N, Ws[depth - 1].shape[1]), X.dtype), np.empty(N, np.bool_)
+    Z = np.empty((N, Ws[depth - 1].shape[1]), X.dtype)
     if N == 1:
-        one_row_block(X, Ws, bs, Z, np.zeros((1, widest), X.dtype), np.empty((2, 1, 1, widest), X.dtype),
-                      np.empty((2, 1, widest), X.dtype))
+        memory = np.zeros((5, 1, 1, widest), X.dtype)
+        one_row_block(X, Ws, bs, Z, memory[0, 0], memory[1:3], memory[3:5].reshape(2, 1, widest))
         return Z, -1 if finite_block(X[0, 0]) else 0
+    finite = np.empty(N, np.bool_)
     height = tile_rows(N)
     count = shares((N + height - 1) // height, work)
     rows, tile = min(BLOCK_ROWS, N), tile_width(step)

@@ -1,8 +1,8 @@
 """The compiled functions of the network, each the namesake of a function in :mod:`fastnet.reference`.
 
 Each is ``@njit(parallel=True)``: it checks shapes and labels (whatever calls it, Python or other compiled code), makes
-the result, and runs a block function (:mod:`fastnet.blocks`) over shares of the rows, in parallel where the work pays for
-it. Any layout and any size from 1 up is taken; results are C-contiguous.
+the result, and runs a block function (:mod:`fastnet.blocks`) over shares of the rows, in parallel where the work pays
+for it. Any layout and any size from 1 up is taken; results are C-contiguous.
 
 Shape letters: N samples, D inputs, H hidden units, C classes. Arrays are float32 or float64, all of one dtype, aligned
 and of native byte order; in `axpy` they must not overlap. What kernels make of other types is not defined:
@@ -39,7 +39,7 @@ from .blocks import (
     total_of_squares,
 )
 from .compiling import block, inline, kernel
-from .simd import PACK, tile_rows, tile_width
+from .simd import PACK, tile_rows
 from .threads import share_start, shares
 
 __all__ = [
@@ -554,7 +554,7 @@ def all_finite(v: Array) -> bool:
     for t in prange(count):
         share = np.intp(t)
         finite[share] = finite_block(flat[share_start(share, count, n):share_start(share + 1, count, n)])
-    for share in range(count):
-        if not finite[share]:
-            return False
-    return True
+    found = 0
+    for part in range(count):
+        found += 1 if finite[part] else 0
+    return found == count

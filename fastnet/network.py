@@ -101,7 +101,7 @@ class Workspace:
 
     def __init__(self, layers: Sequence[Layer], batch_size: int) -> None:
         N, dtype = batch_size, layers[0][0].dtype
-        self.sizes = tuple(len(W) for W, _ in layers) + (layers[-1][0].shape[1],)
+        self.sizes = (*(len(W) for W, _ in layers), layers[-1][0].shape[1])
         step = dtype.itemsize
         width = tile_width(step)
         work = N * sum(W.size for W, _ in layers)

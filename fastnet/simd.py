@@ -118,19 +118,19 @@ _ROW_BYTES = ISA.vector_bytes * _ROW_VECTORS
 
 
 @shared
-def tile_width(itemsize):
+def tile_width(itemsize: int) -> int:
     """Columns of the widest tile, for elements of `itemsize` bytes."""
     return _TILE_BYTES // itemsize
 
 
 @shared
-def row_width(itemsize):
+def row_width(itemsize: int) -> int:
     """Columns of the widest tile of a single row."""
     return _ROW_BYTES // itemsize
 
 
 @shared
-def tile_rows(rows):
+def tile_rows(rows: int) -> int:
     """Rows of the tallest tile that is at most `rows` (at least 1) high."""
     for height in _HEIGHTS:
         if height <= rows:
@@ -322,7 +322,8 @@ def _memory(array: Any, offset: int, shape: tuple[int, ...], strides: tuple[int,
 
 def _move_typing(typingctx: Any, target: Any, t: Any, source: Any, s: Any) -> Any:
     """Type and emit `move`: one vector load and one store."""
-    if not all(isinstance(x, types.Array) and x.layout == "C" for x in (target, source)) or target.dtype != source.dtype:
+    arrays = target, source
+    if not all(isinstance(x, types.Array) and x.layout == "C" for x in arrays) or target.dtype != source.dtype:
         return None
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:

@@ -3,11 +3,12 @@
 A step is two phases. In the *sample phase* each share takes some samples of the minibatch through the layers, forward
 and backward. In the *feature phase* each share takes some rows of the weights: gradient over the whole minibatch,
 penalty and update while they are in the cache. A team of workers goes through both (:mod:`fastnet.team`): no thread is
-started and none waits in Python between the steps. The numbers are those of the kernels one after the other, to the bit.
+started and none waits in Python between the steps. The numbers are those of the kernels one after the other, to the
+bit.
 
-Where there are many features, what travels between the cores would cost more than the work: weights and samples that one
-core has written and another reads. Then the first affine map is made in the feature phase too (`by_features`), so that
-each core has its part of the features, of the weights and of their gradient, and only sums of the map travel.
+Where there are many features, what travels between the cores would cost more than the work: weights and samples that
+one core has written and another reads. Then the first affine map is made in the feature phase too (`by_features`), so
+that each core has its part of the features, of the weights and of their gradient, and only sums of the map travel.
 
 Everything lies so that tiles read memory in a row:
 
@@ -16,7 +17,7 @@ Everything lies so that tiles read memory in a row:
 - *panels*, (panels, rows, tile width): weights, activations and deltas. A panel is as wide as a tile.
 
 What is padded is never read by what is not. Shape letters: N samples, D inputs, H hidden units, C classes. `sizes` is
-(D, H, ..., C). Arrays that come as tuples have an item for each layer. :class:`fastnet.network.Workspace` makes them all.
+(D, H, ..., C). Arrays that come as tuples have an item for each layer. :class:`fastnet.network.Workspace` makes them.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def gather_block(X, batch, A, p0, p1, i0, i1):
 
 @block
 def partial_sums_block(A, W, b, zeros, partial, D, columns, leaf0, leaf1, pairs, start, stop):
-    """The leaves leaf0 to leaf1 of the first affine map, for the rows from start to stop; with `pairs` added pairwise."""
+    """The leaves leaf0 to leaf1 of the first affine map for the rows start to stop, added pairwise with `pairs`."""
     panels, left = W.shape[0], packed_rows(A, start)
     for panel in range(panels):
         n = panel_start(panel + 1, panels, columns, W.itemsize) - panel_start(panel, panels, columns, W.itemsize)
@@ -111,7 +112,7 @@ def join_block(partial, Z, columns, pairs, start, stop):
 @block
 def samples_block(sizes, W, b, WT, first_done, X0, y, batch, A, delta, scores, scratch, zeros, labels, losses, maxima,
                   totals, start, stop):
-    """All layers forward and backward for the rows start to stop of a minibatch, less the first affine map if it is done.
+    """All layers forward and backward for the rows start to stop of a minibatch, less a first affine map that is done.
 
     X0 is the packed minibatch; `scores` and `scratch` belong to the caller alone.
     """
@@ -123,8 +124,8 @@ def samples_block(sizes, W, b, WT, first_done, X0, y, batch, A, delta, scores, s
             n = panel_start(panel + 1, panels, columns, step) - j0
             Z = A[layer + 1][panel, start:stop]
             if layer == 0 and not first_done:
-                affine_block(X0, packed_rows(X0, start), W[0][panel], FIRST, b[0][panel], zeros, Z, scratch, m, sizes[0],
-                             FIRST, n)
+                affine_block(X0, packed_rows(X0, start), W[0][panel], FIRST, b[0][panel], zeros, Z, scratch, m,
+                             sizes[0], FIRST, n)
             elif layer > 0:
                 affine_block(A[layer], panel_rows(A[layer], start, sizes[layer]), W[layer][panel], FIRST,
                              b[layer][panel], zeros, Z, scratch, m, sizes[layer], FIRST, n)
@@ -200,8 +201,8 @@ def upper_update_block(sizes, layer, W, WT, A, delta, gradient, squares, zeros, 
         for other in range(W.shape[0]):
             k0 = panel_start(other, W.shape[0], outputs, step)
             k1 = panel_start(other + 1, W.shape[0], outputs, step)
-            product_block(delta, panel_columns(delta, other), A[panel], first, zeros, gradient, FIRST, k1 - k0, FIRST, N,
-                          first, last - first)
+            product_block(delta, panel_columns(delta, other), A[panel], first, zeros, gradient, FIRST, k1 - k0, FIRST,
+                          N, first, last - first)
             for k in range(k0, k1):
                 weights = WT[panel, k, first:last]
                 sgd_block(gradient[k - k0, first:last], weights, learning_rate, l2)
@@ -246,8 +247,8 @@ def sgd_steps(worker: int, counters: Array, sample_count: int, feature_count: in
               row_losses: Array, maxima: Array, totals: Array) -> None:
     """Do the shares of one worker of a team that takes a step of SGD for each minibatch.
 
-    Phase 2 s is the feature phase after step s - 1, with the beginning of step s; phase 2 s + 1 is the sample phase of s.
-    Weights and biases are changed in place. Nothing is checked: :class:`fastnet.network.Workspace` has done that.
+    Phase 2 s is the feature phase after step s - 1, with the beginning of step s; phase 2 s + 1 is the sample phase of
+    s. Weights and biases are changed in place. Nothing is checked: :class:`fastnet.network.Workspace` has done that.
 
     Parameters
     ----------

@@ -1,9 +1,9 @@
 """A team of workers that goes through phases together.
 
 A parallel region of numba costs some microseconds to begin and to end, as much as a whole step of a small network, and
-its thread layers abort the process when two Python threads begin one at once, or kill it after a fork. So a run of steps
-is a team of Python threads instead, which all call the same compiled function, without the GIL. Each goes through all
-phases. Each phase is cut into shares. A worker waits until all shares of the phases before are complete, then takes
+its thread layers abort the process when two Python threads begin one at once, or kill it after a fork. So a run of
+steps is a team of Python threads instead, which all call the same compiled function, without the GIL. Each goes through
+all phases. Each phase is cut into shares. A worker waits until all shares of the phases before are complete, then takes
 shares that nobody has taken yet, its own first.
 
 No worker ever waits for a worker that has not begun: what it waits for has been taken by somebody who is at work. So
@@ -65,7 +65,7 @@ class _Job:
         if self._taken.acquire(blocking=False):
             try:
                 self._call()
-            except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            except BaseException as error:  # raised again where it is waited for
                 self._error = error
             finally:
                 self._finished.release()

@@ -6,6 +6,7 @@ The cut never changes a result (each element is summed by one thread in one orde
 from __future__ import annotations
 
 import operator
+from typing import Any
 
 import numba
 from numba.core import config
@@ -44,7 +45,7 @@ def share_count(units: int, work: int) -> int:
 
 
 @shared
-def share_start(share, count, units):
+def share_start(share: Any, count: Any, units: Any) -> Any:
     """First unit of share number `share` of `count` shares of `units` units, as even as can be."""
     return share * units // count
 

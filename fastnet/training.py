@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -64,41 +64,48 @@ def train(trainable: Callable[[], tuple[list[Layer], bool]], update: Callable[[S
     if num_iters:
         _compile(X.dtype)  # here, where Ctrl-C still works at once
     engine = _Engine(batch_size)
-    done = 0  # iterations whose steps have been taken; the loop below reports them one by one
     longest = 1  # steps in a run, by how long the last run took; where a run ends changes no result
     with DeferredInterrupt() as interrupt, engine:
-        iterations: Iterable[int] = range(num_iters)
-        if progress:
-            iterations = progress_bar(iterations, description=progress if isinstance(progress, str) else "")
-        for it in iterations:
-            if it == done:
-                done = _next_stop(it, min(it + longest if in_place else it + 1, num_iters), iterations_per_epoch)
-                batches = draw_batch(samples, (done - it) * batch_size).reshape(done - it, batch_size)
-                if in_place:
-                    start = time.perf_counter()
-                    losses = engine.run(layers, X, y, batches, learning_rate, l2)
-                    seconds_a_step = max(time.perf_counter() - start, 1e-9) / len(batches)
-                    longest = max(1, min(int(_RUN_SECONDS / seconds_a_step), _RUN_INDICES // batch_size))
-                else:
-                    loss, grads = network.loss_and_grads(layers, X[batches[0]], y[batches[0]], l2)
-                    update(grads, learning_rate)
-                    layers, in_place = trainable()
-                    losses = [loss]
-                history["loss_history"] += losses
-            if verbose and it % 100 == 0:
-                print(f"iteration {it} / {num_iters}: loss {history['loss_history'][it]:f}")
-            if it % iterations_per_epoch == 0:
+        bar = iter(progress_bar(range(num_iters), description=progress if isinstance(progress, str) else "")
+                   if progress else ())
+        it, stopped = 0, False
+        while it < num_iters and not stopped:
+            next(bar, None)  # the bar is at iteration `it`
+            done = _next_stop(it, min(it + longest if in_place else it + 1, num_iters), iterations_per_epoch)
+            batches = draw_batch(samples, (done - it) * batch_size).reshape(done - it, batch_size)
+            if in_place:
+                start = time.perf_counter()
+                losses = engine.run(layers, X, y, batches, learning_rate, l2)
+                seconds_a_step = max(time.perf_counter() - start, 1e-9) / len(batches)
+                longest = max(1, min(int(_RUN_SECONDS / seconds_a_step), _RUN_INDICES // batch_size))
+            else:
+                loss, grads = network.loss_and_grads(layers, X[batches[0]], y[batches[0]], l2)
+                update(grads, learning_rate)
+                layers, in_place = trainable()
+                losses = [loss]
+            history["loss_history"] += losses
+            if verbose:
+                for printed in range(-(-it // 100) * 100, done, 100):
+                    print(f"iteration {printed} / {num_iters}: loss {history['loss_history'][printed]:f}")
+            if progress:
+                for _ in range(done - it - 1):
+                    next(bar)
+            last = done - 1
+            if last % iterations_per_epoch == 0:
                 engine.store()
-                last = batches[-1]
-                history["train_acc_history"].append(accuracy(layers, X[last], y[last]))
+                batch = batches[-1]
+                history["train_acc_history"].append(accuracy(layers, X[batch], y[batch]))
                 history["val_acc_history"].append(accuracy(layers, X_val, y_val, interrupt.check))
                 learning_rate *= learning_rate_decay
                 if callback is not None:
-                    if callback(it, history) is True:
-                        break
-                    layers, in_place = trainable()
-                    engine.forget()
+                    stopped = callback(last, history) is True
+                    if not stopped:
+                        layers, in_place = trainable()
+                        engine.forget()
+            it = done
             interrupt.check()
+        if not stopped:
+            next(bar, None)  # past the end, where the bar is closed
     return history
 
 
@@ -140,7 +147,8 @@ class _Engine:
 
 def _next_stop(start: int, stop: int, iterations_per_epoch: float) -> int:
     """Return where a run of steps from `start` has to stop for Python: after the next accuracy check, or at `stop`."""
-    return next((it + 1 for it in range(start, stop) if it % iterations_per_epoch == 0), stop)
+    checks = np.flatnonzero(np.arange(start, stop) % iterations_per_epoch == 0)
+    return start + int(checks[0]) + 1 if checks.size else stop
 
 
 def _compile(dtype: np.dtype[Any]) -> None:

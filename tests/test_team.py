@@ -1,4 +1,4 @@
-"""A team of workers: everybody's work is done once, nobody waits for who has not come, and forks and threads are safe."""
+"""A team of workers: nobody waits for who has not come, errors are raised, forks and threads are safe."""
 
 import threading
 
