@@ -214,7 +214,7 @@ def _fit(table: Table, args: argparse.Namespace) -> tuple[StoredModel, list[tupl
     """Train a network; return it with the lines of the summary."""
     import numpy as np
 
-    from . import TwoLayerNet, warmup
+    from . import TwoLayerNet, checks, training
     from .progress import progress_bar
     from .storage import StoredModel
 
@@ -224,18 +224,18 @@ def _fit(table: Table, args: argparse.Namespace) -> tuple[StoredModel, list[tupl
     n_val = max(1, round(args.val_fraction * N))
     if n_val >= N:
         raise ValueError(f"{args.data}: {N} samples are too few for a training and a validation part")
-    validation, training = order[:n_val], order[n_val:]
-    mean, scale = _standardization(table.X[training]) if args.standardize else (None, None)
+    held_back, used = order[:n_val], order[n_val:]
+    mean, scale = _standardization(table.X[used]) if args.standardize else (None, None)
 
     dtype = np.dtype(args.dtype)
     X = table.X if mean is None else (table.X - mean) / scale
     X = _cast(X, dtype, args.data)
-    X_train, y_train, X_val, y_val = X[training], table.y[training], X[validation], table.y[validation]
-    batch = min(args.batch, len(training))
+    X_train, y_train, X_val, y_val = X[used], table.y[used], X[held_back], table.y[held_back]
+    batch = min(args.batch, len(used))
     net = TwoLayerNet(D, args.hidden, len(table.classes), args.std, dtype=dtype, rng=rng)
     if args.progress:
         print(f"compiling for {dtype}, or loading what was compiled before", file=sys.stderr, flush=True)
-    compile_seconds = warmup(dtype)
+    compile_seconds = training.prepare(dtype)
 
     start = time.perf_counter()
     loss = math.nan
@@ -244,7 +244,7 @@ def _fit(table: Table, args: argparse.Namespace) -> tuple[StoredModel, list[tupl
     for epoch in progress_bar(range(args.epochs), description="epochs") if args.progress else range(args.epochs):
         with np.errstate(all="ignore"):  # what overflows is found below
             history = net.train(X_train, y_train, X_val, y_val, learning_rate=args.rate * args.decay**epoch,
-                                learning_rate_decay=1.0, reg=args.reg, num_iters=-(-len(training) // batch),
+                                learning_rate_decay=1.0, reg=args.reg, num_iters=-(-len(used) // batch),
                                 batch_size=batch)
         loss = history["loss_history"][-1]
         if not math.isfinite(loss) or not all(np.isfinite(array).all() for array in net.params.values()):
@@ -252,12 +252,12 @@ def _fit(table: Table, args: argparse.Namespace) -> tuple[StoredModel, list[tupl
                              f"{'' if args.standardize else ' or use --standardize'}")
     seconds = time.perf_counter() - start
 
-    train_accuracy = (net.predict(X_train) == y_train).mean()
-    val_accuracy = (net.predict(X_val) == y_val).mean()
+    layers = checks.layers(net.params, 2, dtype)  # not by `predict`, which would have to be compiled
+    train_accuracy, val_accuracy = training.accuracy(layers, X_train, y_train), training.accuracy(layers, X_val, y_val)
     params = {name: np.array(array) for name, array in net.params.items()}
     model = StoredModel(params, table.classes, mean, scale, "full", table.features)
     return model, [
-        ("samples", f"{len(training)} for training, {n_val} for validation, {D} features each"),
+        ("samples", f"{len(used)} for training, {n_val} for validation, {D} features each"),
         ("classes", str(len(table.classes))),
         ("loss", f"{loss:.6g} in the last minibatch"),
         ("accuracy", f"{train_accuracy:.4f} in training, {val_accuracy:.4f} in validation"),

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import network
+from . import checks, network
 from .checks import Layer
 from .interrupts import DeferredInterrupt
 from .progress import progress_bar
 
-__all__ = ["Callback", "History", "accuracy", "train"]
+__all__ = ["Callback", "History", "accuracy", "prepare", "train"]
 
 _RUN_SECONDS = 0.01
 """How long one run of compiled steps is meant to take, so that neither Ctrl-C nor the progress bar waits long."""
@@ -62,7 +62,7 @@ def train(trainable: Callable[[], tuple[list[Layer], bool]], update: Callable[[S
     history: History = {"loss_history": [], "train_acc_history": [], "val_acc_history": []}
     layers, in_place = trainable()
     if num_iters:
-        _compile(X.dtype)  # here, where Ctrl-C still works at once
+        prepare(X.dtype)  # here, where Ctrl-C still works at once
     engine = _Engine(batch_size)
     longest = 1  # steps in a run, by how long the last run took; where a run ends changes no result
     with DeferredInterrupt() as interrupt, engine:
@@ -147,13 +147,16 @@ class _Engine:
 
 def _next_stop(start: int, stop: int, iterations_per_epoch: float) -> int:
     """Return where a run of steps from `start` has to stop for Python: after the next accuracy check, or at `stop`."""
-    checks = np.flatnonzero(np.arange(start, stop) % iterations_per_epoch == 0)
-    return start + int(checks[0]) + 1 if checks.size else stop
+    due = np.flatnonzero(np.arange(start, stop) % iterations_per_epoch == 0)
+    return start + int(due[0]) + 1 if due.size else stop
 
 
-def _compile(dtype: np.dtype[Any]) -> None:
-    """Take a step with a network of one unit, so that everything that a step needs is compiled."""
+def prepare(dtype: np.dtype[Any]) -> float:
+    """Compile what training needs, or load it, by a step of a network of one unit; return how many seconds it took."""
+    start = time.perf_counter()
     layers = [(np.zeros((1, 1), dtype), np.zeros(1, dtype)) for _ in range(2)]
     X, y = np.zeros((1, 1), dtype), np.zeros(1, np.int64)
     network.Workspace(layers, 1).run(X, y, np.zeros((1, 1), np.intp), 0.0, 1.0)
     network.scores(layers, X, region=False)
+    checks.features(X, "X", columns=1, dtype=dtype)
+    return time.perf_counter() - start
