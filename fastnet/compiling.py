@@ -127,7 +127,7 @@ def kernel(function: Function) -> Function:
 
 
 def task(function: Function) -> Function:
-    """Compile what one worker of a team does: serial, called from Python, in several threads at once."""
+    """Compile a serial function that is called from Python, also in several threads at once: without the GIL."""
     return cast(Function, _cached(function, nogil=True))
 
 

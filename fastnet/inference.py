@@ -28,7 +28,7 @@ from .blocks import (
     relu_block,
     tile_share,
 )
-from .compiling import block, kernel, task
+from .compiling import block, inline, kernel, task
 from .simd import row_width, tile_rows, tile_width
 from .team import complete, take, wait_until
 from .threads import shares
@@ -59,7 +59,7 @@ def scratch_lines(share_rows: int, Ws: Arrays) -> int:
     return 2 + 2 * share_rows + 2 * panels * share_rows
 
 
-@block
+@inline
 def pack_panels_block(Ws, panels_of_W, share, count):
     """Write every `count`-th panel of the weights, which lie one below the other."""
     offset, number = FIRST, 0
@@ -118,7 +118,7 @@ def rows_block(X, Ws, bs, panels_of_W, Z, zeros, bias, activations, scratch, fin
                      min(start + BLOCK_ROWS, i1))
 
 
-@block
+@inline
 def work_block(worker, counters, packers, share_rows, X, Ws, bs, panels_of_W, memory, Z, finite):
     """What one worker of the team does: its part of copying the weights, and its shares of the samples."""
     N, tile, begun = X.shape[1], panels_of_W.shape[1], 0

@@ -38,7 +38,7 @@ from .blocks import (
     tile_share,
     total_of_squares,
 )
-from .compiling import block, inline, kernel
+from .compiling import block, inline, kernel, task
 from .simd import PACK, tile_rows
 from .threads import share_start, shares
 
@@ -533,9 +533,9 @@ def axpy(alpha: float, X: Array, Y: Array) -> None:
             axpy_block(factor, X, Y, share_start(share, count, n), share_start(share + 1, count, n))
 
 
-@kernel
+@task
 def all_finite(v: Array) -> bool:
-    """Whether no element is NaN or infinite.
+    """Whether no element is NaN or infinite. In one thread: it is as fast as memory.
 
     Parameters
     ----------
@@ -545,16 +545,4 @@ def all_finite(v: Array) -> bool:
     -------
     finite : bool
     """
-    flat = np.ascontiguousarray(v)
-    n = flat.shape[0]
-    count = shares(n, ELEMENT_WORK * n)
-    if count == 1:
-        return finite_block(flat)
-    finite = np.empty(count, np.bool_)
-    for t in prange(count):
-        share = np.intp(t)
-        finite[share] = finite_block(flat[share_start(share, count, n):share_start(share + 1, count, n)])
-    found = 0
-    for part in range(count):
-        found += 1 if finite[part] else 0
-    return found == count
+    return finite_block(np.ascontiguousarray(v))

@@ -52,7 +52,7 @@ from .blocks import (
     tile_share,
     total_of_squares,
 )
-from .compiling import block, task
+from .compiling import block, inline, task
 from .simd import PACK, move
 from .team import complete, take, wait_until
 from .threads import share_start
@@ -79,7 +79,7 @@ def gather_block(X, batch, A, p0, p1, i0, i1):
                     A[whole, i, d - whole * PACK] = X[batch[i], d]
 
 
-@block
+@inline
 def partial_sums_block(A, W, b, zeros, partial, D, columns, leaf0, leaf1, pairs, start, stop):
     """The leaves leaf0 to leaf1 of the first affine map for the rows start to stop, added pairwise with `pairs`."""
     panels, left = W.shape[0], packed_rows(A, start)
@@ -93,7 +93,7 @@ def partial_sums_block(A, W, b, zeros, partial, D, columns, leaf0, leaf1, pairs,
                           n)
 
 
-@block
+@inline
 def join_block(partial, Z, columns, pairs, start, stop):
     """Z[:, start:stop] = the leaves of `partial_sums_block` added up."""
     panels = Z.shape[0]
@@ -109,7 +109,7 @@ def join_block(partial, Z, columns, pairs, start, stop):
                 target[i, j] = first[i, j] + third[i, j]
 
 
-@block
+@inline
 def samples_block(sizes, W, b, WT, first_done, X0, y, batch, A, delta, scores, scratch, zeros, labels, losses, maxima,
                   totals, start, stop):
     """All layers forward and backward for the rows start to stop of a minibatch, less a first affine map that is done.
@@ -157,7 +157,7 @@ def samples_block(sizes, W, b, WT, first_done, X0, y, batch, A, delta, scores, s
             relu_mask_block(dZ, A[layer][panel, start:stop], m, n)
 
 
-@block
+@inline
 def first_update_block(sizes, W, X0, delta, gradient, squares, zeros, learning_rate, l2, p0, p1):
     """Gradient and step of the weights of the first layer, for the packs p0 to p1 of features."""
     panels, N, columns, step = W.shape[0], delta.shape[1], sizes[1], zeros.itemsize
@@ -175,7 +175,7 @@ def first_update_block(sizes, W, X0, delta, gradient, squares, zeros, learning_r
                 sgd_block(gradient[i - i0, :n], weights[i, :n], learning_rate, l2)
 
 
-@block
+@inline
 def upper_update_block(sizes, layer, W, WT, A, delta, gradient, squares, zeros, learning_rate, l2, share, count):
     """Gradient and step of the weights of a layer but the first, for a share of what goes into it.
 

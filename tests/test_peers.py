@@ -22,7 +22,8 @@ needs_compilation = pytest.mark.skipif(not COMPILED, reason="there is no peak of
 @needs_compilation
 def test_tables_of_fastnet_and_numpy(tmp_path):
     command = [sys.executable, ROOT / "bench" / "peers.py", "--sides", "NumPy", "fastnet", "--cases", "tiny",
-               "--repeats", "1", "--json", tmp_path / "out.json", "--markdown", tmp_path / "out.md", "--png", tmp_path / "out.png"]
+               "--repeats", "1", "--json", tmp_path / "out.json", "--markdown", tmp_path / "out.md", "--png",
+               tmp_path / "out.png"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out.md").read_text() == done.stdout
