@@ -18,7 +18,8 @@ import numba
 from numba.core import caching, config
 from numba.extending import register_jitable
 
-__all__ = ["block", "cache_directory", "inline", "kernel", "shared", "task"]
+__all__ = ["block", "cache_directory", "inline", "kernel", "shared", "task",
+           "worker"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -129,6 +130,11 @@ def kernel(function: Function) -> Function:
 def task(function: Function) -> Function:
     """Compile a serial function that is called from Python, also in several threads at once: without the GIL."""
     return cast(Function, _cached(function, nogil=True))
+
+
+def worker(function: Function) -> Function:
+    """Compile what one worker of a team does: a task that, like a block, may not allocate and counts no references."""
+    return cast(Function, _cached(function, nogil=True, _nrt=False))
 
 
 def cache_directory() -> str | None:

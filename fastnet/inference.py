@@ -28,7 +28,7 @@ from .blocks import (
     relu_block,
     tile_share,
 )
-from .compiling import block, inline, kernel, task
+from .compiling import block, inline, kernel, worker
 from .simd import row_width, tile_rows, tile_width
 from .team import complete, take, wait_until
 from .threads import shares
@@ -119,12 +119,12 @@ def rows_block(X, Ws, bs, panels_of_W, Z, zeros, bias, activations, scratch, fin
 
 
 @inline
-def work_block(worker, counters, packers, share_rows, X, Ws, bs, panels_of_W, memory, Z, finite):
+def work_block(number, counters, packers, share_rows, X, Ws, bs, panels_of_W, memory, Z, finite):
     """What one worker of the team does: its part of copying the weights, and its shares of the samples."""
     N, tile, begun = X.shape[1], panels_of_W.shape[1], 0
     if panels_of_W.size:
         for turn in range(packers):
-            share = (worker + turn) % packers
+            share = (number + turn) % packers
             if take(counters, share, 0):
                 pack_panels_block(Ws, panels_of_W, share, packers)
                 complete(counters)
@@ -137,15 +137,15 @@ def work_block(worker, counters, packers, share_rows, X, Ws, bs, panels_of_W, me
         zeros[0, j] = 0
     count = (N + share_rows - 1) // share_rows
     for turn in range(count):
-        share = (worker + turn) % count
+        share = (number + turn) % count
         if take(counters, share, begun):
             scores_block(X, Ws, bs, panels_of_W, Z, zeros, bias, activations, scratch, finite, share * share_rows,
                          min((share + 1) * share_rows, N))
             complete(counters)
 
 
-@task
-def network_scores(worker: int, counters: Array, packers: int, share_rows: int, X: Array, Ws: Arrays, bs: Arrays,
+@worker
+def network_scores(number: int, counters: Array, packers: int, share_rows: int, X: Array, Ws: Arrays, bs: Arrays,
                    panels_of_W: Array, memory: Array, Z: Array, finite: Array) -> None:
     """Do the shares of one worker of a team that computes the scores of a network, affine layers with ReLU between.
 
@@ -153,7 +153,7 @@ def network_scores(worker: int, counters: Array, packers: int, share_rows: int, 
 
     Parameters
     ----------
-    worker : int
+    number : int
         Number of this worker.
     counters : int64 array
         From :func:`fastnet.team.counters`, not yet begun.
@@ -173,7 +173,7 @@ def network_scores(worker: int, counters: Array, packers: int, share_rows: int, 
     finite : bool array (N,)
         Receives whether all features of a sample are finite.
     """
-    work_block(worker, counters, packers, share_rows, X, Ws, bs, panels_of_W, memory[worker], Z, finite)
+    work_block(number, counters, packers, share_rows, X, Ws, bs, panels_of_W, memory[number], Z, finite)
 
 
 @block

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import checks, kernels, network, reference, training
 from .checks import Layer
+from .threads import checked_threads, using_threads
 from .training import Callback, History
 
 __all__ = ["TwoLayerNet", "warmup"]
@@ -37,6 +38,9 @@ class TwoLayerNet:
     rng : None, int, numpy.random.RandomState or numpy.random.Generator, keyword-only
         Where initial weights and minibatches are drawn from. None: NumPy's global generator, so that
         ``np.random.seed`` works as it does with the course's class. An int seeds a RandomState of the model's own.
+    threads : None or int, keyword-only
+        How many threads this model uses at most. None: as many as :func:`fastnet.get_num_threads` says. Changes no
+        result.
 
     Attributes
     ----------
@@ -58,17 +62,20 @@ class TwoLayerNet:
     """
 
     params: dict[str, NDArray[Any]]
+    _threads: int | None = None
     _known: tuple[Sequence[tuple[str, NDArray[Any], tuple[int, ...]]], list[Layer]] = ((), [])
 
     def __init__(self, input_size: int, hidden_size: int, output_size: int, std: float = 1e-4, *,
                  dtype: DTypeLike = np.float64, l2: str = "full",
-                 rng: int | np.random.RandomState | np.random.Generator | None = None) -> None:
+                 rng: int | np.random.RandomState | np.random.Generator | None = None,
+                 threads: int | None = None) -> None:
         sizes = [checks.integer(size, name, minimum=1) for size, name in
                  [(input_size, "input_size"), (hidden_size, "hidden_size"), (output_size, "output_size")]]
         scale = checks.number(std, "std", minimum=0)
         self._dtype = checks.floating_dtype(dtype)
         self._l2 = checks.choice(l2, "l2", ("full", "half"))
         self._rng = checks.random_source(rng)
+        self._threads = None if threads is None else checked_threads(threads)
         self.params = {}
         for index, shape in enumerate(pairwise(sizes), start=1):
             self.params[f"W{index}"] = (scale * self._random.standard_normal(shape)).astype(self.dtype)
@@ -117,8 +124,11 @@ class TwoLayerNet:
 
     def _scores(self, X: ArrayLike) -> NDArray[Any]:
         layers = self._layers()
-        return network.scores(
-            layers, checks.features(X, "X", columns=len(layers[0][0]), dtype=self.dtype, finite=False))
+        samples = checks.features(X, "X", columns=len(layers[0][0]), dtype=self.dtype, finite=False)
+        if self._threads is None:
+            return network.scores(layers, samples)
+        with using_threads(self._threads):
+            return network.scores(layers, samples)
 
     @overload
     def loss(self, X: ArrayLike, y: None = None, reg: float = 0.0) -> NDArray[Any]: ...
@@ -154,7 +164,9 @@ class TwoLayerNet:
         layers = self._layers()
         samples = checks.features(X, "X", columns=len(layers[0][0]), dtype=self.dtype)
         targets = checks.labels(y, "y", samples=len(samples), classes=layers[-1][0].shape[1])
-        loss, grads = network.loss_and_grads(layers, checks.writable(samples), targets, self._l2_strength(reg))
+        strength = self._l2_strength(reg)
+        with using_threads(self._threads):
+            loss, grads = network.loss_and_grads(layers, checks.writable(samples), targets, strength)
         return loss, {name: grad.reshape(self.params[name].shape) for name, grad in _named(grads)}
 
     def train(self, X: ArrayLike, y: ArrayLike, X_val: ArrayLike, y_val: ArrayLike, learning_rate: float = 1e-3,
@@ -209,14 +221,15 @@ class TwoLayerNet:
         targets_val = checks.labels(y_val, "y_val", samples=len(samples_val), classes=classes)
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be callable or None, got {callback!r}")
-        return training.train(
-            lambda: self._trainable(inputs, classes), self._update, self._random.choice,
-            checks.writable(samples), targets, samples_val, targets_val,
-            learning_rate=checks.number(learning_rate, "learning_rate"),
-            learning_rate_decay=checks.number(learning_rate_decay, "learning_rate_decay"),
-            l2=self._l2_strength(reg), num_iters=checks.integer(num_iters, "num_iters", minimum=0),
-            batch_size=checks.integer(batch_size, "batch_size", minimum=1), verbose=bool(verbose),
-            progress=progress, callback=callback)
+        with using_threads(self._threads):
+            return training.train(
+                lambda: self._trainable(inputs, classes), self._update, self._random.choice,
+                checks.writable(samples), targets, samples_val, targets_val,
+                learning_rate=checks.number(learning_rate, "learning_rate"),
+                learning_rate_decay=checks.number(learning_rate_decay, "learning_rate_decay"),
+                l2=self._l2_strength(reg), num_iters=checks.integer(num_iters, "num_iters", minimum=0),
+                batch_size=checks.integer(batch_size, "batch_size", minimum=1), verbose=bool(verbose),
+                progress=progress, callback=callback)
 
     def _trainable(self, inputs: int | None = None, classes: int | None = None) -> tuple[list[Layer], bool]:
         """The layers, and whether they may be trained in place; the arrays in `params` have to be writable floats.

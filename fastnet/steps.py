@@ -52,7 +52,7 @@ from .blocks import (
     tile_share,
     total_of_squares,
 )
-from .compiling import block, inline, task
+from .compiling import block, inline, worker
 from .simd import PACK, move
 from .team import complete, take, wait_until
 from .threads import share_start
@@ -239,8 +239,8 @@ def loss_block(sizes, row_losses, squares, l2):
     return loss
 
 
-@task
-def sgd_steps(worker: int, counters: Array, sample_count: int, feature_count: int, by_features: bool,
+@worker
+def sgd_steps(number: int, counters: Array, sample_count: int, feature_count: int, by_features: bool,
               sizes: tuple[int, ...], W: Arrays, b: Arrays, WT: Arrays, X: Array, y: Array, batches: Array,
               learning_rate: float, l2: float, losses: Array, X0: Array, A: Arrays, delta: Arrays, partial: Array,
               scores: Array, scratch: Array, db: Arrays, squares: Arrays, zeros: Array, labels: Array,
@@ -252,7 +252,7 @@ def sgd_steps(worker: int, counters: Array, sample_count: int, feature_count: in
 
     Parameters
     ----------
-    worker : int
+    number : int
         Number of this worker.
     counters : int64 array
         From :func:`fastnet.team.counters`, not yet begun.
@@ -295,7 +295,7 @@ def sgd_steps(worker: int, counters: Array, sample_count: int, feature_count: in
         count = sample_count if by_samples else feature_count
         wait_until(counters, step * (sample_count + feature_count) + by_samples * feature_count)
         for turn in range(count):
-            share = (worker + turn) % count
+            share = (number + turn) % count
             if not take(counters, share, phase):
                 continue
             if by_samples:

@@ -5,7 +5,9 @@ The cut never changes a result (each element is summed by one thread in one orde
 
 from __future__ import annotations
 
+import contextlib
 import operator
+from collections.abc import Iterator
 from typing import Any
 
 import numba
@@ -14,7 +16,8 @@ from numba.np.ufunc import parallel
 
 from .compiling import inline, shared
 
-__all__ = ["get_num_threads", "set_num_threads", "share_count", "share_start", "shares", "threading_layer"]
+__all__ = ["checked_threads", "get_num_threads", "set_num_threads", "share_count", "share_start", "shares",
+           "threading_layer", "using_threads"]
 
 WORK_PER_THREAD = 1_000_000
 """Below this much work per thread (in multiply-adds) a parallel region costs as much as it saves: some ten microseconds
@@ -50,13 +53,8 @@ def share_start(share: Any, count: Any, units: Any) -> Any:
     return share * units // count
 
 
-def set_num_threads(threads: int) -> None:
-    """Set how many threads the kernels use from now on, in the calling thread.
-
-    Parameters
-    ----------
-    threads : int
-        1 to the number that numba was started with (``NUMBA_NUM_THREADS``, by default the number of cores).
+def checked_threads(threads: int) -> int:
+    """Return `threads` as an int that numba can be set to.
 
     Raises
     ------
@@ -73,7 +71,39 @@ def set_num_threads(threads: int) -> None:
     if not 1 <= count <= most:
         raise ValueError(f"threads must be between 1 and {most}, got {count} (the environment variable "
                          f"NUMBA_NUM_THREADS sets the most)")
-    numba.set_num_threads(count)
+    return count
+
+
+def set_num_threads(threads: int) -> None:
+    """Set how many threads are used from now on, in the calling thread.
+
+    Parameters
+    ----------
+    threads : int
+        1 to the number that numba was started with (``NUMBA_NUM_THREADS``, by default the number of cores).
+
+    Raises
+    ------
+    TypeError
+        If `threads` is not an integer.
+    ValueError
+        If `threads` is out of range.
+    """
+    numba.set_num_threads(checked_threads(threads))
+
+
+@contextlib.contextmanager
+def using_threads(threads: int | None) -> Iterator[None]:
+    """Use so many threads for a while, in the calling thread; None changes nothing."""
+    if threads is None:
+        yield
+        return
+    before = get_num_threads()
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # a pickle may come from a larger machine
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
 
 
 def get_num_threads() -> int:

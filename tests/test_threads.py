@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import pytest
 
-from fastnet import kernels, reference, threads
+from fastnet import TwoLayerNet, kernels, network, reference, threads
 
 from .conftest import COMPILED
 
@@ -44,6 +44,26 @@ def test_same_bits_at_any_number_of_threads(run_python, layer):
     digests = {run_python(SCRIPT, threads, size, NUMBA_NUM_THREADS="4", NUMBA_THREADING_LAYER=layer)
                for threads in (1, 2, 4)}
     assert len(digests) == 1
+
+
+@pytest.mark.skipif(not COMPILED, reason="there is one thread")
+def test_threads_of_a_model(monkeypatch):
+    seen = []
+    real = network.share_count
+    monkeypatch.setattr(network, "share_count", lambda *args: seen.append(threads.get_num_threads()) or real(*args))
+    before = threads.get_num_threads()
+    X, y = np.ones((4, 3)), np.array([0, 1, 0, 1])
+    for count, expected in ((None, before), (1, 1)):
+        TwoLayerNet(3, 4, 2, rng=0, threads=count).train(X, y, X, y, num_iters=2, batch_size=2)
+        assert set(seen) == {expected}
+        assert threads.get_num_threads() == before
+        seen.clear()
+
+
+@pytest.mark.parametrize(("wrong", "error"), [(0, ValueError), (10**6, ValueError), (1.5, TypeError)])
+def test_bad_threads_of_a_model(wrong, error):
+    with pytest.raises(error, match="threads must be"):
+        TwoLayerNet(3, 4, 2, threads=wrong)
 
 
 def test_threading_layer_is_named(run_python):
