@@ -140,8 +140,11 @@ def test_machine_code_has_the_widest_registers_and_no_spill(dtype):
         products = re.findall(r"\bv?(?:fmadd\d*|mul)p[sd]\s+(.*)", code)
         assert len(products) >= rows * vectors, name
         assert all(f"%{simd.ISA.register_name}" in operands for operands in products), name
-        # A spilled accumulator would be stored to the stack: no vector register ever is.
-        assert not re.findall(r"\bv?mov\w+\s+%[xyz]mm\d+,.*\(%r[sb]p", code), name
+        # A spilled accumulator would be stored to the stack where products are made: no vector register ever is. The
+        # mask of AVX2, which lives in a vector register too, may be, once, before the loop.
+        spills = [found.start() for found in re.finditer(r"\bv?mov\w+\s+%[xyz]mm\d+,.*\(%r[sb]p", code)]
+        assert len(spills) <= (simd.ISA.name == "AVX2"), name
+        assert all(at < re.search(r"\bv?(?:fmadd\d*|mul)p[sd]", code).start() for at in spills), name
 
 
 @pytest.mark.parametrize("isa", simd._TARGETS.values(), ids=simd._TARGETS)
