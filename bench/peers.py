@@ -27,8 +27,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import fastnet
 from bench.machine import cores, cpu_name, fma_peak
-from bench.registry import CASES, DTYPES, Case
+from bench.registry import CASES, DTYPES, Case, step_products
 from bench.sides import SIDES, Problem
 
 LOOK = 0.15
@@ -132,8 +133,8 @@ def check(runs: dict[str, list[dict[str, Any]]], cases: list[str]) -> None:
     """End the program unless every side has seen NumPy's losses and given NumPy's labels."""
     expected = SIDES["NumPy"]()
     for dtype in DTYPES:
-        labels = expected.predictor(problem_of(INFERENCE, dtype, max(ROWS)))(
-            problem_of(INFERENCE, dtype, max(ROWS)).X[:100])
+        problem = problem_of(INFERENCE, dtype, max(ROWS))
+        labels = expected.predictor(problem)(problem.X[:100])
         for name, results in runs.items():
             for result in results:
                 if result["labels"][dtype] != labels.tolist():
@@ -145,11 +146,6 @@ def check(runs: dict[str, list[dict[str, Any]]], cases: list[str]) -> None:
                     seen = result["losses"].get(f"{case} {dtype}")
                     if seen is not None and not np.allclose(seen, losses, rtol=AGREE[dtype], atol=0):
                         sys.exit(f"no table: losses of {name} on {case}, {dtype}: {seen}; of NumPy: {losses.tolist()}")
-
-
-def step_flops(case: Case) -> int:
-    """Floating-point operations of the matrix products of a step: a multiply-add is two."""
-    return 2 * case.batch * (2 * case.inputs * case.hidden + 3 * case.hidden * case.classes)
 
 
 def microseconds(seconds: float) -> str:
@@ -188,7 +184,7 @@ def report(medians: dict[str, Any], cases: list[str], peak: dict[str, float]) ->
     keys = [(f"{case} {dtype}", [case, f"{CASES[case].inputs}-{CASES[case].hidden}-{CASES[case].classes}",
                                  str(CASES[case].batch), dtype])
             for dtype in DTYPES for case in cases]
-    fractions = {key: f"{step_flops(CASES[key.split()[0]]) / ours[key] / 1e9 / peak[key.split()[1]]:.2f}"
+    fractions = {key: f"{2 * step_products(CASES[key.split()[0]]) / ours[key] / 1e9 / peak[key.split()[1]]:.2f}"
                  for key, _ in keys if key in ours and peak}
     steps = table(["case", "D-H-C", "batch", "dtype"], keys, train, fractions)
     calls = table(["rows", "dtype"], [(f"{rows} {dtype}", [str(rows), dtype]) for dtype in DTYPES for rows in ROWS],
@@ -203,8 +199,6 @@ def versions(names: list[str]) -> str:
                 "ONNX Runtime": "onnxruntime"}
     found = [f"{label} {importlib.metadata.version(package)}" for label, package in packages.items()
              if any(name.split(",")[0] == label for name in names)]
-    import fastnet
-
     return ", ".join([f"fastnet {fastnet.__version__}", f"Python {platform.python_version()}",
                       f"Numba {importlib.metadata.version('numba')}", *found])
 

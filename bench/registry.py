@@ -18,7 +18,7 @@ from numba.core import config
 import fastnet
 from fastnet import kernels, reference
 
-__all__ = ["CASES", "COMPARISONS", "DTYPES", "IMPLEMENTATIONS", "Case", "Comparison"]
+__all__ = ["CASES", "COMPARISONS", "DTYPES", "IMPLEMENTATIONS", "Case", "Comparison", "step_products"]
 
 Array = np.ndarray[Any, Any]
 
@@ -330,12 +330,13 @@ def _forward_products(case: Case) -> int:
     return _first_product(case) + _second_product(case)
 
 
-def _loss_products(case: Case) -> int:
+def step_products(case: Case) -> int:
+    """Multiply-adds of the matrix products of one loss with its gradients, which is a training step's too."""
     return 2 * _first_product(case) + 3 * _second_product(case)
 
 
 def _train_products(case: Case) -> int:
-    return STEPS * _loss_products(case) + 2 * _forward_products(case)  # and the accuracies at step 0
+    return STEPS * step_products(case) + 2 * _forward_products(case)  # and the accuracies at step 0
 
 
 COMPARISONS = {
@@ -352,7 +353,7 @@ COMPARISONS = {
         lambda *case: (_network(reference.TwoLayerNet, *case[1:]).params["W1"],), _check_sum_of_squares),
     "axpy": Comparison(
         {"fastnet": _axpy(kernels.axpy), "numpy": _axpy(reference.axpy)}, _axpy_arguments, _check_axpy, rounds=50),
-    "loss": Comparison(_both(_loss), _loss_arguments, _check_loss, _loss_products),
+    "loss": Comparison(_both(_loss), _loss_arguments, _check_loss, step_products),
     "train": Comparison(_both(_train), _train_arguments, _check_train, _train_products, rounds=5),
     "predict": Comparison(_both(_predict), _predict_arguments, _check_predict, _forward_products),
 }

@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import fastnet
 from bench.machine import cores, cpu_name, fma_peak
-from bench.registry import DTYPES, Case
+from bench.registry import DTYPES, Case, step_products
 from fastnet import network
 
 MIDDLE = Case(784, 128, 10, 128)
@@ -57,11 +57,6 @@ def seconds_per_step(case: Case, dtype: str) -> float:
     seconds(2)
     steps = max(2, min(round(LOOK / (seconds(4) / 4)), 20_000))
     return seconds(steps) / steps
-
-
-def flops(case: Case) -> int:
-    """Floating-point operations of the matrix products of a step: a multiply-add is two."""
-    return 2 * case.batch * (2 * case.inputs * case.hidden + 3 * case.hidden * case.classes)
 
 
 def moved(case: Case, dtype: str) -> int:
@@ -115,8 +110,8 @@ def measure(dtype: str, repeats: int) -> dict[str, list[dict[str, Any]]]:
                 looks.setdefault((curve, number), []).append(seconds_per_step(case, dtype))
         print(f"repeat {repeat + 1} of {repeats}", file=sys.stderr)
     return {curve: [{"value": value, "case": case._asdict(), "threads": threads,
-                     "seconds": (took := median(looks[curve, number])), "gflops": flops(case) / took / 1e9,
-                     "intensity": flops(case) / moved(case, dtype)}
+                     "seconds": (took := median(looks[curve, number])), "gflops": 2 * step_products(case) / took / 1e9,
+                     "intensity": 2 * step_products(case) / moved(case, dtype)}
                     for number, (value, case, threads) in enumerate(points)]
             for curve, points in curves.items()}
 

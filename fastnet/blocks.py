@@ -16,7 +16,7 @@ import numpy as np
 
 from .compiling import block, inline, shared
 from .exponential import exp_nonpositive
-from .simd import ISA, PACK, tile, tile_rows, tile_width
+from .simd import PACK, lanes, tile, tile_rows, tile_width
 from .threads import share_start
 
 __all__ = [
@@ -38,7 +38,7 @@ __all__ = [
     "panel_columns",
     "panel_count",
     "panel_rows",
-    "panel_start",
+    "panel_span",
     "panel_unit",
     "plain_columns",
     "plain_rows",
@@ -57,8 +57,6 @@ K_BLOCK = 224
 
 BLOCK_ROWS = 128
 """Rows that are worked on at a time where what is made of them should still be in the cache when it is used."""
-
-VECTOR_BYTES = ISA.vector_bytes
 
 FIRST: Any = np.intp(0)
 """Where a serial run starts. A literal 0 would make numba compile each block function once more, for that literal."""
@@ -134,7 +132,7 @@ def panel_columns(A, panel):
 @shared
 def panel_unit(itemsize: int) -> int:
     """Columns that a panel is a multiple of: whole vectors, and whole packs of what is made from it."""
-    return max(VECTOR_BYTES // itemsize, PACK)
+    return max(lanes(itemsize), PACK)
 
 
 @shared
@@ -151,6 +149,13 @@ def panel_start(panel: int, panels: int, columns: int, itemsize: int) -> int:
     return min(share_start(panel, panels, (columns + unit - 1) // unit) * unit, columns)
 
 
+@shared
+def panel_span(panel: int, panels: int, columns: int, itemsize: int) -> tuple[int, int]:
+    """First column of a panel, and how many columns it has."""
+    start = panel_start(panel, panels, columns, itemsize)
+    return start, panel_start(panel + 1, panels, columns, itemsize) - start
+
+
 @block
 def product_block(A, left, B, b, start, C, i0, i1, k0, k1, j, n):
     """C[i0:i1, j:j + n] = start[i0:i1, j:j + n] + A[:, k0:k1] B[k0:k1, b:b + n]; `left` says how A lies.
@@ -163,9 +168,8 @@ def product_block(A, left, B, b, start, C, i0, i1, k0, k1, j, n):
     for panel in range(panels):
         first, last, base = k0, k1, left.base
         if left.columns != 0:
-            begin = panel_start(panel, panels, left.columns, C.itemsize)
-            first = max(k0, begin)
-            last = min(k1, panel_start(panel + 1, panels, left.columns, C.itemsize))
+            begin, terms = panel_span(panel, panels, left.columns, C.itemsize)
+            first, last = max(k0, begin), min(k1, begin + terms)
             base += panel * left.panel - begin * left.block
         blocks = (last - first + K_BLOCK - 1) // K_BLOCK
         packs = (last - first + PACK - 1) // PACK

@@ -16,16 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import kernels
+from .simd import memory_view
 
-__all__ = ["Layer", "choice", "features", "floating_dtype", "integer", "labels", "layers",
-           "not_finite", "number", "random_source", "writable"]
+__all__ = ["Layer", "choice", "features", "floating_dtype", "integer", "labels", "layers", "not_finite", "number",
+           "random_source", "writable"]
 
 Layer = tuple[NDArray[Any], NDArray[Any]]
 """Weights (D, H) and bias (H,) of one affine layer."""
 
-_FINITE_PIECE = 1 << 16
-"""Elements that are looked through at a time for NaN and inf: so few that it takes no parallel region, which not every
-thread and process may begin."""
+_FINITE_PIECE = 1 << 20
+"""Elements that are looked through at a time for NaN and inf: an error comes early, and Ctrl-C is not kept waiting."""
 
 
 def number(value: Any, name: str, *, minimum: float | None = None) -> float:
@@ -108,9 +108,8 @@ def features(X: Any, name: str, *, columns: int, dtype: np.dtype[Any], finite: b
     if width != columns:
         raise ValueError(f"{name} must have {columns} features for each sample, as params['W1'] has rows, "
                          f"got {width} (shape {array.shape})")
-    if not (array.ndim == 2 and array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned):
-        with np.errstate(over="ignore"):  # what does not fit the dtype becomes inf, and is reported as such below
-            array = np.require(array.reshape(array.shape[0], width), dtype=dtype, requirements=["C", "A"])
+    with np.errstate(over="ignore"):  # what does not fit the dtype becomes inf, and is reported as such
+        array = np.require(array.reshape(array.shape[0], width), dtype=dtype, requirements=["C", "A"])
     return _finite(array, name) if finite else array
 
 
@@ -131,21 +130,12 @@ def not_finite(array: NDArray[Any], row: int, name: str, first: int = 0) -> Valu
                       f"feature {at}")
 
 
-class _Memory:
-    """The memory of an array, without the flag that says that it is read-only."""
-
-    def __init__(self, array: NDArray[Any]) -> None:
-        self._array = array  # which must live as long as its memory is in use
-        interface = array.__array_interface__
-        self.__array_interface__ = {**interface, "data": (interface["data"][0], False)}
-
-
 def writable(array: NDArray[Any]) -> NDArray[Any]:
     """Return `array`, or a view that calls itself writable if it is not: for kernels, which do not write to it.
 
     They are compiled for arrays that can be written to; a copy could take gigabytes.
     """
-    return array if array.flags.writeable else np.asarray(_Memory(array))
+    return array if array.flags.writeable else memory_view(array, 0, array.shape, array.strides)
 
 
 def labels(y: Any, name: str, *, samples: int, classes: int) -> NDArray[np.int64]:

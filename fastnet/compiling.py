@@ -18,8 +18,7 @@ import numba
 from numba.core import caching, config
 from numba.extending import register_jitable
 
-__all__ = ["block", "cache_directory", "inline", "kernel", "shared", "task",
-           "worker"]
+__all__ = ["block", "cache_directory", "inline", "kernel", "shared", "task", "worker"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

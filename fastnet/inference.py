@@ -23,7 +23,7 @@ from .blocks import (
     finite_block,
     panel_count,
     panel_rows,
-    panel_start,
+    panel_span,
     plain_rows,
     relu_block,
     tile_share,
@@ -68,10 +68,9 @@ def pack_panels_block(Ws, panels_of_W, share, count):
         panels = panel_count(columns, panels_of_W.itemsize)
         for panel in range(panels):
             if number % count == share:
-                j0 = panel_start(panel, panels, columns, panels_of_W.itemsize)
-                j1 = panel_start(panel + 1, panels, columns, panels_of_W.itemsize)
+                j0, n = panel_span(panel, panels, columns, panels_of_W.itemsize)
                 for k in range(K):
-                    source, target = Ws[layer][k, j0:j1], panels_of_W[offset + k]
+                    source, target = Ws[layer][k, j0:j0 + n], panels_of_W[offset + k]
                     for j in range(source.shape[0]):
                         target[j] = source[j]
             offset += K
@@ -86,8 +85,7 @@ def scores_block(X, Ws, bs, panels_of_W, Z, zeros, bias, activations, scratch, f
         K, columns = Ws[layer].shape
         panels = panel_count(columns, step)
         for panel in range(panels):
-            j0 = panel_start(panel, panels, columns, step)
-            n = panel_start(panel + 1, panels, columns, step) - j0
+            j0, n = panel_span(panel, panels, columns, step)
             for j in range(n):
                 bias[0, j] = bs[layer][j0 + j]
             W, w = Ws[layer], j0
@@ -118,32 +116,6 @@ def rows_block(X, Ws, bs, panels_of_W, Z, zeros, bias, activations, scratch, fin
                      min(start + BLOCK_ROWS, i1))
 
 
-@inline
-def work_block(number, counters, packers, share_rows, X, Ws, bs, panels_of_W, memory, Z, finite):
-    """What one worker of the team does: its part of copying the weights, and its shares of the samples."""
-    N, tile, begun = X.shape[1], panels_of_W.shape[1], 0
-    if panels_of_W.size:
-        for turn in range(packers):
-            share = (number + turn) % packers
-            if take(counters, share, 0):
-                pack_panels_block(Ws, panels_of_W, share, packers)
-                complete(counters)
-        wait_until(counters, packers)
-        begun = 1
-    rows = min(share_rows, N)
-    zeros, bias, scratch = memory[0:1], memory[1:2], memory[2:2 + 2 * rows].reshape(2, rows, tile)
-    activations = memory[2 + 2 * rows:].reshape(2, (memory.shape[0] - 2 - 2 * rows) // (2 * rows), rows, tile)
-    for j in range(tile):
-        zeros[0, j] = 0
-    count = (N + share_rows - 1) // share_rows
-    for turn in range(count):
-        share = (number + turn) % count
-        if take(counters, share, begun):
-            scores_block(X, Ws, bs, panels_of_W, Z, zeros, bias, activations, scratch, finite, share * share_rows,
-                         min((share + 1) * share_rows, N))
-            complete(counters)
-
-
 @worker
 def network_scores(number: int, counters: Array, packers: int, share_rows: int, X: Array, Ws: Arrays, bs: Arrays,
                    panels_of_W: Array, memory: Array, Z: Array, finite: Array) -> None:
@@ -153,10 +125,8 @@ def network_scores(number: int, counters: Array, packers: int, share_rows: int, 
 
     Parameters
     ----------
-    number : int
-        Number of this worker.
-    counters : int64 array
-        From :func:`fastnet.team.counters`, not yet begun.
+    number, counters
+        As for :func:`fastnet.steps.sgd_steps`.
     packers : int
         How many shares to cut the copying of the weights into.
     share_rows : int
@@ -173,7 +143,27 @@ def network_scores(number: int, counters: Array, packers: int, share_rows: int, 
     finite : bool array (N,)
         Receives whether all features of a sample are finite.
     """
-    work_block(number, counters, packers, share_rows, X, Ws, bs, panels_of_W, memory[number], Z, finite)
+    N, tile, begun, mine = X.shape[1], panels_of_W.shape[1], 0, memory[number]
+    if panels_of_W.size:
+        for turn in range(packers):
+            share = (number + turn) % packers
+            if take(counters, share, 0):
+                pack_panels_block(Ws, panels_of_W, share, packers)
+                complete(counters)
+        wait_until(counters, packers)
+        begun = 1
+    rows = min(share_rows, N)
+    zeros, bias, scratch = mine[0:1], mine[1:2], mine[2:2 + 2 * rows].reshape(2, rows, tile)
+    activations = mine[2 + 2 * rows:].reshape(2, (mine.shape[0] - 2 - 2 * rows) // (2 * rows), rows, tile)
+    for j in range(tile):
+        zeros[0, j] = 0
+    count = (N + share_rows - 1) // share_rows
+    for turn in range(count):
+        share = (number + turn) % count
+        if take(counters, share, begun):
+            scores_block(X, Ws, bs, panels_of_W, Z, zeros, bias, activations, scratch, finite, share * share_rows,
+                         min((share + 1) * share_rows, N))
+            complete(counters)
 
 
 @block

@@ -2,7 +2,8 @@
 
 Each is ``@njit(parallel=True)``: it checks shapes and labels (whatever calls it, Python or other compiled code), makes
 the result, and runs a block function (:mod:`fastnet.blocks`) over shares of the rows, in parallel where the work pays
-for it. Any layout and any size from 1 up is taken; results are C-contiguous.
+for it. Any layout and any size from 1 up is taken; results are C-contiguous. Only `all_finite` is serial, and has no
+namesake.
 
 Shape letters: N samples, D inputs, H hidden units, C classes. Arrays are float32 or float64, all of one dtype, aligned
 and of native byte order; in `axpy` they must not overlap. What kernels make of other types is not defined:
@@ -27,7 +28,7 @@ from .blocks import (
     finite_block,
     ordered_sum,
     panel_count,
-    panel_start,
+    panel_span,
     plain_columns,
     plain_rows,
     product_block,
@@ -73,8 +74,7 @@ def affine_rows_block(A, W, b, Z, zeros, scratch, i0, i1):
     for start in range(i0, i1, BLOCK_ROWS):
         stop = min(start + BLOCK_ROWS, i1)
         for panel in range(panels):
-            j0 = panel_start(panel, panels, columns, Z.itemsize)
-            n = panel_start(panel + 1, panels, columns, Z.itemsize) - j0
+            j0, n = panel_span(panel, panels, columns, Z.itemsize)
             affine_block(A, plain_rows(A, start), W, j0, b, zeros, Z[start:stop], scratch, stop - start, K, j0, n)
 
 
@@ -85,8 +85,7 @@ def product_rows_block(A, transposed, B, zeros, C, i0, i1):
     panels = panel_count(columns, C.itemsize)
     left = plain_columns(A) if transposed else plain_rows(A, FIRST)
     for panel in range(panels):
-        j0 = panel_start(panel, panels, columns, C.itemsize)
-        n = panel_start(panel + 1, panels, columns, C.itemsize) - j0
+        j0, n = panel_span(panel, panels, columns, C.itemsize)
         product_block(A, left, B, j0, zeros, C, i0, i1, FIRST, K, j0, n)
 
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import kernels, steps
-from .blocks import BLOCK_ROWS, LEAVES, leaf_count, panel_count, panel_start
+from .blocks import BLOCK_ROWS, LEAVES, leaf_count, panel_count, panel_span
 from .checks import Layer, not_finite, writable
 from .inference import few_scores, network_scores, panel_lines, scratch_lines
 from .simd import PACK, tile_width
@@ -24,7 +23,7 @@ from .team import counters
 from .team import run as run_team
 from .threads import share_count
 
-__all__ = ["Workspace", "forward", "loss_and_grads", "scores", "sgd_step"]
+__all__ = ["Workspace", "forward", "loss_and_grads", "scores"]
 
 _REGION_WORK = 200_000_000
 """Multiply-adds up to which threads have to be there at once to be of use: about a millisecond."""
@@ -68,13 +67,6 @@ def loss_and_grads(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64
         if index:
             delta = kernels.propagate_delta(delta, W, A[index])
     return float(loss), grads[::-1]
-
-
-def sgd_step(layers: Sequence[Layer], grads: Sequence[Layer], learning_rate: float) -> None:
-    """W -= learning_rate * dW and b -= learning_rate * db, in place."""
-    for layer, gradient in zip(layers, grads, strict=True):
-        for parameter, slope in zip(layer, gradient, strict=True):
-            kernels.axpy(-learning_rate, slope.reshape(-1), parameter.reshape(-1))
 
 
 _ALIGNMENT = 64
@@ -158,14 +150,14 @@ class Workspace:
     def _panels(self, index: int) -> list[tuple[int, int]]:
         columns, step = self.sizes[index], self._W[0].itemsize
         panels = panel_count(columns, step)
-        starts = [panel_start(panel, panels, columns, step) for panel in range(panels + 1)]
-        return list(pairwise(starts))
+        spans = [panel_span(panel, panels, columns, step) for panel in range(panels)]
+        return [(j0, j0 + n) for j0, n in spans]
 
     def run(self, X: NDArray[Any], y: NDArray[np.int64], batches: NDArray[np.intp], learning_rate: float,
             l2: float) -> NDArray[np.float64]:
         """Take a step of SGD for each minibatch in one compiled call; return the loss of each before its update.
 
-        The same numbers, to the bit, as `loss_and_grads` and `sgd_step` in turn.
+        The same numbers, to the bit, as `loss_and_grads` and `kernels.axpy` in turn.
 
         Parameters
         ----------
@@ -208,17 +200,12 @@ def scores(layers: Sequence[Layer], X: NDArray[Any], name: str = "X",
     Ws, bs = zip(*layers, strict=True)
     work = sum([W.size for W in Ws])
     rows = max(64, _CHUNK_WORK // work)
-    if len(X) <= rows:
-        Z = _score(Ws, bs, X, 0, work, name, region)
-        if checkpoint is not None:
-            checkpoint()
-        return Z
     parts = []
     for start in range(0, len(X), rows):
         parts.append(_score(Ws, bs, X[start:start + rows], start, work, name, region))
         if checkpoint is not None:
             checkpoint()
-    return np.concatenate(parts)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _score(Ws: tuple[NDArray[Any], ...], bs: tuple[NDArray[Any], ...], X: NDArray[Any], first: int, work: int,

@@ -6,11 +6,11 @@ It offers one operation::
         C[i:i+m, j:j+n] = start[i:i+m, j:j+n] + A @ B[k0:k1, b:b+n]
 
 with `m` one of the tile heights (:func:`tile_rows`) and n from 1 to :func:`tile_width`, or to :func:`row_width` if m is
-1. The left factor is described in
-bytes, so that rows, columns (``A.T``) and packed layouts cost the same: its first element lies `base` bytes after the
-array's, one row further is `row` bytes on, one term of the sum further is `term` bytes on, and after each
-:data:`PACK` terms another `jump` bytes. The rows of `B`, `start` and `C` have to be contiguous; a `start` of one row
-serves for every row, as a bias does. Nothing is checked here: whoever calls keeps the indices inside the arrays.
+1. The left factor is described in bytes, so that rows, columns (``A.T``) and packed layouts cost the same: its first
+element lies `base` bytes after the array's, one row further is `row` bytes on, one term of the sum further is `term`
+bytes on, and after each :data:`PACK` terms another `jump` bytes. The rows of `B`, `start` and `C` have to be
+contiguous; a `start` of one row serves for every row, as a bias does. Nothing is checked here: whoever calls keeps the
+indices inside the arrays.
 
 Behind it stands one function for each shape in rows and vectors, which keeps all its accumulators in registers over the
 whole sum. The last vector of a row is loaded and stored under a mask, so no dimension has to be a multiple of anything.
@@ -35,8 +35,8 @@ from numba.extending import intrinsic
 
 from .compiling import shared
 
-__all__ = ["ISA", "PACK", "Target", "detect_target", "lanes", "move", "row_width", "tile", "tile_function_name",
-           "tile_rows", "tile_width"]
+__all__ = ["ISA", "PACK", "Target", "detect_target", "lanes", "memory_view", "move", "row_width", "tile",
+           "tile_function_name", "tile_rows", "tile_width"]
 
 
 _ROW_VECTORS = 8
@@ -108,25 +108,25 @@ PACK = ISA.max_rows
 """Features that a packed layout keeps together: the rows of the tallest tile of a weight gradient."""
 
 
+_VECTOR_BYTES, _MAX_VECTORS = ISA.vector_bytes, ISA.max_vectors
+
+
+@shared
 def lanes(itemsize: int) -> int:
-    """Return how many elements of `itemsize` bytes fit one vector register."""
-    return ISA.vector_bytes // itemsize
-
-
-_TILE_BYTES = ISA.vector_bytes * ISA.max_vectors
-_ROW_BYTES = ISA.vector_bytes * _ROW_VECTORS
+    """How many elements of `itemsize` bytes fit one vector register."""
+    return _VECTOR_BYTES // itemsize
 
 
 @shared
 def tile_width(itemsize: int) -> int:
     """Columns of the widest tile, for elements of `itemsize` bytes."""
-    return _TILE_BYTES // itemsize
+    return _MAX_VECTORS * lanes(itemsize)
 
 
 @shared
 def row_width(itemsize: int) -> int:
     """Columns of the widest tile of a single row."""
-    return _ROW_BYTES // itemsize
+    return _ROW_VECTORS * lanes(itemsize)
 
 
 @shared
@@ -304,20 +304,27 @@ def _twin(A: Any, base: int, row: int, term: int, jump: int, B: Any, b: int, sta
     """The tile in plain Python, for runs in which compilation is switched off."""
     K = k1 - k0
     ends = [*range(PACK, K, PACK), K] if K else []
-    left = [_memory(A, base + pack * (PACK * term + jump), (m, end - pack * PACK), (row, term))
+    left = [memory_view(A, base + pack * (PACK * term + jump), (m, end - pack * PACK), (row, term))
             for pack, end in enumerate(ends)]
     first = start[i:i + m, j:j + n] if start.shape[0] > 1 else start[:, j:j + n]
     with np.errstate(all="ignore"):  # as compiled code, which gives NaN and inf without a word
         C[i:i + m, j:j + n] = first + (np.hstack(left) @ B[k0:k1, b:b + n] if left else 0)
 
 
-def _memory(array: Any, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> Any:
-    """A view of the memory `offset` bytes after the first element of `array`."""
+class _Memory:
+    """Memory as NumPy's array interface describes it, kept alive with its owner."""
+
+    def __init__(self, owner: Any, interface: dict[str, Any]) -> None:
+        self._owner = owner
+        self.__array_interface__ = interface
+
+
+def memory_view(array: Any, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> Any:
+    """Return a view of the memory `offset` bytes after the first element of `array`, writable whatever it is."""
     interface = array.__array_interface__
-    view = type("View", (), {"__array_interface__": {
+    return np.asarray(_Memory(array, {
         **interface, "data": (int(interface["data"][0] + offset), False), "shape": tuple(map(int, shape)),
-        "strides": tuple(map(int, strides))}})
-    return np.asarray(view())
+        "strides": tuple(map(int, strides))}))
 
 
 def _move_typing(typingctx: Any, target: Any, t: Any, source: Any, s: Any) -> Any:

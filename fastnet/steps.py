@@ -42,7 +42,7 @@ from .blocks import (
     packed_rows,
     panel_columns,
     panel_rows,
-    panel_start,
+    panel_span,
     panel_unit,
     product_block,
     relu_block,
@@ -84,7 +84,7 @@ def partial_sums_block(A, W, b, zeros, partial, D, columns, leaf0, leaf1, pairs,
     """The leaves leaf0 to leaf1 of the first affine map for the rows start to stop, added pairwise with `pairs`."""
     panels, left = W.shape[0], packed_rows(A, start)
     for panel in range(panels):
-        n = panel_start(panel + 1, panels, columns, W.itemsize) - panel_start(panel, panels, columns, W.itemsize)
+        _, n = panel_span(panel, panels, columns, W.itemsize)
         for leaf in range(leaf0, leaf1):
             product_block(A, left, W[panel], FIRST, b[panel] if leaf == 0 else zeros, partial[leaf, panel, start:stop],
                           FIRST, stop - start, leaf_start(leaf, LEAVES, D), leaf_start(leaf + 1, LEAVES, D), FIRST, n)
@@ -98,7 +98,7 @@ def join_block(partial, Z, columns, pairs, start, stop):
     """Z[:, start:stop] = the leaves of `partial_sums_block` added up."""
     panels = Z.shape[0]
     for panel in range(panels):
-        n = panel_start(panel + 1, panels, columns, Z.itemsize) - panel_start(panel, panels, columns, Z.itemsize)
+        _, n = panel_span(panel, panels, columns, Z.itemsize)
         first, third = partial[0, panel, start:stop], partial[2, panel, start:stop]
         if not pairs:
             add_block(partial[1, panel, start:stop], first, stop - start, FIRST, n)
@@ -120,8 +120,7 @@ def samples_block(sizes, W, b, WT, first_done, X0, y, batch, A, delta, scores, s
     for layer in range(depth):
         panels, columns = W[layer].shape[0], sizes[layer + 1]
         for panel in range(panels):
-            j0 = panel_start(panel, panels, columns, step)
-            n = panel_start(panel + 1, panels, columns, step) - j0
+            j0, n = panel_span(panel, panels, columns, step)
             Z = A[layer + 1][panel, start:stop]
             if layer == 0 and not first_done:
                 affine_block(X0, packed_rows(X0, start), W[0][panel], FIRST, b[0][panel], zeros, Z, scratch, m,
@@ -140,8 +139,7 @@ def samples_block(sizes, W, b, WT, first_done, X0, y, batch, A, delta, scores, s
     cross_entropy_block(scores, labels[start:stop], N, losses[start:stop], maxima[start:stop], totals[start:stop])
     last = delta[depth - 1]
     for panel in range(last.shape[0]):
-        j0 = panel_start(panel, last.shape[0], sizes[depth], step)
-        n = panel_start(panel + 1, last.shape[0], sizes[depth], step) - j0
+        j0, n = panel_span(panel, last.shape[0], sizes[depth], step)
         for i in range(m):
             for j in range(n):
                 last[panel, start + i, j] = scores[j0 + j, i]
@@ -149,8 +147,7 @@ def samples_block(sizes, W, b, WT, first_done, X0, y, batch, A, delta, scores, s
         below = delta[layer - 1]
         left = panel_rows(delta[layer], start, sizes[layer + 1])
         for panel in range(below.shape[0]):
-            n = (panel_start(panel + 1, below.shape[0], sizes[layer], step)
-                 - panel_start(panel, below.shape[0], sizes[layer], step))
+            _, n = panel_span(panel, below.shape[0], sizes[layer], step)
             dZ = below[panel, start:stop]
             product_block(delta[layer], left, WT[layer][panel], FIRST, zeros, dZ, FIRST, m, FIRST, sizes[layer + 1],
                           FIRST, n)
@@ -162,7 +159,7 @@ def first_update_block(sizes, W, X0, delta, gradient, squares, zeros, learning_r
     """Gradient and step of the weights of the first layer, for the packs p0 to p1 of features."""
     panels, N, columns, step = W.shape[0], delta.shape[1], sizes[1], zeros.itemsize
     for panel in range(panels):
-        n = panel_start(panel + 1, panels, columns, step) - panel_start(panel, panels, columns, step)
+        _, n = panel_span(panel, panels, columns, step)
         weights = W[panel]
         for first in range(p0, p1, BLOCK_ROWS // PACK):
             last = min(first + BLOCK_ROWS // PACK, p1)
@@ -190,24 +187,22 @@ def upper_update_block(sizes, layer, W, WT, A, delta, gradient, squares, zeros, 
     h1 = min(share_start(share + 1, count, units) * unit, inputs)
     if l2 != 0:
         for panel in range(W.shape[0]):
-            n = (panel_start(panel + 1, W.shape[0], outputs, step) - panel_start(panel, W.shape[0], outputs, step))
+            _, n = panel_span(panel, W.shape[0], outputs, step)
             square_sums_block(W[panel], squares[panel], inputs, n, h0 // PACK, (h1 + PACK - 1) // PACK)
     for panel in range(WT.shape[0]):
-        j0 = panel_start(panel, WT.shape[0], inputs, step)
-        first = max(h0, j0) - j0
-        last = min(h1, panel_start(panel + 1, WT.shape[0], inputs, step)) - j0
+        j0, n = panel_span(panel, WT.shape[0], inputs, step)
+        first, last = max(h0 - j0, 0), min(h1 - j0, n)
         if first >= last:
             continue
         for other in range(W.shape[0]):
-            k0 = panel_start(other, W.shape[0], outputs, step)
-            k1 = panel_start(other + 1, W.shape[0], outputs, step)
-            product_block(delta, panel_columns(delta, other), A[panel], first, zeros, gradient, FIRST, k1 - k0, FIRST,
-                          N, first, last - first)
-            for k in range(k0, k1):
-                weights = WT[panel, k, first:last]
-                sgd_block(gradient[k - k0, first:last], weights, learning_rate, l2)
+            k0, m = panel_span(other, W.shape[0], outputs, step)
+            product_block(delta, panel_columns(delta, other), A[panel], first, zeros, gradient, FIRST, m, FIRST, N,
+                          first, last - first)
+            for k in range(m):
+                weights = WT[panel, k0 + k, first:last]
+                sgd_block(gradient[k, first:last], weights, learning_rate, l2)
                 for j in range(last - first):
-                    W[other, j0 + first + j, k - k0] = weights[j]
+                    W[other, j0 + first + j, k] = weights[j]
 
 
 @block
@@ -216,8 +211,8 @@ def bias_update_block(b, delta, db, columns, learning_rate, share, count):
     panels = b.shape[0]
     h0, h1 = share_start(share, count, columns), share_start(share + 1, count, columns)
     for panel in range(panels):
-        j0 = panel_start(panel, panels, columns, b.itemsize)
-        first, last = max(h0, j0) - j0, min(h1, panel_start(panel + 1, panels, columns, b.itemsize)) - j0
+        j0, n = panel_span(panel, panels, columns, b.itemsize)
+        first, last = max(h0 - j0, 0), min(h1 - j0, n)
         if first < last:
             bias_gradient_block(delta[panel], db[panel, 0], first, last)
             axpy_block(-learning_rate, db[panel, 0], b[panel, 0], first, last)
@@ -232,9 +227,8 @@ def loss_block(sizes, row_losses, squares, l2):
             panels, columns = squares[layer].shape[0], sizes[layer + 1]
             total = np.float64(0)
             for panel in range(panels):
-                j0 = panel_start(panel, panels, columns, squares[layer].itemsize)
-                j1 = panel_start(panel + 1, panels, columns, squares[layer].itemsize)
-                total = total_of_squares(total, squares[layer][panel], j1 - j0)
+                _, n = panel_span(panel, panels, columns, squares[layer].itemsize)
+                total = total_of_squares(total, squares[layer][panel], n)
             loss += 0.5 * l2 * total
     return loss
 

@@ -54,15 +54,7 @@ def share_start(share: Any, count: Any, units: Any) -> Any:
 
 
 def checked_threads(threads: int) -> int:
-    """Return `threads` as an int that numba can be set to.
-
-    Raises
-    ------
-    TypeError
-        If `threads` is not an integer.
-    ValueError
-        If `threads` is out of range.
-    """
+    """Return `threads` as an int, or raise what `set_num_threads` raises."""
     try:
         count = operator.index(threads)
     except TypeError:
