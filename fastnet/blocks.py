@@ -26,8 +26,10 @@ __all__ = [
     "Left",
     "add_block",
     "affine_block",
+    "argmax_block",
     "axpy_block",
     "bias_gradient_block",
+    "clear_block",
     "cross_entropy_block",
     "finite_block",
     "leaf_count",
@@ -221,20 +223,38 @@ def add_block(X, Y, rows, j, n):
 def affine_block(A, left, W, w, b, zeros, Z, scratch, rows, K, j, n):
     """Z[:rows, j:j + n] = A W[:, w:w + n] + b[:, j:j + n]; `left` says how A lies.
 
-    zeros is a row of them; scratch is two arrays of the shape of Z, for pairwise sums.
+    zeros is a row of them; scratch is LEAVES - 1 arrays of the shape of Z, for pairwise sums.
     """
     leaves = leaf_count(K)
     product_block(A, left, W, w, b, Z, FIRST, rows, FIRST, leaf_start(FIRST + 1, leaves, K), j, n)
     if leaves > 1:
-        X, Y = scratch[0], scratch[1]
-        product_block(A, left, W, w, zeros, X, FIRST, rows, leaf_start(FIRST + 1, leaves, K),
-                      leaf_start(FIRST + 2, leaves, K), j, n)
-        add_block(X, Z, rows, j, n)
-        product_block(A, left, W, w, zeros, X, FIRST, rows, leaf_start(FIRST + 2, leaves, K),
-                      leaf_start(FIRST + 3, leaves, K), j, n)
-        product_block(A, left, W, w, zeros, Y, FIRST, rows, leaf_start(FIRST + 3, leaves, K), K, j, n)
-        add_block(Y, X, rows, j, n)
-        add_block(X, Z, rows, j, n)
+        for leaf in range(1, LEAVES):
+            product_block(A, left, W, w, zeros, scratch[leaf - 1], FIRST, rows, leaf_start(leaf, LEAVES, K),
+                          leaf_start(leaf + 1, LEAVES, K), j, n)
+        second, third, fourth = scratch[0], scratch[1], scratch[2]
+        for i in range(rows):
+            z, x, u, v = Z[i, j:j + n], second[i, j:j + n], third[i, j:j + n], fourth[i, j:j + n]
+            for h in range(z.shape[0]):
+                z[h] = (z[h] + x[h]) + (u[h] + v[h])
+
+
+@block
+def clear_block(v):
+    """v = 0. In a parallel kernel `np.zeros` would be a parallel region of its own."""
+    for n in range(v.shape[0]):
+        v[n] = 0
+
+
+@block
+def argmax_block(Z, labels, start, stop):
+    """labels_i = index of the first of the largest elements of row i, or of the first NaN, as NumPy has it."""
+    for i in range(start, stop):
+        best, at = Z[i, 0], 0
+        for c in range(1, Z.shape[1]):
+            z = Z[i, c]
+            better = (not z <= best) and best == best
+            best, at = z if better else best, c if better else at
+        labels[i] = at
 
 
 @shared

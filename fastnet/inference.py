@@ -1,4 +1,4 @@
-"""The scores of many samples, or of one, in one compiled call.
+"""The scores and labels of many samples, or of one, in one compiled call.
 
 Samples are taken some at a time through all layers, so that what a layer makes is still in the cache when the next one
 reads it. Where there are many, the weights are copied into panels first (see :mod:`fastnet.steps`): their rows then lie
@@ -10,6 +10,7 @@ Shape letters: N samples, D inputs, H hidden units, C classes.
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,10 @@ from numpy.typing import NDArray
 from .blocks import (
     BLOCK_ROWS,
     FIRST,
+    LEAVES,
     affine_block,
+    argmax_block,
+    clear_block,
     finite_block,
     panel_count,
     panel_rows,
@@ -54,9 +58,9 @@ def panel_lines(samples: int, Ws: Arrays) -> int:
 
 
 def scratch_lines(share_rows: int, Ws: Arrays) -> int:
-    """Return how many rows of scratch a worker needs: zeros, a bias, two panels, and what two layers make."""
+    """Return how many rows of scratch a worker needs: zeros, a bias, sums of leaves, and what two layers make."""
     panels = max([panel_count(W.shape[1], W.itemsize) for W in Ws])
-    return 2 + 2 * share_rows + 2 * panels * share_rows
+    return 2 + (LEAVES - 1 + 2 * panels) * share_rows
 
 
 @inline
@@ -78,8 +82,17 @@ def pack_panels_block(Ws, panels_of_W, share, count):
 
 
 @block
-def scores_block(X, Ws, bs, panels_of_W, Z, zeros, bias, activations, scratch, finite, start, stop):
-    """Z[start:stop] = scores for X (1, N, D); finite[i] says whether row i of X is. The rest is scratch."""
+def row_is_finite(x, z):
+    """Whether the features x of a sample are finite, given one element of what the first affine map makes of them.
+
+    One feature that is not makes all of these NaN or infinite, whatever the weight: so most samples need no look.
+    """
+    return isfinite(z) or finite_block(x)
+
+
+@block
+def scores_block(X, Ws, bs, panels_of_W, Z, labels, zeros, bias, activations, scratch, finite, start, stop):
+    """Z[start:stop] = scores for X (1, N, D), labels their argmax; finite[i]: whether row i is. The rest is scratch."""
     depth, step, m, offset = len(Ws), X.itemsize, stop - start, FIRST
     for layer in range(depth):
         K, columns = Ws[layer].shape
@@ -98,30 +111,32 @@ def scores_block(X, Ws, bs, panels_of_W, Z, zeros, bias, activations, scratch, f
                 left = panel_rows(A, FIRST, K)
             target = activations[layer % 2, panel]
             affine_block(A, left, W, w, bias, zeros, target, scratch, m, K, FIRST, n)
+            if layer == 0 and panel == 0:
+                for i in range(m):
+                    finite[start + i] = row_is_finite(X[0, start + i], target[i, 0])
             if layer < depth - 1:
                 relu_block(target, m, FIRST, n)
             else:
                 for i in range(m):
                     for j in range(n):
                         Z[start + i, j0 + j] = target[i, j]
-    for i in range(start, stop):  # last: by now X is in the cache
-        finite[i] = finite_block(X[0, i])
+    argmax_block(Z, labels, start, stop)
 
 
 @block
-def rows_block(X, Ws, bs, panels_of_W, Z, zeros, bias, activations, scratch, finite, i0, i1):
+def rows_block(X, Ws, bs, panels_of_W, Z, labels, zeros, bias, activations, scratch, finite, i0, i1):
     """`scores_block` for any number of rows."""
     for start in range(i0, i1, BLOCK_ROWS):
-        scores_block(X, Ws, bs, panels_of_W, Z, zeros, bias, activations, scratch, finite, start,
+        scores_block(X, Ws, bs, panels_of_W, Z, labels, zeros, bias, activations, scratch, finite, start,
                      min(start + BLOCK_ROWS, i1))
 
 
 @worker
 def network_scores(number: int, counters: Array, packers: int, share_rows: int, X: Array, Ws: Arrays, bs: Arrays,
-                   panels_of_W: Array, memory: Array, Z: Array, finite: Array) -> None:
+                   panels_of_W: Array, memory: Array, Z: Array, labels: Array, finite: Array) -> None:
     """Do the shares of one worker of a team that computes the scores of a network, affine layers with ReLU between.
 
-    Nothing is checked: :func:`fastnet.network.scores` has done that.
+    Nothing is checked: :func:`fastnet.network.infer` has done that.
 
     Parameters
     ----------
@@ -138,8 +153,8 @@ def network_scores(number: int, counters: Array, packers: int, share_rows: int, 
         Scratch for the weights, empty where they are not copied.
     memory : array (workers, scratch_lines, tile width)
         Scratch.
-    Z : array (N, C)
-        Receives the scores.
+    Z, labels : array (N, C), intp array (N,)
+        Receive the scores, and the index of the largest of each sample.
     finite : bool array (N,)
         Receives whether all features of a sample are finite.
     """
@@ -153,22 +168,22 @@ def network_scores(number: int, counters: Array, packers: int, share_rows: int, 
         wait_until(counters, packers)
         begun = 1
     rows = min(share_rows, N)
-    zeros, bias, scratch = mine[0:1], mine[1:2], mine[2:2 + 2 * rows].reshape(2, rows, tile)
-    activations = mine[2 + 2 * rows:].reshape(2, (mine.shape[0] - 2 - 2 * rows) // (2 * rows), rows, tile)
-    for j in range(tile):
-        zeros[0, j] = 0
+    sums = 2 + (LEAVES - 1) * rows
+    zeros, bias, scratch = mine[0:1], mine[1:2], mine[2:sums].reshape(LEAVES - 1, rows, tile)
+    activations = mine[sums:].reshape(2, (mine.shape[0] - sums) // (2 * rows), rows, tile)
+    clear_block(zeros[0])
     count = (N + share_rows - 1) // share_rows
     for turn in range(count):
         share = (number + turn) % count
         if take(counters, share, begun):
-            scores_block(X, Ws, bs, panels_of_W, Z, zeros, bias, activations, scratch, finite, share * share_rows,
-                         min((share + 1) * share_rows, N))
+            scores_block(X, Ws, bs, panels_of_W, Z, labels, zeros, bias, activations, scratch, finite,
+                         share * share_rows, min((share + 1) * share_rows, N))
             complete(counters)
 
 
 @block
-def one_row_block(X, Ws, bs, Z, zeros, activations, scratch):
-    """Z = scores of the single row of X (1, 1, D), in tiles of one row; the rest is scratch, (1, widest) each."""
+def one_row_block(X, Ws, bs, Z, labels, zeros, activations, scratch):
+    """`scores_block` for a single row, in wider tiles; return whether it is finite. Scratch is (1, widest) each."""
     depth, width = len(Ws), row_width(X.itemsize)
     A = X
     for layer in range(depth):
@@ -178,13 +193,17 @@ def one_row_block(X, Ws, bs, Z, zeros, activations, scratch):
         for j0 in range(0, columns, width):
             affine_block(A, plain_rows(A, FIRST), Ws[layer], j0, bias, zeros, target, scratch, 1, K, j0,
                          min(width, columns - j0))
+        if layer == 0:
+            finite = row_is_finite(X[0, 0], target[0, 0])
         if layer < depth - 1:
             relu_block(target, 1, FIRST, columns)
         A = activations[layer % 2]
+    argmax_block(Z, labels, FIRST, FIRST + 1)
+    return finite
 
 
 @kernel
-def few_scores(X: Array, Ws: Arrays, bs: Arrays) -> tuple[Array, int]:
+def few_scores(X: Array, Ws: Arrays, bs: Arrays) -> tuple[Array, Array, int]:
     """The same for so little work that threads have to be there at once, in a parallel region; or in none.
 
     Parameters
@@ -195,7 +214,7 @@ def few_scores(X: Array, Ws: Arrays, bs: Arrays) -> tuple[Array, int]:
 
     Returns
     -------
-    Z : array (N, C)
+    Z, labels : array (N, C), intp array (N,)
     bad : int
         Index of the first sample with a NaN or an inf among its features; -1 if there is none.
     """
@@ -205,26 +224,29 @@ def few_scores(X: Array, Ws: Arrays, bs: Arrays) -> tuple[Array, int]:
         work += N * Ws[layer].size
         panels = max(panels, panel_count(Ws[layer].shape[1], step))
         widest = max(widest, Ws[layer].shape[1])
-    Z = np.empty((N, Ws[depth - 1].shape[1]), X.dtype)
+    Z, labels = np.empty((N, Ws[depth - 1].shape[1]), X.dtype), np.empty(N, np.intp)
     if N == 1:
-        memory = np.zeros((5, 1, 1, widest), X.dtype)
-        one_row_block(X, Ws, bs, Z, memory[0, 0], memory[1:3], memory[3:5].reshape(2, 1, widest))
-        return Z, -1 if finite_block(X[0, 0]) else 0
+        memory = np.empty((2 + LEAVES, 1, 1, widest), X.dtype)
+        clear_block(memory[0, 0, 0])
+        finite_row = one_row_block(X, Ws, bs, Z, labels, memory[0, 0], memory[1:3],
+                                   memory[3:].reshape(LEAVES - 1, 1, widest))
+        return Z, labels, -1 if finite_row else 0
     finite = np.empty(N, np.bool_)
     height = tile_rows(N)
     count = shares((N + height - 1) // height, work)
     rows, tile = min(BLOCK_ROWS, N), tile_width(step)
-    none, zeros = np.empty((0, tile), X.dtype), np.zeros((1, tile), X.dtype)
-    bias, scratch = np.empty((count, 1, tile), X.dtype), np.empty((count, 2, rows, tile), X.dtype)
+    none, zeros = np.empty((0, tile), X.dtype), np.empty((1, tile), X.dtype)
+    clear_block(zeros[0])
+    bias, scratch = np.empty((count, 1, tile), X.dtype), np.empty((count, LEAVES - 1, rows, tile), X.dtype)
     activations = np.empty((count, 2, panels, rows, tile), X.dtype)
     if count == 1:
-        rows_block(X, Ws, bs, none, Z, zeros, bias[0], activations[0], scratch[0], finite, FIRST, N)
+        rows_block(X, Ws, bs, none, Z, labels, zeros, bias[0], activations[0], scratch[0], finite, FIRST, N)
     else:
         for t in prange(count):
             share = np.intp(t)
-            rows_block(X, Ws, bs, none, Z, zeros, bias[share], activations[share], scratch[share], finite,
+            rows_block(X, Ws, bs, none, Z, labels, zeros, bias[share], activations[share], scratch[share], finite,
                        tile_share(share, count, N), tile_share(share + 1, count, N))
     for i in range(N):
         if not finite[i]:
-            return Z, i
-    return Z, -1
+            return Z, labels, i
+    return Z, labels, -1

@@ -21,9 +21,11 @@ from numpy.typing import NDArray
 from .blocks import (
     BLOCK_ROWS,
     FIRST,
+    LEAVES,
     affine_block,
     axpy_block,
     bias_gradient_block,
+    clear_block,
     cross_entropy_block,
     finite_block,
     ordered_sum,
@@ -68,7 +70,7 @@ EXP_WORK = 64
 
 @block
 def affine_rows_block(A, W, b, Z, zeros, scratch, i0, i1):
-    """Z[i0:i1] = A W + b; A is (1, N, D), b and zeros are (1, H), scratch is (2, BLOCK_ROWS, H)."""
+    """Z[i0:i1] = A W + b; A is (1, N, D), b and zeros are (1, H), scratch is (LEAVES - 1, BLOCK_ROWS, H)."""
     K, columns = W.shape
     panels = panel_count(columns, Z.itemsize)
     for start in range(i0, i1, BLOCK_ROWS):
@@ -185,10 +187,11 @@ def affine_forward(X: Array, W: Array, b: Array) -> Array:
         raise ValueError("affine_forward: b must have as many elements as W has columns")
     W = np.ascontiguousarray(W)
     bias = np.ascontiguousarray(b).reshape(1, H)
-    zeros = np.zeros((1, H), X.dtype)
+    zeros = np.empty((1, H), X.dtype)
+    clear_block(zeros[0])
     Z = np.empty((N, H), X.dtype)
     count = tile_shares(N, N * D * H)
-    scratch = np.empty((count, 2, min(N, BLOCK_ROWS), H), X.dtype)
+    scratch = np.empty((count, LEAVES - 1, min(N, BLOCK_ROWS), H), X.dtype)
     A = np.ascontiguousarray(X).reshape(1, N, D)
     if count == 1:
         affine_rows_block(A, W, bias, Z, zeros, scratch[0], FIRST, N)
@@ -383,7 +386,8 @@ def propagate_delta(delta: Array, W: Array, A: Array) -> Array:
     if A.shape[0] != N or A.shape[1] != H:
         raise ValueError("propagate_delta: A must have the rows of delta and a column for each row of W")
     WT = np.ascontiguousarray(W.T)
-    zeros = np.zeros((1, H), delta.dtype)
+    zeros = np.empty((1, H), delta.dtype)
+    clear_block(zeros[0])
     D = np.ascontiguousarray(delta).reshape(1, N, C)
     A = np.ascontiguousarray(A)
     dZ = np.empty((N, H), delta.dtype)
@@ -427,7 +431,8 @@ def weight_gradient(A: Array, delta: Array) -> Array:
     if delta.shape[0] != N:
         raise ValueError("weight_gradient: A and delta must have the same number of rows")
     delta = np.ascontiguousarray(delta)
-    zeros = np.zeros((1, H), A.dtype)
+    zeros = np.empty((1, H), A.dtype)
+    clear_block(zeros[0])
     left = np.ascontiguousarray(A).reshape(1, N, D)
     dW = np.empty((D, H), A.dtype)
     count = tile_shares(D, N * D * H)

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import checks, kernels, network, reference, training
 from .checks import Layer
+from .memory import aligned
 from .threads import checked_threads, using_threads
 from .training import Callback, History
 
@@ -78,8 +79,9 @@ class TwoLayerNet:
         self._threads = None if threads is None else checked_threads(threads)
         self.params = {}
         for index, shape in enumerate(pairwise(sizes), start=1):
-            self.params[f"W{index}"] = (scale * self._random.standard_normal(shape)).astype(self.dtype)
-            self.params[f"b{index}"] = np.zeros(shape[1], self.dtype)
+            weights = self.params[f"W{index}"] = aligned(shape, self.dtype)
+            weights[...] = scale * self._random.standard_normal(shape)
+            self.params[f"b{index}"] = aligned(shape[1:], self.dtype, clear=True)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -122,13 +124,13 @@ class TwoLayerNet:
             raise ValueError(f"reg is too large for {self.dtype}, got {reg:g}")
         return strength
 
-    def _scores(self, X: ArrayLike) -> NDArray[Any]:
+    def _infer(self, X: ArrayLike) -> tuple[NDArray[Any], NDArray[np.intp]]:
         layers = self._layers()
         samples = checks.features(X, "X", columns=len(layers[0][0]), dtype=self.dtype, finite=False)
         if self._threads is None:
-            return network.scores(layers, samples)
+            return network.infer(layers, samples)
         with using_threads(self._threads):
-            return network.scores(layers, samples)
+            return network.infer(layers, samples)
 
     @overload
     def loss(self, X: ArrayLike, y: None = None, reg: float = 0.0) -> NDArray[Any]: ...
@@ -160,7 +162,7 @@ class TwoLayerNet:
             If an argument or `params` is not as described; the message says which and what came.
         """
         if y is None:
-            return self._scores(X)
+            return self._infer(X)[0]
         layers = self._layers()
         samples = checks.features(X, "X", columns=len(layers[0][0]), dtype=self.dtype)
         targets = checks.labels(y, "y", samples=len(samples), classes=layers[-1][0].shape[1])
@@ -269,7 +271,7 @@ class TwoLayerNet:
         TypeError, ValueError
             As for `loss`.
         """
-        return self._scores(X).argmax(axis=1)
+        return self._infer(X)[1]
 
     def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
         """Return the probability of each class for each sample, (N, C); rows sum to 1.
@@ -284,7 +286,7 @@ class TwoLayerNet:
         TypeError, ValueError
             As for `loss`.
         """
-        return kernels.softmax(self._scores(X))
+        return kernels.softmax(self._infer(X)[0])
 
 
 def _named(layers: Sequence[Layer]) -> list[tuple[str, NDArray[Any]]]:

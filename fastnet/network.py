@@ -7,7 +7,6 @@ Shape letters: N samples, D inputs, H hidden units, C classes. A layer is (W, b)
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,12 +17,13 @@ from . import kernels, steps
 from .blocks import BLOCK_ROWS, LEAVES, leaf_count, panel_count, panel_span
 from .checks import Layer, not_finite, writable
 from .inference import few_scores, network_scores, panel_lines, scratch_lines
+from .memory import aligned
 from .simd import PACK, tile_width
 from .team import counters
 from .team import run as run_team
 from .threads import share_count
 
-__all__ = ["Workspace", "forward", "loss_and_grads", "scores"]
+__all__ = ["Workspace", "forward", "infer", "loss_and_grads"]
 
 _REGION_WORK = 200_000_000
 """Multiply-adds up to which threads have to be there at once to be of use: about a millisecond."""
@@ -69,17 +69,6 @@ def loss_and_grads(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64
     return float(loss), grads[::-1]
 
 
-_ALIGNMENT = 64
-"""Bytes of a cache line: a vector that straddles two costs twice."""
-
-
-def _aligned(make: Callable[..., NDArray[Any]], shape: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]:
-    size = math.prod(shape) * dtype.itemsize
-    memory = make(size + _ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % _ALIGNMENT
-    return memory[start:start + size].view(dtype).reshape(shape)
-
-
 class Workspace:
     """The network as the training step wants it: parameters and every buffer, packed and padded, made once.
 
@@ -110,7 +99,7 @@ class Workspace:
         packs = [-(-size // PACK) for size in self.sizes]
 
         def zeros(*shape: int) -> NDArray[Any]:
-            return _aligned(np.zeros, shape, dtype)
+            return aligned(shape, dtype, clear=True)
 
         def each(shape: Callable[[int], tuple[int, ...]]) -> tuple[NDArray[Any], ...]:
             return tuple(zeros(*shape(layer)) for layer in range(len(layers)))
@@ -125,7 +114,7 @@ class Workspace:
             each(lambda layer: (panels[layer + 1], N, width)),
             zeros(*((LEAVES, panels[1], N, width) if self._by_features else (LEAVES, 1, 1, width))),
             zeros(shares, self.sizes[-1], BLOCK_ROWS),
-            zeros(shares, 2, BLOCK_ROWS, width),
+            zeros(shares, LEAVES - 1, BLOCK_ROWS, width),
             each(lambda layer: (panels[layer + 1], 1, width)),
             each(lambda layer: (panels[layer + 1], packs[layer], width)),
             zeros(1, width), np.zeros(N, np.intp), np.zeros((2, N)), zeros(N), zeros(N))
@@ -184,9 +173,9 @@ class Workspace:
         return losses
 
 
-def scores(layers: Sequence[Layer], X: NDArray[Any], name: str = "X",
-           checkpoint: Callable[[], None] | None = None, region: bool = True) -> NDArray[Any]:
-    """Return the scores Z_L, (N, C), of `X`, which may still hold NaN or inf.
+def infer(layers: Sequence[Layer], X: NDArray[Any], name: str = "X", checkpoint: Callable[[], None] | None = None,
+          region: bool = True) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """Return the scores Z_L, (N, C), of `X`, which may still hold NaN or inf, and the label of the largest, (N,).
 
     In chunks of rows: the activations of all samples never exist at once. `checkpoint` is called after each chunk; what
     it raises ends the work. `region`: whether a short piece of work may be done in a parallel region of numba's, whose
@@ -200,33 +189,36 @@ def scores(layers: Sequence[Layer], X: NDArray[Any], name: str = "X",
     Ws, bs = zip(*layers, strict=True)
     work = sum([W.size for W in Ws])
     rows = max(64, _CHUNK_WORK // work)
-    parts = []
+    parts: list[tuple[NDArray[Any], NDArray[np.intp]]] = []
     for start in range(0, len(X), rows):
-        parts.append(_score(Ws, bs, X[start:start + rows], start, work, name, region))
+        parts.append(_infer(Ws, bs, X[start:start + rows], start, work, name, region))
         if checkpoint is not None:
             checkpoint()
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    if len(parts) == 1:
+        return parts[0]
+    Zs, labels = zip(*parts, strict=True)
+    return np.concatenate(Zs), np.concatenate(labels)
 
 
-def _score(Ws: tuple[NDArray[Any], ...], bs: tuple[NDArray[Any], ...], X: NDArray[Any], first: int, work: int,
-           name: str, region: bool) -> NDArray[Any]:
-    """The scores of one chunk, whose samples are counted from `first` on; `work` is multiply-adds for each of them."""
+def _infer(Ws: tuple[NDArray[Any], ...], bs: tuple[NDArray[Any], ...], X: NDArray[Any], first: int, work: int,
+           name: str, region: bool) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """Scores and labels of one chunk, whose samples are counted from `first` on; `work` is multiply-adds for each."""
     N, dtype = len(X), X.dtype
     samples = writable(X).reshape(1, N, X.shape[1])
     if region and N * work < _REGION_WORK:
-        Z, bad = few_scores(samples, Ws, bs)
+        Z, labels, bad = few_scores(samples, Ws, bs)
         if bad >= 0:
             raise not_finite(X, bad, name, first)
-        return Z
-    Z, finite = np.empty((N, Ws[-1].shape[1]), dtype), np.empty(N, np.bool_)
+        return Z, labels
+    Z, labels, finite = np.empty((N, Ws[-1].shape[1]), dtype), np.empty(N, np.intp), np.empty(N, np.bool_)
     threads, width = share_count(N, N * work), tile_width(dtype.itemsize)
     # Several shares for each thread, as one may come late; more where each would not fit the cache.
     rows = min(BLOCK_ROWS, -(-N // (4 * threads * PACK)) * PACK, N)
     shares = -(-N // rows)
     workers = min(threads, shares)
     run_team(network_scores, workers, counters(max(shares, workers)), workers, rows, samples, Ws, bs,
-             _aligned(np.empty, (panel_lines(N, Ws), width), dtype),
-             _aligned(np.empty, (workers, scratch_lines(rows, Ws), width), dtype), Z, finite)
+             aligned((panel_lines(N, Ws), width), dtype), aligned((workers, scratch_lines(rows, Ws), width), dtype), Z,
+             labels, finite)
     if not finite.all():
         raise not_finite(X, int(finite.argmin()), name, first)
-    return Z
+    return Z, labels

@@ -34,12 +34,17 @@ from numba.core import cgutils, config
 from numba.extending import intrinsic
 
 from .compiling import shared
+from .memory import CACHE_LINE, memory_view
 
-__all__ = ["ISA", "PACK", "Target", "detect_target", "lanes", "memory_view", "move", "row_width", "tile",
-           "tile_function_name", "tile_rows", "tile_width"]
+__all__ = ["ISA", "PACK", "Target", "detect_target", "lanes", "move", "row_width", "tile", "tile_function_name",
+           "tile_rows", "tile_width"]
 
 
 _ROW_VECTORS = 8
+
+_FAR = 1024
+"""Bytes from one row of the left factor to the next from which on a tile fetches what the tile below it will need: what
+the hardware fetches ahead by itself ends with the row."""
 
 
 class Target(NamedTuple):
@@ -176,6 +181,9 @@ def _tile_function(module: ir.Module, elem: ir.Type, rows: int, vectors: int, vl
     masked_store = _declare(
         module, f"llvm.masked.store.v{vl}{suffix}.p0", ir.VoidType(), [vector, vector_p, i32, mask_type])
 
+    byte_p = ir.IntType(8).as_pointer()
+    prefetch = _declare(module, "llvm.prefetch.p0", ir.VoidType(), [byte_p, i32, i32, i32])
+
     entry = function.append_basic_block("entry")
     loop = function.append_basic_block("loop")
     store = function.append_basic_block("store")
@@ -199,7 +207,7 @@ def _tile_function(module: ir.Module, elem: ir.Type, rows: int, vectors: int, vl
         return builder.load(vector_at(base, v), align=align.constant)
 
     def step(base: Any, offset: Any) -> Any:
-        bytes_ = builder.bitcast(base, ir.IntType(8).as_pointer())
+        bytes_ = builder.bitcast(base, byte_p)
         return builder.bitcast(builder.gep(bytes_, [offset]), pointer)
 
     def times(stride: Any, r: int) -> Any:
@@ -207,6 +215,7 @@ def _tile_function(module: ir.Module, elem: ir.Type, rows: int, vectors: int, vl
 
     row_offsets = [times(a_i, r) for r in range(rows)]
     a_last = builder.add(a_k, a_jump)
+    rows_are_far = builder.icmp_signed(">=", a_i, ir.Constant(index, _FAR))
     first = [[load(step(s, times(s_i, r)), v) for v in range(vectors)] for r in range(rows)]
     builder.cbranch(builder.icmp_signed(">", depth, ir.Constant(index, 0)), loop, store)
 
@@ -226,10 +235,17 @@ def _tile_function(module: ir.Module, elem: ir.Type, rows: int, vectors: int, vl
         "==", builder.and_(k_next, ir.Constant(index, pack - 1)), ir.Constant(index, 0))
     a_next = step(a_here, builder.select(pack_ends, a_last, a_k))
     b_next = step(b_here, b_k)
+    line = ir.Constant(index, CACHE_LINE // (4 if suffix == "f32" else 8) - 1)
+    line_ends = builder.icmp_unsigned("==", builder.and_(k_next, line), ir.Constant(index, 0))
+    with builder.if_then(builder.and_(line_ends, rows_are_far)):
+        for r in range(rows):
+            ahead = builder.bitcast(step(a_next, times(a_i, rows + r)), byte_p)
+            builder.call(prefetch, [ahead, *(ir.Constant(i32, value) for value in (0, 2, 1))])  # read, second level
+    loop_end = builder.block
     builder.cbranch(builder.icmp_signed("<", k_next, depth), loop, store)
     for phi, begin, following in [(k, ir.Constant(index, 0), k_next), (a_here, a, a_next), (b_here, b, b_next)]:
         phi.add_incoming(begin, entry)
-        phi.add_incoming(following, loop)
+        phi.add_incoming(following, loop_end)
 
     builder.position_at_end(store)
     results = [[builder.phi(vector) for _ in range(vectors)] for _ in range(rows)]
@@ -237,9 +253,9 @@ def _tile_function(module: ir.Module, elem: ir.Type, rows: int, vectors: int, vl
         c_row = step(c, times(c_i, r))
         for v in range(vectors):
             sums[r][v].add_incoming(first[r][v], entry)
-            sums[r][v].add_incoming(new[r][v], loop)
+            sums[r][v].add_incoming(new[r][v], loop_end)
             results[r][v].add_incoming(first[r][v], entry)
-            results[r][v].add_incoming(new[r][v], loop)
+            results[r][v].add_incoming(new[r][v], loop_end)
             if v == vectors - 1:
                 builder.call(masked_store, [results[r][v], vector_at(c_row, v), align, mask])
             else:
@@ -309,22 +325,6 @@ def _twin(A: Any, base: int, row: int, term: int, jump: int, B: Any, b: int, sta
     first = start[i:i + m, j:j + n] if start.shape[0] > 1 else start[:, j:j + n]
     with np.errstate(all="ignore"):  # as compiled code, which gives NaN and inf without a word
         C[i:i + m, j:j + n] = first + (np.hstack(left) @ B[k0:k1, b:b + n] if left else 0)
-
-
-class _Memory:
-    """Memory as NumPy's array interface describes it, kept alive with its owner."""
-
-    def __init__(self, owner: Any, interface: dict[str, Any]) -> None:
-        self._owner = owner
-        self.__array_interface__ = interface
-
-
-def memory_view(array: Any, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> Any:
-    """Return a view of the memory `offset` bytes after the first element of `array`, writable whatever it is."""
-    interface = array.__array_interface__
-    return np.asarray(_Memory(array, {
-        **interface, "data": (int(interface["data"][0] + offset), False), "shape": tuple(map(int, shape)),
-        "strides": tuple(map(int, strides))}))
 
 
 def _move_typing(typingctx: Any, target: Any, t: Any, source: Any, s: Any) -> Any:

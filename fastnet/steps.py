@@ -275,7 +275,7 @@ def sgd_steps(number: int, counters: Array, sample_count: int, feature_count: in
         with respect to each affine map.
     partial : array (LEAVES, panels, N, width)
         Used if `by_features`.
-    scores, scratch : array (shares, C, BLOCK_ROWS), array (shares, 2, BLOCK_ROWS, width)
+    scores, scratch : array (shares, C, BLOCK_ROWS), array (shares, LEAVES - 1, BLOCK_ROWS, width)
     db, squares : tuple of array (panels, 1, width), tuple of array (panels, D padded / PACK, width)
     zeros : array (1, width) of zeros
     labels, row_losses, maxima, totals : intp array (N,), float64 array (2, N), two arrays (N,)

@@ -31,7 +31,8 @@ Callback = Callable[[int, History], Any]
 def accuracy(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64],
              checkpoint: Callable[[], None] | None = None) -> float:
     """Return the fraction of samples whose largest score is at their label."""
-    return float((network.scores(layers, X, checkpoint=checkpoint, region=False).argmax(axis=1) == y).mean())
+    _, labels = network.infer(layers, X, checkpoint=checkpoint, region=False)
+    return float((labels == y).mean())
 
 
 def train(trainable: Callable[[], tuple[list[Layer], bool]], update: Callable[[Sequence[Layer], float], None],
@@ -157,6 +158,6 @@ def prepare(dtype: np.dtype[Any]) -> float:
     layers = [(np.zeros((1, 1), dtype), np.zeros(1, dtype)) for _ in range(2)]
     X, y = np.zeros((1, 1), dtype), np.zeros(1, np.int64)
     network.Workspace(layers, 1).run(X, y, np.zeros((1, 1), np.intp), 0.0, 1.0)
-    network.scores(layers, X, region=False)
+    network.infer(layers, X, region=False)
     checks.features(X, "X", columns=1, dtype=dtype)
     return time.perf_counter() - start

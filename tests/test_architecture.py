@@ -10,9 +10,9 @@ import fastnet
 PACKAGE = Path(fastnet.__file__).parent
 
 LAYERS = [
-    "reference", "progress", "compiling", "simd", "team", "exponential", "threads", "blocks", "kernels", "steps",
-    "inference", "checks", "network",
-    "interrupts", "training", "model", "datasets", "__init__", "atomic", "npz", "storage", "tables", "plots", "demo",
+    "reference", "progress", "memory", "compiling", "simd", "team", "exponential", "threads", "blocks", "kernels",
+    "steps", "inference", "checks", "network", "interrupts",
+    "training", "model", "datasets", "__init__", "atomic", "npz", "storage", "tables", "plots", "demo",
     "cli", "__main__",
 ]
 

@@ -162,7 +162,8 @@ def test_any_number_of_layers(rng, widths):
         np.testing.assert_allclose(dW, below.T @ delta + l2 * W, rtol=1e-10, atol=1e-13)
         np.testing.assert_allclose(db, delta.sum(axis=0), rtol=1e-10, atol=1e-13)
         delta = (delta @ W.T) * (below > 0)
-    np.testing.assert_allclose(network.scores(layers, X), network.forward(layers, X)[-1], rtol=0 if COMPILED else 1e-12)
+    scores, _ = network.infer(layers, X)
+    np.testing.assert_allclose(scores, network.forward(layers, X)[-1], rtol=0 if COMPILED else 1e-12)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -203,10 +204,42 @@ def test_scores_are_the_bits_of_the_forward_pass(rng, monkeypatch, dtype, widths
     X = rng.standard_normal((samples, widths[0])).astype(dtype)
     slack = 0 if COMPILED else 1000 * np.finfo(dtype).eps
     expected = network.forward(layers, X)[-1]
-    np.testing.assert_allclose(network.scores(layers, X), expected, rtol=slack, atol=slack * np.abs(expected).max())
+    np.testing.assert_allclose(network.infer(layers, X)[0], expected, rtol=slack, atol=slack * np.abs(expected).max())
     X[samples // 2, 3] = np.inf
     with pytest.raises(ValueError, match=rf"X must be finite .* got inf at sample {samples // 2}, feature 3"):
-        network.scores(layers, X)
+        network.infer(layers, X)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("samples", [1, 5])
+@pytest.mark.parametrize("row", [[1, 2, 3, 4], [4, 4, 1, 4], [1, 5, 5, 0], [-1, -1, -1, -1], [np.inf, 1, np.inf, 2],
+                                 [-np.inf] * 4, [3, np.nan, 9, np.nan], [np.nan] * 4, [np.inf, 1, 2, np.nan],
+                                 [-0.0, 0.0, 0, 0]])
+def test_labels_are_numpys_argmax(dtype, samples, row):
+    layers = [(np.zeros((3, 4), dtype), np.array(row, dtype))]
+    scores, labels = network.infer(layers, np.ones((samples, 3), dtype))
+    np.testing.assert_array_equal(scores, np.tile(np.array(row, dtype), (samples, 1)))
+    np.testing.assert_array_equal(labels, scores.argmax(axis=1))
+
+
+@pytest.mark.parametrize("samples", [1, 20])
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("weight", [0.0, -0.0, 1.0, -1.0])
+@pytest.mark.parametrize("features", [7, 530])
+def test_a_feature_that_is_not_finite_is_found_whatever_its_weight(samples, value, weight, features):
+    layers = [(np.full((features, 5), weight), np.zeros(5)), (np.ones((5, 2)), np.zeros(2))]
+    X = np.ones((samples, features))
+    X[-1, 2] = value
+    X[-1, 6] = -value
+    with pytest.raises(ValueError, match=f"X must be finite .* at sample {samples - 1}, feature 2"):
+        network.infer(layers, X)
+
+
+def test_finite_features_may_overflow():
+    layers = [(np.full((3, 5), 1e300), np.zeros(5)), (np.ones((5, 2)), np.zeros(2))]
+    scores, labels = network.infer(layers, np.full((4, 3), 1e300))
+    assert (scores == np.inf).all()
+    assert (labels == 0).all()
 
 
 @pytest.mark.parametrize(("y", "batches", "message"), [
