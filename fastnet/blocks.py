@@ -32,6 +32,7 @@ __all__ = [
     "clear_block",
     "cross_entropy_block",
     "finite_block",
+    "gradient_sums",
     "leaf_count",
     "leaf_start",
     "ordered_sum",
@@ -47,6 +48,7 @@ __all__ = [
     "product_block",
     "relu_block",
     "relu_mask_block",
+    "sample_sums",
     "sgd_block",
     "softmax_block",
     "square_sums_block",
@@ -210,10 +212,30 @@ def leaf_start(leaf: int, leaves: int, K: int) -> int:
     return min(share_start(leaf, leaves, (K + PACK - 1) // PACK) * PACK, K)
 
 
+SPLIT_SAMPLES = 64
+"""A sum over at least so many samples is two sums, added up: each thread can then sum over samples of its own, and only
+sums travel between the cores."""
+
+
+@shared
+def sample_sums(N: Any) -> int:
+    """How many sums the gradient of a bias is made of: 1 or 2."""
+    return 2 if N >= SPLIT_SAMPLES else 1
+
+
+@shared
+def gradient_sums(N: Any, K: Any, J: Any) -> int:
+    """How many sums the gradient of weights (K, J) is made of: as many as that of a bias, where they are small.
+
+    Where a sum over features is split (`leaf_count`), threads have features of their own, not samples.
+    """
+    return sample_sums(N) if leaf_count(K) == 1 and 2 * K * J <= N * (K + J) else 1
+
+
 @block
-def add_block(X, Y, rows, j, n):
-    """Y += X on the first `rows` rows and the columns from j to j + n."""
-    for i in range(rows):
+def add_block(X, Y, i0, i1, j, n):
+    """Y += X on the rows from i0 to i1 and the columns from j to j + n."""
+    for i in range(i0, i1):
         source, target = X[i, j:j + n], Y[i, j:j + n]
         for h in range(target.shape[0]):
             target[h] += source[h]
@@ -383,10 +405,8 @@ def cross_entropy_block(S, y, N, losses, maxima, totals):
 
 @block
 def bias_gradient_block(delta, db, j0, j1):
-    """db[j0:j1] = sum over the rows of delta[:, j0:j1], four rows at a time."""
+    """db[j0:j1] += sum over the rows of delta[:, j0:j1], four rows at a time."""
     total = db[j0:j1]
-    for j in range(total.shape[0]):
-        total[j] = 0
     whole = delta.shape[0] // 4 * 4
     for i in range(0, whole, 4):
         first, second, third, fourth = delta[i, j0:j1], delta[i + 1, j0:j1], delta[i + 2, j0:j1], delta[i + 3, j0:j1]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import kernels, steps
-from .blocks import BLOCK_ROWS, LEAVES, leaf_count, panel_count, panel_span
+from .blocks import BLOCK_ROWS, LEAVES, gradient_sums, leaf_count, panel_count, panel_span
 from .checks import Layer, not_finite, writable
 from .inference import few_scores, network_scores, panel_lines, scratch_lines
 from .memory import aligned
@@ -104,6 +104,11 @@ class Workspace:
         def each(shape: Callable[[int], tuple[int, ...]]) -> tuple[NDArray[Any], ...]:
             return tuple(zeros(*shape(layer)) for layer in range(len(layers)))
 
+        def sums(layer: int) -> tuple[int, ...]:
+            if gradient_sums(N, self.sizes[layer], self.sizes[layer + 1]) == 1:
+                return 2, 1, 1, width
+            return (2, panels[layer], self.sizes[layer + 1], width) if layer else (2, panels[1], packs[0] * PACK, width)
+
         self._W = each(lambda layer: (panels[layer + 1], packs[layer] * PACK, width))
         self._b = each(lambda layer: (panels[layer + 1], 1, width))
         self._WT = each(lambda layer: (panels[layer], self.sizes[layer + 1], width) if layer else (1, 1, width))
@@ -115,7 +120,8 @@ class Workspace:
             zeros(*((LEAVES, panels[1], N, width) if self._by_features else (LEAVES, 1, 1, width))),
             zeros(shares, self.sizes[-1], BLOCK_ROWS),
             zeros(shares, LEAVES - 1, BLOCK_ROWS, width),
-            each(lambda layer: (panels[layer + 1], 1, width)),
+            each(sums),
+            each(lambda layer: (2, panels[layer + 1], width)),
             each(lambda layer: (panels[layer + 1], packs[layer], width)),
             zeros(1, width), np.zeros(N, np.intp), np.zeros((2, N)), zeros(N), zeros(N))
 

@@ -35,7 +35,9 @@ from .blocks import (
     affine_block,
     axpy_block,
     bias_gradient_block,
+    clear_block,
     cross_entropy_block,
+    gradient_sums,
     leaf_start,
     ordered_sum,
     packed_columns,
@@ -47,6 +49,7 @@ from .blocks import (
     product_block,
     relu_block,
     relu_mask_block,
+    sample_sums,
     sgd_block,
     square_sums_block,
     tile_share,
@@ -89,8 +92,7 @@ def partial_sums_block(A, W, b, zeros, partial, D, columns, leaf0, leaf1, pairs,
             product_block(A, left, W[panel], FIRST, b[panel] if leaf == 0 else zeros, partial[leaf, panel, start:stop],
                           FIRST, stop - start, leaf_start(leaf, LEAVES, D), leaf_start(leaf + 1, LEAVES, D), FIRST, n)
             if pairs and leaf % 2 == 1:
-                add_block(partial[leaf, panel, start:stop], partial[leaf - 1, panel, start:stop], stop - start, FIRST,
-                          n)
+                add_block(partial[leaf, panel], partial[leaf - 1, panel], start, stop, FIRST, n)
 
 
 @inline
@@ -101,8 +103,8 @@ def join_block(partial, Z, columns, pairs, start, stop):
         _, n = panel_span(panel, panels, columns, Z.itemsize)
         first, third = partial[0, panel, start:stop], partial[2, panel, start:stop]
         if not pairs:
-            add_block(partial[1, panel, start:stop], first, stop - start, FIRST, n)
-            add_block(partial[3, panel, start:stop], third, stop - start, FIRST, n)
+            add_block(partial[1, panel], partial[0, panel], start, stop, FIRST, n)
+            add_block(partial[3, panel], partial[2, panel], start, stop, FIRST, n)
         target = Z[panel, start:stop]
         for i in range(stop - start):
             for j in range(n):
@@ -155,32 +157,77 @@ def samples_block(sizes, W, b, WT, first_done, X0, y, batch, A, delta, scores, s
 
 
 @inline
-def first_update_block(sizes, W, X0, delta, gradient, squares, zeros, learning_rate, l2, p0, p1):
-    """Gradient and step of the weights of the first layer, for the packs p0 to p1 of features."""
+def own_gradients_block(sizes, A, delta, X0, sums, db, zeros, part, first, start, stop):
+    """Add what the samples start to stop give to part number `part` of the gradients that are made of two sums.
+
+    `first` is the first sample of that part. Weights of layers but the first have their gradients transposed, as in
+    `upper_update_block`.
+    """
+    step, begins = zeros.itemsize, start == first
+    for layer in range(len(delta)):
+        inputs, outputs = sizes[layer], sizes[layer + 1]
+        panels = delta[layer].shape[0]
+        split = gradient_sums(delta[layer].shape[1], inputs, outputs) == 2
+        for panel in range(panels):
+            j0, n = panel_span(panel, panels, outputs, step)
+            total = db[layer][part]
+            if begins:
+                clear_block(total[panel, :n])
+            bias_gradient_block(delta[layer][panel, start:stop], total[panel], FIRST, n)
+            if split and layer == 0:
+                target = sums[0][part, panel]
+                product_block(X0, packed_columns(X0, FIRST), delta[0][panel], FIRST, zeros if begins else target,
+                              target, FIRST, target.shape[0], start, stop, FIRST, n)
+            elif split:
+                for other in range(A[layer].shape[0]):
+                    _, width = panel_span(other, A[layer].shape[0], inputs, step)
+                    target = sums[layer][part, other, j0:j0 + n]
+                    product_block(delta[layer], panel_columns(delta[layer], panel), A[layer][other], FIRST,
+                                  zeros if begins else target, target, FIRST, n, start, stop, FIRST, width)
+
+
+@inline
+def first_update_block(sizes, W, X0, delta, sums, own, gradient, squares, zeros, learning_rate, l2, p0, p1):
+    """Gradient and step of the weights of the first layer, for the packs p0 to p1 of features.
+
+    If `own`, and the gradient is made of two sums, they are there already: each worker has summed over its samples.
+    `gradient` is scratch.
+    """
     panels, N, columns, step = W.shape[0], delta.shape[1], sizes[1], zeros.itemsize
+    parts = gradient_sums(N, sizes[0], columns)
     for panel in range(panels):
         _, n = panel_span(panel, panels, columns, step)
         weights = W[panel]
         for first in range(p0, p1, BLOCK_ROWS // PACK):
             last = min(first + BLOCK_ROWS // PACK, p1)
             i0, i1 = first * PACK, min(last * PACK, sizes[0])
-            product_block(X0, packed_columns(X0, first), delta[panel], FIRST, zeros, gradient, FIRST,
-                          (last - first) * PACK, FIRST, N, FIRST, n)
+            total, other, t0 = gradient[0], gradient[1], FIRST
+            if own and parts == 2:
+                total, other, t0 = sums[0, panel], sums[1, panel], i0
+            else:
+                for part in range(parts):
+                    product_block(X0, packed_columns(X0, first), delta[panel], FIRST, zeros, gradient[part], FIRST,
+                                  (last - first) * PACK, tile_share(part, parts, N), tile_share(part + 1, parts, N),
+                                  FIRST, n)
+            if parts == 2:
+                add_block(other, total, t0, t0 + i1 - i0, FIRST, n)
             if l2 != 0:
                 square_sums_block(weights, squares[panel], sizes[0], n, first, last)
             for i in range(i0, i1):
-                sgd_block(gradient[i - i0, :n], weights[i, :n], learning_rate, l2)
+                sgd_block(total[i - i0 + t0, :n], weights[i, :n], learning_rate, l2)
 
 
 @inline
-def upper_update_block(sizes, layer, W, WT, A, delta, gradient, squares, zeros, learning_rate, l2, share, count):
+def upper_update_block(sizes, layer, W, WT, A, delta, sums, own, gradient, squares, zeros, learning_rate, l2, share,
+                       count):
     """Gradient and step of the weights of a layer but the first, for a share of what goes into it.
 
     The gradient is made transposed, delta^T A: layers mostly narrow towards the top, and few rows waste less than few
-    columns. W and WT are the same weights.
+    columns. W and WT are the same weights. `own` and `gradient` as in `first_update_block`.
     """
     N, step = delta.shape[1], zeros.itemsize
     inputs, outputs = sizes[layer], sizes[layer + 1]
+    parts = gradient_sums(N, inputs, outputs)
     unit = panel_unit(step)
     units = (inputs + unit - 1) // unit
     h0 = min(share_start(share, count, units) * unit, inputs)
@@ -196,26 +243,41 @@ def upper_update_block(sizes, layer, W, WT, A, delta, gradient, squares, zeros, 
             continue
         for other in range(W.shape[0]):
             k0, m = panel_span(other, W.shape[0], outputs, step)
-            product_block(delta, panel_columns(delta, other), A[panel], first, zeros, gradient, FIRST, m, FIRST, N,
-                          first, last - first)
+            total, second, t0 = gradient[0], gradient[1], FIRST
+            if own and parts == 2:
+                total, second, t0 = sums[0, panel], sums[1, panel], k0
+            else:
+                for part in range(parts):
+                    product_block(delta, panel_columns(delta, other), A[panel], first, zeros, gradient[part], FIRST, m,
+                                  tile_share(part, parts, N), tile_share(part + 1, parts, N), first, last - first)
+            if parts == 2:
+                add_block(second, total, t0, t0 + m, first, last - first)
             for k in range(m):
                 weights = WT[panel, k0 + k, first:last]
-                sgd_block(gradient[k, first:last], weights, learning_rate, l2)
+                sgd_block(total[t0 + k, first:last], weights, learning_rate, l2)
                 for j in range(last - first):
                     W[other, j0 + first + j, k] = weights[j]
 
 
 @block
-def bias_update_block(b, delta, db, columns, learning_rate, share, count):
-    """Gradient and step of a share of the biases of a layer."""
-    panels = b.shape[0]
+def bias_update_block(b, delta, own, db, columns, learning_rate, share, count):
+    """Gradient and step of a share of the biases of a layer; `own` as in `first_update_block`."""
+    panels, N = b.shape[0], delta.shape[1]
+    parts = sample_sums(N)
     h0, h1 = share_start(share, count, columns), share_start(share + 1, count, columns)
     for panel in range(panels):
         j0, n = panel_span(panel, panels, columns, b.itemsize)
         first, last = max(h0 - j0, 0), min(h1 - j0, n)
-        if first < last:
-            bias_gradient_block(delta[panel], db[panel, 0], first, last)
-            axpy_block(-learning_rate, db[panel, 0], b[panel, 0], first, last)
+        if first >= last:
+            continue
+        if not own:
+            for part in range(parts):
+                clear_block(db[part, panel, first:last])
+                bias_gradient_block(delta[panel, tile_share(part, parts, N):tile_share(part + 1, parts, N)],
+                                    db[part, panel], first, last)
+        if parts == 2:
+            add_block(db[1], db[0], panel, panel + 1, first, last - first)
+        axpy_block(-learning_rate, db[0, panel], b[panel, 0], first, last)
 
 
 @block
@@ -237,7 +299,7 @@ def loss_block(sizes, row_losses, squares, l2):
 def sgd_steps(number: int, counters: Array, sample_count: int, feature_count: int, by_features: bool,
               sizes: tuple[int, ...], W: Arrays, b: Arrays, WT: Arrays, X: Array, y: Array, batches: Array,
               learning_rate: float, l2: float, losses: Array, X0: Array, A: Arrays, delta: Arrays, partial: Array,
-              scores: Array, scratch: Array, db: Arrays, squares: Arrays, zeros: Array, labels: Array,
+              scores: Array, scratch: Array, sums: Arrays, db: Arrays, squares: Arrays, zeros: Array, labels: Array,
               row_losses: Array, maxima: Array, totals: Array) -> None:
     """Do the shares of one worker of a team that takes a step of SGD for each minibatch.
 
@@ -276,7 +338,10 @@ def sgd_steps(number: int, counters: Array, sample_count: int, feature_count: in
     partial : array (LEAVES, panels, N, width)
         Used if `by_features`.
     scores, scratch : array (shares, C, BLOCK_ROWS), array (shares, LEAVES - 1, BLOCK_ROWS, width)
-    db, squares : tuple of array (panels, 1, width), tuple of array (panels, D padded / PACK, width)
+    sums : tuple of array (2, panels, D padded, width)
+        The two sums that the gradient of a layer's weights is made of; (2, panels of the layer's input, H, width) but
+        in the first. Used for layers for which there are two, and two shares of samples.
+    db, squares : tuple of array (2, panels, width), tuple of array (panels, D padded / PACK, width)
     zeros : array (1, width) of zeros
     labels, row_losses, maxima, totals : intp array (N,), float64 array (2, N), two arrays (N,)
     """
@@ -284,6 +349,7 @@ def sgd_steps(number: int, counters: Array, sample_count: int, feature_count: in
     depth = len(W)
     rate, penalty = zeros.dtype.type(learning_rate), zeros.dtype.type(l2)
     packs, pairs = X0.shape[0], feature_count <= LEAVES // 2
+    own = sample_count == 2 and sample_sums(N) == 2  # then each of the two sums is over the samples of one worker
     for phase in range(2 * steps + 2):
         step, by_samples = phase // 2, phase % 2
         count = sample_count if by_samples else feature_count
@@ -295,15 +361,17 @@ def sgd_steps(number: int, counters: Array, sample_count: int, feature_count: in
             if by_samples:
                 if share == 0 and step > 0:  # what the last step has left; its losses have rows of their own
                     losses[step - 1] = loss_block(sizes, row_losses[(step - 1) % 2], squares, l2)
-                stop_all = tile_share(share + 1, count, N) if step < steps else 0
-                for start in range(tile_share(share, count, N), stop_all, BLOCK_ROWS):
-                    stop = min(start + BLOCK_ROWS, stop_all)
+                first, last = tile_share(share, count, N), tile_share(share + 1, count, N) if step < steps else 0
+                for start in range(first, last, BLOCK_ROWS):
+                    stop = min(start + BLOCK_ROWS, last)
                     if by_features:
                         join_block(partial, A[1], sizes[1], pairs, start, stop)
                     else:
                         gather_block(X, batches[step], X0, FIRST, packs, start, stop)
                     samples_block(sizes, W, b, WT, by_features, X0, y, batches[step], A, delta, scores[share],
                                   scratch[share], zeros, labels, row_losses[step % 2], maxima, totals, start, stop)
+                    if own:
+                        own_gradients_block(sizes, A, delta, X0, sums, db, zeros, share, first, start, stop)
             else:
                 leaf0, leaf1 = share_start(share, count, LEAVES), share_start(share + 1, count, LEAVES)
                 if by_features:
@@ -312,16 +380,17 @@ def sgd_steps(number: int, counters: Array, sample_count: int, feature_count: in
                 else:
                     p0, p1 = share_start(share, count, packs), share_start(share + 1, count, packs)
                 if step > 0:
-                    first_update_block(sizes, W[0], X0, delta[0], scratch[share, 0], squares[0], zeros, rate, penalty,
-                                       p0, p1)
+                    first_update_block(sizes, W[0], X0, delta[0], sums[0], own, scratch[share], squares[0], zeros, rate,
+                                       penalty, p0, p1)
                     for layer in range(1, depth):
-                        upper_update_block(sizes, layer, W[layer], WT[layer], A[layer], delta[layer],
-                                           scratch[share, 0], squares[layer], zeros, rate, penalty, share, count)
+                        upper_update_block(sizes, layer, W[layer], WT[layer], A[layer], delta[layer], sums[layer], own,
+                                           scratch[share], squares[layer], zeros, rate, penalty, share, count)
                     for layer in range(depth):
                         if layer > 0 or not by_features:
-                            bias_update_block(b[layer], delta[layer], db[layer], sizes[layer + 1], rate, share, count)
+                            bias_update_block(b[layer], delta[layer], own, db[layer], sizes[layer + 1], rate, share,
+                                              count)
                         elif share == 0:  # all of it: this share needs it below, with nobody to wait for
-                            bias_update_block(b[0], delta[0], db[0], sizes[1], rate, FIRST, FIRST + 1)
+                            bias_update_block(b[0], delta[0], own, db[0], sizes[1], rate, FIRST, FIRST + 1)
                 if by_features and step < steps:
                     for start in range(0, N, BLOCK_ROWS):
                         stop = min(start + BLOCK_ROWS, N)

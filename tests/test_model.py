@@ -170,14 +170,15 @@ def test_any_number_of_layers(rng, widths):
 @pytest.mark.parametrize("widths", [(6, 4), (6, 50, 4), (6, 7, 3, 4), (530, 20, 4), (6, 530, 60)])
 @pytest.mark.parametrize("l2", [0.0, 0.3])
 @pytest.mark.parametrize("team", [False, True])
-def test_compiled_steps_give_the_bits_of_one_kernel_after_the_other(rng, monkeypatch, dtype, widths, l2, team):
+@pytest.mark.parametrize("samples", [37, 150])
+def test_compiled_steps_give_the_bits_of_one_kernel_after_the_other(rng, monkeypatch, dtype, widths, l2, team, samples):
     if team:
         monkeypatch.setattr(threads, "TEAM_WORK_PER_THREAD", 1)
     layers = [tuple(rng.standard_normal(shape).astype(dtype) / 4 for shape in ((D, H), H)) for D, H in pairwise(widths)]
     apart = copy.deepcopy(layers)
     slack = 0 if COMPILED else 1000 * np.finfo(dtype).eps  # without compilation tiles are NumPy's products
     X, y = rng.standard_normal((40, widths[0])).astype(dtype), rng.randint(widths[-1], size=40)
-    batches = rng.randint(40, size=(5, 37))
+    batches = rng.randint(40, size=(5, samples))
     workspace = network.Workspace(layers, batches.shape[1])
     workspace.load(layers)
     losses = np.concatenate([workspace.run(X, y, part, 0.1, l2) for part in (batches[:3], batches[3:])])
