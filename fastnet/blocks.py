@@ -325,15 +325,20 @@ def axpy_block(alpha, X, Y, start, stop):
 
 
 @block
-def sgd_block(gradient, w, learning_rate, l2):
-    """w -= learning_rate * (gradient + l2 * w); what of l2 = 0 is left out."""
+def sgd_block(gradient, g0, W, i0, i1, j, n, learning_rate, l2):
+    """W -= learning_rate * (gradient + l2 * W) on the rows i0 to i1 and the columns from j to j + n.
+
+    Row i0 of W belongs to row g0 of the gradient. What of l2 = 0 is left out.
+    """
     rate = -learning_rate
-    if l2 != 0:
-        for n in range(w.shape[0]):
-            w[n] = axpy_element(rate, axpy_element(l2, w[n], gradient[n]), w[n])
-    else:
-        for n in range(w.shape[0]):
-            w[n] = axpy_element(rate, gradient[n], w[n])
+    for i in range(i1 - i0):
+        g, w = gradient[g0 + i, j:j + n], W[i0 + i, j:j + n]
+        if l2 != 0:
+            for h in range(w.shape[0]):
+                w[h] = axpy_element(rate, axpy_element(l2, w[h], g[h]), w[h])
+        else:
+            for h in range(w.shape[0]):
+                w[h] = axpy_element(rate, g[h], w[h])
 
 
 @block

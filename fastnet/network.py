@@ -123,7 +123,8 @@ class Workspace:
             each(sums),
             each(lambda layer: (2, panels[layer + 1], width)),
             each(lambda layer: (panels[layer + 1], packs[layer], width)),
-            zeros(1, width), np.zeros(N, np.intp), np.zeros((2, N)), zeros(N), zeros(N))
+            zeros(1, width), aligned((shares, BLOCK_ROWS), np.dtype(np.intp)), zeros(shares, BLOCK_ROWS),
+            zeros(shares, BLOCK_ROWS), np.zeros((2, N)))
 
     def load(self, layers: Sequence[Layer]) -> None:
         """Take the numbers of `layers` over."""

@@ -116,7 +116,7 @@ def samples_block(sizes, W, b, WT, first_done, X0, y, batch, A, delta, scores, s
                   totals, start, stop):
     """All layers forward and backward for the rows start to stop of a minibatch, less a first affine map that is done.
 
-    X0 is the packed minibatch; `scores` and `scratch` belong to the caller alone.
+    X0 is the packed minibatch; `scores`, `scratch`, `labels`, `maxima` and `totals` belong to the caller alone.
     """
     depth, N, step, m = len(W), batch.shape[0], zeros.itemsize, stop - start
     for layer in range(depth):
@@ -136,9 +136,9 @@ def samples_block(sizes, W, b, WT, first_done, X0, y, batch, A, delta, scores, s
                 for i in range(m):
                     for j in range(n):
                         scores[j0 + j, i] = Z[i, j]
-    for i in range(start, stop):
-        labels[i] = y[batch[i]]
-    cross_entropy_block(scores, labels[start:stop], N, losses[start:stop], maxima[start:stop], totals[start:stop])
+    for i in range(m):
+        labels[i] = y[batch[start + i]]
+    cross_entropy_block(scores, labels[:m], N, losses[start:stop], maxima, totals)
     last = delta[depth - 1]
     for panel in range(last.shape[0]):
         j0, n = panel_span(panel, last.shape[0], sizes[depth], step)
@@ -213,8 +213,7 @@ def first_update_block(sizes, W, X0, delta, sums, own, gradient, squares, zeros,
                 add_block(other, total, t0, t0 + i1 - i0, FIRST, n)
             if l2 != 0:
                 square_sums_block(weights, squares[panel], sizes[0], n, first, last)
-            for i in range(i0, i1):
-                sgd_block(total[i - i0 + t0, :n], weights[i, :n], learning_rate, l2)
+            sgd_block(total, t0, weights, i0, i1, FIRST, n, learning_rate, l2)
 
 
 @inline
@@ -252,9 +251,9 @@ def upper_update_block(sizes, layer, W, WT, A, delta, sums, own, gradient, squar
                                   tile_share(part, parts, N), tile_share(part + 1, parts, N), first, last - first)
             if parts == 2:
                 add_block(second, total, t0, t0 + m, first, last - first)
+            sgd_block(total, t0, WT[panel], k0, k0 + m, first, last - first, learning_rate, l2)
             for k in range(m):
                 weights = WT[panel, k0 + k, first:last]
-                sgd_block(total[t0 + k, first:last], weights, learning_rate, l2)
                 for j in range(last - first):
                     W[other, j0 + first + j, k] = weights[j]
 
@@ -300,7 +299,7 @@ def sgd_steps(number: int, counters: Array, sample_count: int, feature_count: in
               sizes: tuple[int, ...], W: Arrays, b: Arrays, WT: Arrays, X: Array, y: Array, batches: Array,
               learning_rate: float, l2: float, losses: Array, X0: Array, A: Arrays, delta: Arrays, partial: Array,
               scores: Array, scratch: Array, sums: Arrays, db: Arrays, squares: Arrays, zeros: Array, labels: Array,
-              row_losses: Array, maxima: Array, totals: Array) -> None:
+              maxima: Array, totals: Array, row_losses: Array) -> None:
     """Do the shares of one worker of a team that takes a step of SGD for each minibatch.
 
     Phase 2 s is the feature phase after step s - 1, with the beginning of step s; phase 2 s + 1 is the sample phase of
@@ -343,7 +342,9 @@ def sgd_steps(number: int, counters: Array, sample_count: int, feature_count: in
         in the first. Used for layers for which there are two, and two shares of samples.
     db, squares : tuple of array (2, panels, width), tuple of array (panels, D padded / PACK, width)
     zeros : array (1, width) of zeros
-    labels, row_losses, maxima, totals : intp array (N,), float64 array (2, N), two arrays (N,)
+    labels, maxima, totals : intp array (shares, BLOCK_ROWS), two arrays (shares, BLOCK_ROWS)
+        Scratch: each worker writes to cache lines of its own.
+    row_losses : float64 array (2, N)
     """
     steps, N = batches.shape
     depth = len(W)
@@ -359,7 +360,7 @@ def sgd_steps(number: int, counters: Array, sample_count: int, feature_count: in
             if not take(counters, share, phase):
                 continue
             if by_samples:
-                if share == 0 and step > 0:  # what the last step has left; its losses have rows of their own
+                if share == count - 1 and step > 0:  # what the last step has left; its losses have rows of their own
                     losses[step - 1] = loss_block(sizes, row_losses[(step - 1) % 2], squares, l2)
                 first, last = tile_share(share, count, N), tile_share(share + 1, count, N) if step < steps else 0
                 for start in range(first, last, BLOCK_ROWS):
@@ -369,7 +370,8 @@ def sgd_steps(number: int, counters: Array, sample_count: int, feature_count: in
                     else:
                         gather_block(X, batches[step], X0, FIRST, packs, start, stop)
                     samples_block(sizes, W, b, WT, by_features, X0, y, batches[step], A, delta, scores[share],
-                                  scratch[share], zeros, labels, row_losses[step % 2], maxima, totals, start, stop)
+                                  scratch[share], zeros, labels[share], row_losses[step % 2], maxima[share],
+                                  totals[share], start, stop)
                     if own:
                         own_gradients_block(sizes, A, delta, X0, sums, db, zeros, share, first, start, stop)
             else:
