@@ -16,7 +16,7 @@ import numpy as np
 
 from .compiling import block, inline, shared
 from .exponential import exp_nonpositive
-from .simd import PACK, lanes, tile, tile_rows, tile_width
+from .simd import PACK, lanes, row_tile, tile, tile_rows, tile_width
 from .threads import share_start
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "Left",
     "add_block",
     "affine_block",
+    "affine_row_block",
     "argmax_block",
     "axpy_block",
     "bias_gradient_block",
@@ -166,32 +167,26 @@ def product_block(A, left, B, b, start, C, i0, i1, k0, k1, j, n):
 
     `start` may have one row, which then serves for all, and may be C. n is at most the width of a tile.
     """
-    panels = 1 if left.columns == 0 else panel_count(left.columns, C.itemsize)
-    if k0 == k1:
-        piece_block(A, left, left.base, B, b, start, C, i0, i1, k0, k1, j, n)
+    panels, least = 1, 1  # an empty sum is its start
+    if left.columns != 0:
+        panels, least = panel_count(left.columns, C.itemsize), 0
     for panel in range(panels):
         first, last, base = k0, k1, left.base
         if left.columns != 0:
             begin, terms = panel_span(panel, panels, left.columns, C.itemsize)
             first, last = max(k0, begin), min(k1, begin + terms)
             base += panel * left.panel - begin * left.block
-        blocks = (last - first + K_BLOCK - 1) // K_BLOCK
+        blocks = max((last - first + K_BLOCK - 1) // K_BLOCK, least)
         packs = (last - first + PACK - 1) // PACK
         for number in range(blocks):
             begin = first + share_start(number, blocks, packs) * PACK
             end = min(first + share_start(number + 1, blocks, packs) * PACK, last)
-            piece_block(A, left, base, B, b, start if begin == k0 else C, C, i0, i1, begin, end, j, n)
-
-
-@block
-def piece_block(A, left, base, B, b, start, C, i0, i1, k0, k1, j, n):
-    """The tiles of `product_block` for one piece of the sum."""
-    i = i0
-    while i < i1:
-        m = tile_rows(i1 - i)
-        tile(A, base + i * left.tile + k0 * left.block, left.row, left.term, left.jump, B, b, start, C, i, m, k0, k1, j,
-             n)
-        i += m
+            i = i0
+            while i < i1:
+                m = tile_rows(i1 - i)
+                tile(A, base + i * left.tile + begin * left.block, left.row, left.term, left.jump, B, b,
+                     start if begin == k0 else C, C, i, m, begin, end, j, n)
+                i += m
 
 
 LEAVES = 4
@@ -241,23 +236,40 @@ def add_block(X, Y, i0, i1, j, n):
             target[h] += source[h]
 
 
-@block
+@inline
 def affine_block(A, left, W, w, b, zeros, Z, scratch, rows, K, j, n):
     """Z[:rows, j:j + n] = A W[:, w:w + n] + b[:, j:j + n]; `left` says how A lies.
 
     zeros is a row of them; scratch is LEAVES - 1 arrays of the shape of Z, for pairwise sums.
     """
     leaves = leaf_count(K)
-    product_block(A, left, W, w, b, Z, FIRST, rows, FIRST, leaf_start(FIRST + 1, leaves, K), j, n)
+    for leaf in range(leaves):
+        product_block(A, left, W, w, zeros if leaf else b, scratch[leaf - 1] if leaf else Z, FIRST, rows,
+                      leaf_start(leaf, leaves, K), leaf_start(leaf + 1, leaves, K), j, n)
     if leaves > 1:
-        for leaf in range(1, LEAVES):
-            product_block(A, left, W, w, zeros, scratch[leaf - 1], FIRST, rows, leaf_start(leaf, LEAVES, K),
-                          leaf_start(leaf + 1, LEAVES, K), j, n)
-        second, third, fourth = scratch[0], scratch[1], scratch[2]
-        for i in range(rows):
-            z, x, u, v = Z[i, j:j + n], second[i, j:j + n], third[i, j:j + n], fourth[i, j:j + n]
-            for h in range(z.shape[0]):
-                z[h] = (z[h] + x[h]) + (u[h] + v[h])
+        join_leaves_block(Z, scratch, rows, j, n)
+
+
+@block
+def affine_row_block(A, W, b, zeros, Z, scratch, K, j, n):
+    """`affine_block` for one row, A (1, 1, K), in a tile that is wider: n is at most `row_width`."""
+    leaves, step = leaf_count(K), A.itemsize
+    for leaf in range(leaves):
+        k0 = leaf_start(leaf, leaves, K)
+        row_tile(A, k0 * step, FIRST, step, FIRST, W, j, zeros if leaf else b, scratch[leaf - 1] if leaf else Z, FIRST,
+                 FIRST + 1, k0, leaf_start(leaf + 1, leaves, K), j, n)
+    if leaves > 1:
+        join_leaves_block(Z, scratch, FIRST + 1, j, n)
+
+
+@block
+def join_leaves_block(Z, scratch, rows, j, n):
+    """Z += the other sums of an affine map, pairwise."""
+    second, third, fourth = scratch[0], scratch[1], scratch[2]
+    for i in range(rows):
+        z, x, u, v = Z[i, j:j + n], second[i, j:j + n], third[i, j:j + n], fourth[i, j:j + n]
+        for h in range(z.shape[0]):
+            z[h] = (z[h] + x[h]) + (u[h] + v[h])
 
 
 @block

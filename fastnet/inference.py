@@ -22,6 +22,7 @@ from .blocks import (
     FIRST,
     LEAVES,
     affine_block,
+    affine_row_block,
     argmax_block,
     clear_block,
     finite_block,
@@ -90,7 +91,7 @@ def row_is_finite(x, z):
     return isfinite(z) or finite_block(x)
 
 
-@block
+@inline
 def scores_block(X, Ws, bs, panels_of_W, Z, labels, zeros, bias, activations, scratch, finite, start, stop):
     """Z[start:stop] = scores for X (1, N, D), labels their argmax; finite[i]: whether row i is. The rest is scratch."""
     depth, step, m, offset = len(Ws), X.itemsize, stop - start, FIRST
@@ -191,8 +192,7 @@ def one_row_block(X, Ws, bs, Z, labels, zeros, activations, scratch):
         bias = bs[layer].reshape(1, columns)
         target = activations[layer % 2, 0] if layer < depth - 1 else Z
         for j0 in range(0, columns, width):
-            affine_block(A, plain_rows(A, FIRST), Ws[layer], j0, bias, zeros, target, scratch, 1, K, j0,
-                         min(width, columns - j0))
+            affine_row_block(A, Ws[layer], bias, zeros, target, scratch, K, j0, min(width, columns - j0))
         if layer == 0:
             finite = row_is_finite(X[0, 0], target[0, 0])
         if layer < depth - 1:

@@ -5,12 +5,14 @@ It offers one operation::
     tile(A, base, row, term, jump, B, b, start, C, i, m, k0, k1, j, n)
         C[i:i+m, j:j+n] = start[i:i+m, j:j+n] + A @ B[k0:k1, b:b+n]
 
-with `m` one of the tile heights (:func:`tile_rows`) and n from 1 to :func:`tile_width`, or to :func:`row_width` if m is
-1. The left factor is described in bytes, so that rows, columns (``A.T``) and packed layouts cost the same: its first
-element lies `base` bytes after the array's, one row further is `row` bytes on, one term of the sum further is `term`
-bytes on, and after each :data:`PACK` terms another `jump` bytes. The rows of `B`, `start` and `C` have to be
-contiguous; a `start` of one row serves for every row, as a bias does. Nothing is checked here: whoever calls keeps the
-indices inside the arrays.
+with `m` one of the tile heights (:func:`tile_rows`) and n from 1 to :func:`tile_width`. The left factor is described in
+bytes, so that rows, columns (``A.T``) and packed layouts cost the same: its first element lies `base` bytes after the
+array's, one row further is `row` bytes on, one term of the sum further is `term` bytes on, and after each :data:`PACK`
+terms another `jump` bytes. The rows of `B`, `start` and `C` have to be contiguous; a `start` of one row serves for
+every row, as a bias does. Nothing is checked here: whoever calls keeps the indices inside the arrays.
+
+``row_tile`` is the same for m = 1 and n up to :func:`row_width`: where there is one row, more sums at a time hide what
+they wait for. It is apart because only inference has a use for it, and each shape takes time to compile.
 
 Behind it stands one function for each shape in rows and vectors, which keeps all its accumulators in registers over the
 whole sum. The last vector of a row is loaded and stored under a mask, so no dimension has to be a multiple of anything.
@@ -36,8 +38,8 @@ from numba.extending import intrinsic
 from .compiling import shared
 from .memory import CACHE_LINE, memory_view
 
-__all__ = ["ISA", "PACK", "Target", "detect_target", "lanes", "move", "row_width", "tile", "tile_function_name",
-           "tile_rows", "tile_width"]
+__all__ = ["ISA", "PACK", "Target", "detect_target", "lanes", "move", "row_tile", "row_width", "tile",
+           "tile_function_name", "tile_rows", "tile_width"]
 
 
 _ROW_VECTORS = 8
@@ -65,9 +67,8 @@ class Target(NamedTuple):
 
     @property
     def shapes(self) -> list[tuple[int, int]]:
-        """Rows and vectors of every tile. A single row may be wider: more sums at a time hide what they wait for."""
-        return ([(rows, vectors) for rows in self.heights for vectors in range(1, self.max_vectors + 1)]
-                + [(1, vectors) for vectors in range(self.max_vectors + 1, _ROW_VECTORS + 1)])
+        """Rows and vectors of every tile."""
+        return [(rows, vectors) for rows in self.heights for vectors in range(1, self.max_vectors + 1)]
 
     @property
     def heights(self) -> tuple[int, ...]:
@@ -147,6 +148,17 @@ def _declare(module: ir.Module, name: str, result: ir.Type, args: list[ir.Type])
     return cgutils.get_or_insert_function(module, ir.FunctionType(result, args), name)
 
 
+_BYTE_P = ir.IntType(8).as_pointer()
+
+
+def _prefetch(builder: ir.IRBuilder, pointer: Any) -> None:
+    """Have the cache line at `pointer` brought into the second-level cache; it need not exist."""
+    i32 = ir.IntType(32)
+    function = _declare(builder.module, "llvm.prefetch.p0", ir.VoidType(), [_BYTE_P, i32, i32, i32])
+    read, second_level, data = (ir.Constant(i32, value) for value in (0, 2, 1))
+    builder.call(function, [builder.bitcast(pointer, _BYTE_P), read, second_level, data])
+
+
 def tile_function_name(rows: int, vectors: int, itemsize: int) -> str:
     """Return the name that the tile of this shape has in the machine code."""
     return f"fastnet_tile_{rows}x{vectors}_f{8 * itemsize}x{lanes(itemsize)}"
@@ -174,21 +186,20 @@ def _tile_function(module: ir.Module, elem: ir.Type, rows: int, vectors: int, vl
     mask_type = ir.VectorType(ir.IntType(1), vl)
     lane_type = ir.VectorType(ir.IntType(32), vl)
     i32 = ir.IntType(32)
-    align = ir.Constant(i32, 4 if suffix == "f32" else 8)
+    size = 4 if suffix == "f32" else 8
+    align = ir.Constant(i32, size)
     fma = _declare(module, f"llvm.fmuladd.v{vl}{suffix}", vector, [vector, vector, vector])
     masked_load = _declare(
         module, f"llvm.masked.load.v{vl}{suffix}.p0", vector, [vector_p, i32, mask_type, vector])
     masked_store = _declare(
         module, f"llvm.masked.store.v{vl}{suffix}.p0", ir.VoidType(), [vector, vector_p, i32, mask_type])
 
-    byte_p = ir.IntType(8).as_pointer()
-    prefetch = _declare(module, "llvm.prefetch.p0", ir.VoidType(), [byte_p, i32, i32, i32])
-
-    entry = function.append_basic_block("entry")
-    loop = function.append_basic_block("loop")
-    store = function.append_basic_block("store")
+    entry, some, store = (function.append_basic_block(part) for part in ("entry", "some", "store"))
     builder = ir.IRBuilder(entry)
     splat_index = ir.Constant(lane_type, [0] * vl)
+
+    def constant(value: int) -> Any:
+        return ir.Constant(index, value)
 
     def splat(scalar: Any, undef: ir.Type, order: Any) -> Any:
         single = builder.insert_element(ir.Constant(undef, ir.Undefined), scalar, ir.Constant(i32, 0))
@@ -199,67 +210,102 @@ def _tile_function(module: ir.Module, elem: ir.Type, rows: int, vectors: int, vl
     zero = ir.Constant(vector, [0.0] * vl)
 
     def vector_at(base: Any, v: int) -> Any:
-        return builder.bitcast(builder.gep(base, [ir.Constant(index, v * vl)]), vector_p)
+        return builder.bitcast(builder.gep(base, [constant(v * vl)]), vector_p)
 
-    def load(base: Any, v: int) -> Any:
-        if v == vectors - 1:
+    def load(base: Any, v: int, masked: bool) -> Any:
+        if masked and v == vectors - 1:
             return builder.call(masked_load, [vector_at(base, v), align, mask, zero])
         return builder.load(vector_at(base, v), align=align.constant)
 
     def step(base: Any, offset: Any) -> Any:
-        bytes_ = builder.bitcast(base, byte_p)
-        return builder.bitcast(builder.gep(bytes_, [offset]), pointer)
+        return builder.bitcast(builder.gep(builder.bitcast(base, _BYTE_P), [offset]), pointer)
 
     def times(stride: Any, r: int) -> Any:
-        return builder.mul(stride, ir.Constant(index, r))
+        return builder.mul(stride, constant(r))
 
-    row_offsets = [times(a_i, r) for r in range(rows)]
-    a_last = builder.add(a_k, a_jump)
-    rows_are_far = builder.icmp_signed(">=", a_i, ir.Constant(index, _FAR))
-    first = [[load(step(s, times(s_i, r)), v) for v in range(vectors)] for r in range(rows)]
-    builder.cbranch(builder.icmp_signed(">", depth, ir.Constant(index, 0)), loop, store)
+    def multiples(stride: Any) -> list[Any]:
+        """0 to rows - 1 times the stride, as an address takes them: a register, or twice, four or eight times one.
 
-    builder.position_at_end(loop)
-    k = builder.phi(index)
-    a_here = builder.phi(pointer)
-    b_here = builder.phi(pointer)
-    sums = [[builder.phi(vector) for _ in range(vectors)] for _ in range(rows)]
-    b_vectors = [load(b_here, v) for v in range(vectors)]
-    new = []
-    for r in range(rows):
-        scalar = builder.load(step(a_here, row_offsets[r]), align=1)
-        wide = splat(scalar, vector, splat_index)
-        new.append([builder.call(fma, [wide, b_vectors[v], sums[r][v]]) for v in range(vectors)])
-    k_next = builder.add(k, ir.Constant(index, 1))
-    pack_ends = builder.icmp_unsigned(
-        "==", builder.and_(k_next, ir.Constant(index, pack - 1)), ir.Constant(index, 0))
-    a_next = step(a_here, builder.select(pack_ends, a_last, a_k))
-    b_next = step(b_here, b_k)
-    line = ir.Constant(index, CACHE_LINE // (4 if suffix == "f32" else 8) - 1)
-    line_ends = builder.icmp_unsigned("==", builder.and_(k_next, line), ir.Constant(index, 0))
-    with builder.if_then(builder.and_(line_ends, rows_are_far)):
+        The odd ones go through an empty piece of assembly. Else the optimizer would see how they hang together, and
+        add up the addresses of the rows one from the other in each turn of the loop: a tenth of its time.
+        """
+        same = ir.FunctionType(index, [index])
+        odd = {r: builder.asm(same, "", "=r,0", [times(stride, r)], False) for r in range(1, rows, 2)}
+        shifts = [(r & -r).bit_length() - 1 for r in range(1, rows)]
+        return [constant(0)] + [builder.shl(odd[r >> shift], constant(shift)) if shift else odd[r]
+                                for r, shift in enumerate(shifts, start=1)]
+
+    row_offsets = multiples(a_i)
+    first = [[load(step(s, times(s_i, r)), v, True) for v in range(vectors)] for r in range(rows)]
+    results: list[tuple[Any, Any]] = [(first, entry)]
+    builder.cbranch(builder.icmp_signed(">", depth, constant(0)), some, store)
+
+    # Terms are added in runs, between which A jumps, or what is ahead is fetched.
+    builder.position_at_end(some)
+    jumps = builder.icmp_signed("!=", a_jump, constant(0))
+    far = builder.and_(builder.icmp_signed(">=", a_i, constant(_FAR)), builder.not_(jumps))
+    longest = builder.select(jumps, constant(pack), builder.select(far, constant(CACHE_LINE // size), depth))
+
+    def sum_up(masked: bool) -> Any:
+        """Emit the sum over all terms, the last vector of B under the mask or not; return the block it begins with."""
+        runs, terms, run_end = (function.append_basic_block(part) for part in ("runs", "terms", "run_end"))
+
+        def carried(block: Any, counter: ir.Type) -> Any:
+            builder.position_at_end(block)
+            return [builder.phi(kind) for kind in (counter, pointer, pointer, *rows * vectors * [vector])]
+
+        def flow(phis: Any, origin: Any, values: Any) -> None:
+            for phi, value in zip(phis, values, strict=True):
+                phi.add_incoming(value, origin)
+
+        left, *outer = carried(runs, index)
+        trips = builder.select(builder.icmp_signed("<", left, longest), left, longest)
+        builder.branch(terms)
+
+        trip, *inner = carried(terms, index)
+        a_here, b_here, *sums = inner
+        b_vectors = [load(b_here, v, masked) for v in range(vectors)]
+        new = []
         for r in range(rows):
-            ahead = builder.bitcast(step(a_next, times(a_i, rows + r)), byte_p)
-            builder.call(prefetch, [ahead, *(ir.Constant(i32, value) for value in (0, 2, 1))])  # read, second level
-    loop_end = builder.block
-    builder.cbranch(builder.icmp_signed("<", k_next, depth), loop, store)
-    for phi, begin, following in [(k, ir.Constant(index, 0), k_next), (a_here, a, a_next), (b_here, b, b_next)]:
-        phi.add_incoming(begin, entry)
-        phi.add_incoming(following, loop_end)
+            wide = splat(builder.load(step(a_here, row_offsets[r]), align=1), vector, splat_index)
+            new += [builder.call(fma, [wide, b_vectors[v], sums[r * vectors + v]]) for v in range(vectors)]
+        a_next, b_next, fewer = step(a_here, a_k), step(b_here, b_k), builder.sub(trip, constant(1))
+        builder.cbranch(builder.icmp_unsigned("!=", fewer, constant(0)), terms, run_end)
+        flow([trip, *inner], runs, [trips, *outer])
+        flow([trip, *inner], terms, [fewer, a_next, b_next, *new])
+
+        builder.position_at_end(run_end)
+        with builder.if_then(far):
+            for r in range(rows):
+                _prefetch(builder, step(a_next, times(a_i, rows + r)))
+        left_next = builder.sub(left, trips)
+        a_jumped = step(a_next, a_jump)
+        builder.cbranch(builder.icmp_signed(">", left_next, constant(0)), runs, store)
+        flow([left, *outer], some, [depth, a, b, *(vector for row in first for vector in row)])
+        flow([left, *outer], builder.block, [left_next, a_jumped, b_next, *new])
+        results.append(([new[r * vectors:(r + 1) * vectors] for r in range(rows)], builder.block))
+        return runs
+
+    masked = sum_up(True)
+    if rows == pack:  # a mask costs an operation in each turn: the tallest tiles, where the time goes, can do without
+        plain = sum_up(False)
+        builder.position_at_end(some)
+        builder.cbranch(builder.icmp_signed("==", last_lanes, constant(vl)), plain, masked)
+    else:
+        builder.position_at_end(some)
+        builder.branch(masked)
 
     builder.position_at_end(store)
-    results = [[builder.phi(vector) for _ in range(vectors)] for _ in range(rows)]
+    sums = [[builder.phi(vector) for _ in range(vectors)] for _ in range(rows)]
     for r in range(rows):
         c_row = step(c, times(c_i, r))
         for v in range(vectors):
-            sums[r][v].add_incoming(first[r][v], entry)
-            sums[r][v].add_incoming(new[r][v], loop_end)
-            results[r][v].add_incoming(first[r][v], entry)
-            results[r][v].add_incoming(new[r][v], loop_end)
+            for result, origin in results:
+                sums[r][v].add_incoming(result[r][v], origin)
             if v == vectors - 1:
-                builder.call(masked_store, [results[r][v], vector_at(c_row, v), align, mask])
+                builder.call(masked_store, [sums[r][v], vector_at(c_row, v), align, mask])
             else:
-                builder.store(results[r][v], vector_at(c_row, v), align=align.constant)
+                builder.store(sums[r][v], vector_at(c_row, v), align=align.constant)
     builder.ret_void()
     return function
 
@@ -272,7 +318,18 @@ def _address(builder: Any, array: Any, offset: Any) -> Any:
 
 def _tile_typing(typingctx: Any, A: Any, base: Any, row: Any, term: Any, jump: Any, B: Any, b: Any, start: Any,
                  C: Any, i: Any, m: Any, k0: Any, k1: Any, j: Any, n: Any) -> Any:
-    """Type and emit `tile`: pick the function for the shape (m, n) and call it."""
+    """Type and emit `tile`."""
+    return _typed(A, B, start, C, ISA.shapes)
+
+
+def _row_tile_typing(typingctx: Any, A: Any, base: Any, row: Any, term: Any, jump: Any, B: Any, b: Any, start: Any,
+                     C: Any, i: Any, m: Any, k0: Any, k1: Any, j: Any, n: Any) -> Any:
+    """Type and emit `row_tile`."""
+    return _typed(A, B, start, C, [(1, vectors) for vectors in range(1, _ROW_VECTORS + 1)])
+
+
+def _typed(A: Any, B: Any, start: Any, C: Any, shapes: list[tuple[int, int]]) -> Any:
+    """A call of the function for the shape (m, n), which is one of `shapes`."""
     if not all(isinstance(x, types.Array) for x in (A, B, start, C)) or len({x.dtype for x in (A, B, start, C)}) > 1:
         return None
     if not all(x.ndim == 2 for x in (B, start, C)) or C.dtype not in (types.float32, types.float64):
@@ -302,7 +359,7 @@ def _tile_typing(typingctx: Any, A: Any, base: Any, row: Any, term: Any, jump: A
         key = builder.add(builder.mul(m, constant(_ROW_VECTORS + 1)), vectors)
         done = builder.append_basic_block("tile.done")
         switch = builder.switch(key, done)
-        for rows, v in ISA.shapes:
+        for rows, v in shapes:
             function = _tile_function(builder.module, context.get_data_type(C.dtype), rows, v, vl, PACK)
             block = builder.append_basic_block(f"tile.{rows}x{v}")
             switch.add_case(constant(rows * (_ROW_VECTORS + 1) + v), block)
@@ -354,6 +411,9 @@ def _move_twin(target: Any, t: int, source: Any, s: int) -> None:
 _tile_typing.__name__ = _tile_typing.__qualname__ = "tile"
 tile_intrinsic = intrinsic(_tile_typing)
 tile: Callable[..., None] = _twin if config.DISABLE_JIT else tile_intrinsic
+_row_tile_typing.__name__ = _row_tile_typing.__qualname__ = "row_tile"
+row_tile_intrinsic = intrinsic(_row_tile_typing)
+row_tile: Callable[..., None] = _twin if config.DISABLE_JIT else row_tile_intrinsic
 _move_typing.__name__ = _move_typing.__qualname__ = "move"
 move_intrinsic = intrinsic(_move_typing)
 move: Callable[..., None] = _move_twin if config.DISABLE_JIT else move_intrinsic

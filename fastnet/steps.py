@@ -124,12 +124,12 @@ def samples_block(sizes, W, b, WT, first_done, X0, y, batch, A, delta, scores, s
         for panel in range(panels):
             j0, n = panel_span(panel, panels, columns, step)
             Z = A[layer + 1][panel, start:stop]
-            if layer == 0 and not first_done:
-                affine_block(X0, packed_rows(X0, start), W[0][panel], FIRST, b[0][panel], zeros, Z, scratch, m,
-                             sizes[0], FIRST, n)
-            elif layer > 0:
-                affine_block(A[layer], panel_rows(A[layer], start, sizes[layer]), W[layer][panel], FIRST,
-                             b[layer][panel], zeros, Z, scratch, m, sizes[layer], FIRST, n)
+            below, left = X0, packed_rows(X0, start)
+            if layer > 0:
+                below, left = A[layer], panel_rows(A[layer], start, sizes[layer])
+            if layer > 0 or not first_done:
+                affine_block(below, left, W[layer][panel], FIRST, b[layer][panel], zeros, Z, scratch, m, sizes[layer],
+                             FIRST, n)
             if layer < depth - 1:
                 relu_block(Z, m, FIRST, n)
             else:
@@ -174,16 +174,16 @@ def own_gradients_block(sizes, A, delta, X0, sums, db, zeros, part, first, start
             if begins:
                 clear_block(total[panel, :n])
             bias_gradient_block(delta[layer][panel, start:stop], total[panel], FIRST, n)
-            if split and layer == 0:
+            others = (A[layer].shape[0] if layer > 0 else 1) if split else 0
+            for other in range(others):
+                across, left, B, columns = X0, packed_columns(X0, FIRST), delta[0][panel], n
                 target = sums[0][part, panel]
-                product_block(X0, packed_columns(X0, FIRST), delta[0][panel], FIRST, zeros if begins else target,
-                              target, FIRST, target.shape[0], start, stop, FIRST, n)
-            elif split:
-                for other in range(A[layer].shape[0]):
-                    _, width = panel_span(other, A[layer].shape[0], inputs, step)
+                if layer > 0:
+                    across, left, B = delta[layer], panel_columns(delta[layer], panel), A[layer][other]
                     target = sums[layer][part, other, j0:j0 + n]
-                    product_block(delta[layer], panel_columns(delta[layer], panel), A[layer][other], FIRST,
-                                  zeros if begins else target, target, FIRST, n, start, stop, FIRST, width)
+                    _, columns = panel_span(other, others, inputs, step)
+                product_block(across, left, B, FIRST, zeros if begins else target, target, FIRST, target.shape[0],
+                              start, stop, FIRST, columns)
 
 
 @inline
@@ -388,11 +388,10 @@ def sgd_steps(number: int, counters: Array, sample_count: int, feature_count: in
                         upper_update_block(sizes, layer, W[layer], WT[layer], A[layer], delta[layer], sums[layer], own,
                                            scratch[share], squares[layer], zeros, rate, penalty, share, count)
                     for layer in range(depth):
-                        if layer > 0 or not by_features:
-                            bias_update_block(b[layer], delta[layer], own, db[layer], sizes[layer + 1], rate, share,
-                                              count)
-                        elif share == 0:  # all of it: this share needs it below, with nobody to wait for
-                            bias_update_block(b[0], delta[0], own, db[0], sizes[1], rate, FIRST, FIRST + 1)
+                        part, parts = share, count
+                        if by_features and layer == 0:  # all by the first share: it needs it below and must not wait
+                            part, parts = min(share, 1), 1
+                        bias_update_block(b[layer], delta[layer], own, db[layer], sizes[layer + 1], rate, part, parts)
                 if by_features and step < steps:
                     for start in range(0, N, BLOCK_ROWS):
                         stop = min(start + BLOCK_ROWS, N)

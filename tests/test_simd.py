@@ -9,7 +9,7 @@ from numba import types
 from numba.core.registry import CPUDispatcher
 
 from fastnet import simd
-from fastnet.simd import move_intrinsic, tile_intrinsic
+from fastnet.simd import move_intrinsic, row_tile_intrinsic, tile_intrinsic
 
 from .conftest import COMPILED
 from .tolerances import product_bound
@@ -19,19 +19,25 @@ def _tile(A, base, row, term, jump, B, b, start, C, i, m, k0, k1, j, n):
     tile_intrinsic(A, base, row, term, jump, B, b, start, C, i, m, k0, k1, j, n)
 
 
+def _row_tile(A, base, row, term, jump, B, b, start, C, i, m, k0, k1, j, n):
+    row_tile_intrinsic(A, base, row, term, jump, B, b, start, C, i, m, k0, k1, j, n)
+
+
 # Compiled also where compilation is switched off for everybody else: then `simd.tile` is the Python twin.
 run_tile = CPUDispatcher(_tile, targetoptions={"nopython": True})
+run_row_tile = CPUDispatcher(_row_tile, targetoptions={"nopython": True})
 both = pytest.mark.parametrize("tile", [run_tile, simd._twin], ids=["compiled", "twin"])
 
 
-@both
+@pytest.mark.parametrize("tile", [run_tile, run_row_tile, simd._twin], ids=["compiled", "row", "twin"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("one_start", [False, True])
 def test_every_tile_shape_writes_its_elements_and_no_other(rng, dtype, transposed, one_start, tile):
     step = np.dtype(dtype).itemsize
-    for m in simd.ISA.heights:
-        for n in range(1, (simd.row_width(step) if m == 1 else simd.tile_width(step)) + 1):
+    one_row = tile is run_row_tile
+    for m in [1] if one_row else simd.ISA.heights:
+        for n in range(1, (simd.row_width(step) if one_row else simd.tile_width(step)) + 1):
             K, i, j, b = 7, 1, 3, 2
             A = rng.standard_normal((m + 2, K)).astype(dtype)
             if transposed:
@@ -130,10 +136,12 @@ def test_machine_code_has_the_widest_registers_and_no_spill(dtype):
         pytest.skip(f"the assembly of {simd.ISA.name} is not known to this test")
     a = np.ones((1, 1), dtype)
     run_tile(a, 0, 0, 0, 0, a, 0, a, a.copy(), 0, 1, 0, 1, 0, 1)
-    (assembly,) = (text for signature, text in run_tile.inspect_asm().items()
-                   if [(signature[at].ndim, signature[at].layout, str(signature[at].dtype)) for at in (0, 5, 7, 8)]
-                   == 4 * [(2, "C", np.dtype(dtype).name)])
-    for rows, vectors in simd.ISA.shapes:
+    run_row_tile(a, 0, 0, 0, 0, a, 0, a, a.copy(), 0, 1, 0, 1, 0, 1)
+    assembly = "".join(
+        text for tile in (run_tile, run_row_tile) for signature, text in tile.inspect_asm().items()
+        if [(signature[at].ndim, signature[at].layout, str(signature[at].dtype)) for at in (0, 5, 7, 8)]
+        == 4 * [(2, "C", np.dtype(dtype).name)])
+    for rows, vectors in [*simd.ISA.shapes, (1, 8)]:
         name = simd.tile_function_name(rows, vectors, a.itemsize)
         code = re.search(rf"^{name}:\n(.*?)^\.Lfunc_end", assembly, re.MULTILINE | re.DOTALL).group(1)
         # Instructions that multiply whole vectors (packed, "ps" or "pd"): the widest registers, and all of them.
