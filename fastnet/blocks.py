@@ -213,16 +213,17 @@ sums travel between the cores."""
 
 
 @shared
-def sample_sums(N: Any) -> int:
+def sample_sums(N: int) -> int:
     """How many sums the gradient of a bias is made of: 1 or 2."""
     return 2 if N >= SPLIT_SAMPLES else 1
 
 
 @shared
-def gradient_sums(N: Any, K: Any, J: Any) -> int:
-    """How many sums the gradient of weights (K, J) is made of: as many as that of a bias, where they are small.
+def gradient_sums(N: int, K: int, J: int) -> int:
+    """How many sums the gradient of weights (K, J) is made of: as many as that of a bias, where that pays.
 
-    Where a sum over features is split (`leaf_count`), threads have features of their own, not samples.
+    It pays where two sums are fewer numbers than the activations and deltas that would travel instead. Where a sum over
+    features is split (`leaf_count`), threads have features of their own, not samples.
     """
     return sample_sums(N) if leaf_count(K) == 1 and 2 * K * J <= N * (K + J) else 1
 

@@ -169,9 +169,9 @@ def network_scores(number: int, counters: Array, packers: int, share_rows: int, 
         wait_until(counters, packers)
         begun = 1
     rows = min(share_rows, N)
-    sums = 2 + (LEAVES - 1) * rows
-    zeros, bias, scratch = mine[0:1], mine[1:2], mine[2:sums].reshape(LEAVES - 1, rows, tile)
-    activations = mine[sums:].reshape(2, (mine.shape[0] - sums) // (2 * rows), rows, tile)
+    rest = 2 + (LEAVES - 1) * rows  # as `scratch_lines` has it
+    zeros, bias, scratch = mine[0:1], mine[1:2], mine[2:rest].reshape(LEAVES - 1, rows, tile)
+    activations = mine[rest:].reshape(2, (mine.shape[0] - rest) // (2 * rows), rows, tile)
     clear_block(zeros[0])
     count = (N + share_rows - 1) // share_rows
     for turn in range(count):
@@ -196,7 +196,7 @@ def one_row_block(X, Ws, bs, Z, labels, zeros, activations, scratch):
         if layer == 0:
             finite = row_is_finite(X[0, 0], target[0, 0])
         if layer < depth - 1:
-            relu_block(target, 1, FIRST, columns)
+            relu_block(target, FIRST + 1, FIRST, columns)
         A = activations[layer % 2]
     argmax_block(Z, labels, FIRST, FIRST + 1)
     return finite

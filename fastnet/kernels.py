@@ -460,7 +460,7 @@ def weight_gradient(A: Array, delta: Array) -> Array:
     clear_block(zeros[0])
     left = np.ascontiguousarray(A).reshape(1, N, D)
     sums = gradient_sums(N, D, H)
-    parts = np.empty((sums, D, H), A.dtype)
+    parts = np.empty((sums, D, H), A.dtype)  # there are two only where they are small
     count = tile_shares(D, N * D * H)
     if count == 1:
         gradient_rows_block(left, delta, zeros, parts, FIRST, D)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import kernels, steps
-from .blocks import BLOCK_ROWS, LEAVES, gradient_sums, leaf_count, panel_count, panel_span
+from .blocks import BLOCK_ROWS, LEAVES, gradient_sums, leaf_count, panel_count, panel_span, sample_sums
 from .checks import Layer, not_finite, writable
 from .inference import few_scores, network_scores, panel_lines, scratch_lines
 from .memory import aligned
@@ -93,6 +93,7 @@ class Workspace:
         self._feature_count = (1 << threads.bit_length() - 1) if self._by_features else min(
             threads, -(-max(self.sizes[:-1]) // PACK))
         self._sample_count = min(threads, -(-N // PACK))
+        self._own = self._sample_count == 2 and sample_sums(N) == 2
         self._checked: NDArray[np.int64] | None = None
         self._shares = shares = max(self._sample_count, self._feature_count)
         panels = [panel_count(size, step) for size in self.sizes]
@@ -105,7 +106,7 @@ class Workspace:
             return tuple(zeros(*shape(layer)) for layer in range(len(layers)))
 
         def sums(layer: int) -> tuple[int, ...]:
-            if gradient_sums(N, self.sizes[layer], self.sizes[layer + 1]) == 1:
+            if not self._own or gradient_sums(N, self.sizes[layer], self.sizes[layer + 1]) == 1:
                 return 2, 1, 1, width
             return (2, panels[layer], self.sizes[layer + 1], width) if layer else (2, panels[1], packs[0] * PACK, width)
 
@@ -175,8 +176,8 @@ class Workspace:
         self._checked = y
         losses = np.empty(len(batches))
         run_team(steps.sgd_steps, self._shares, counters(self._shares), self._sample_count, self._feature_count,
-                 self._by_features, self.sizes, self._W, self._b, self._WT, X, y, batches, learning_rate, l2, losses,
-                 *self._scratch)
+                 self._by_features, self._own, self.sizes, self._W, self._b, self._WT, X, y, batches, learning_rate, l2,
+                 losses, *self._scratch)
         return losses
 
 
@@ -223,7 +224,7 @@ def _infer(Ws: tuple[NDArray[Any], ...], bs: tuple[NDArray[Any], ...], X: NDArra
     rows = min(BLOCK_ROWS, -(-N // (4 * threads * PACK)) * PACK, N)
     shares = -(-N // rows)
     workers = min(threads, shares)
-    run_team(network_scores, workers, counters(max(shares, workers)), workers, rows, samples, Ws, bs,
+    run_team(network_scores, workers, counters(shares), workers, rows, samples, Ws, bs,
              aligned((panel_lines(N, Ws), width), dtype), aligned((workers, scratch_lines(rows, Ws), width), dtype), Z,
              labels, finite)
     if not finite.all():

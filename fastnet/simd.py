@@ -43,6 +43,7 @@ __all__ = ["ISA", "PACK", "Target", "detect_target", "lanes", "move", "row_tile"
 
 
 _ROW_VECTORS = 8
+_ROW_SHAPES = [(1, vectors) for vectors in range(1, _ROW_VECTORS + 1)]
 
 _FAR = 1024
 """Bytes from one row of the left factor to the next from which on a tile fetches what the tile below it will need: what
@@ -325,7 +326,7 @@ def _tile_typing(typingctx: Any, A: Any, base: Any, row: Any, term: Any, jump: A
 def _row_tile_typing(typingctx: Any, A: Any, base: Any, row: Any, term: Any, jump: Any, B: Any, b: Any, start: Any,
                      C: Any, i: Any, m: Any, k0: Any, k1: Any, j: Any, n: Any) -> Any:
     """Type and emit `row_tile`."""
-    return _typed(A, B, start, C, [(1, vectors) for vectors in range(1, _ROW_VECTORS + 1)])
+    return _typed(A, B, start, C, _ROW_SHAPES)
 
 
 def _typed(A: Any, B: Any, start: Any, C: Any, shapes: list[tuple[int, int]]) -> Any:

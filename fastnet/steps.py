@@ -1,14 +1,16 @@
 """Whole steps of training in one compiled call, on the same block functions as the kernels.
 
 A step is two phases. In the *sample phase* each share takes some samples of the minibatch through the layers, forward
-and backward. In the *feature phase* each share takes some rows of the weights: gradient over the whole minibatch,
-penalty and update while they are in the cache. A team of workers goes through both (:mod:`fastnet.team`): no thread is
+and backward. In the *feature phase* each share takes some rows of the weights: gradient, penalty and update while they
+are in the cache. A team of workers goes through both (:mod:`fastnet.team`): no thread is
 started and none waits in Python between the steps. The numbers are those of the kernels one after the other, to the
 bit.
 
-Where there are many features, what travels between the cores would cost more than the work: weights and samples that
-one core has written and another reads. Then the first affine map is made in the feature phase too (`by_features`), so
-that each core has its part of the features, of the weights and of their gradient, and only sums of the map travel.
+What one core has written and another reads costs more than the work on it, so as little as can be travels. Where there
+are many features, the first affine map is made in the feature phase too (`by_features`): each core has its part of the
+features, of the weights and of their gradient, and only sums of the map travel, not weights and samples. Where there
+are few, a gradient is two sums (:func:`fastnet.blocks.gradient_sums`), and each of two shares makes one of them in the
+sample phase, of its own samples (`own`): the sums travel, not deltas and activations.
 
 Everything lies so that tiles read memory in a row:
 
@@ -174,24 +176,24 @@ def own_gradients_block(sizes, A, delta, X0, sums, db, zeros, part, first, start
             if begins:
                 clear_block(total[panel, :n])
             bias_gradient_block(delta[layer][panel, start:stop], total[panel], FIRST, n)
-            others = (A[layer].shape[0] if layer > 0 else 1) if split else 0
-            for other in range(others):
-                across, left, B, columns = X0, packed_columns(X0, FIRST), delta[0][panel], n
+            if split and layer == 0:
                 target = sums[0][part, panel]
-                if layer > 0:
-                    across, left, B = delta[layer], panel_columns(delta[layer], panel), A[layer][other]
+                product_block(X0, packed_columns(X0, FIRST), delta[0][panel], FIRST, zeros if begins else target,
+                              target, FIRST, target.shape[0], start, stop, FIRST, n)
+            elif split:
+                for other in range(A[layer].shape[0]):
+                    _, width = panel_span(other, A[layer].shape[0], inputs, step)
                     target = sums[layer][part, other, j0:j0 + n]
-                    _, columns = panel_span(other, others, inputs, step)
-                product_block(across, left, B, FIRST, zeros if begins else target, target, FIRST, target.shape[0],
-                              start, stop, FIRST, columns)
+                    product_block(delta[layer], panel_columns(delta[layer], panel), A[layer][other], FIRST,
+                                  zeros if begins else target, target, FIRST, n, start, stop, FIRST, width)
 
 
 @inline
-def first_update_block(sizes, W, X0, delta, sums, own, gradient, squares, zeros, learning_rate, l2, p0, p1):
+def first_update_block(sizes, W, X0, delta, sums, own, gradient, squares, squared, zeros, learning_rate, l2, p0, p1):
     """Gradient and step of the weights of the first layer, for the packs p0 to p1 of features.
 
-    If `own`, and the gradient is made of two sums, they are there already: each worker has summed over its samples.
-    `gradient` is scratch.
+    If `own`, and the gradient is made of two sums, they are there already: each share of samples has made its own.
+    `squared`: whether the squares of the weights are wanted. `gradient` is scratch.
     """
     panels, N, columns, step = W.shape[0], delta.shape[1], sizes[1], zeros.itemsize
     parts = gradient_sums(N, sizes[0], columns)
@@ -211,18 +213,18 @@ def first_update_block(sizes, W, X0, delta, sums, own, gradient, squares, zeros,
                                   FIRST, n)
             if parts == 2:
                 add_block(other, total, t0, t0 + i1 - i0, FIRST, n)
-            if l2 != 0:
+            if squared:
                 square_sums_block(weights, squares[panel], sizes[0], n, first, last)
             sgd_block(total, t0, weights, i0, i1, FIRST, n, learning_rate, l2)
 
 
 @inline
-def upper_update_block(sizes, layer, W, WT, A, delta, sums, own, gradient, squares, zeros, learning_rate, l2, share,
-                       count):
+def upper_update_block(sizes, layer, W, WT, A, delta, sums, own, gradient, squares, squared, zeros, learning_rate, l2,
+                       share, count):
     """Gradient and step of the weights of a layer but the first, for a share of what goes into it.
 
     The gradient is made transposed, delta^T A: layers mostly narrow towards the top, and few rows waste less than few
-    columns. W and WT are the same weights. `own` and `gradient` as in `first_update_block`.
+    columns. W and WT are the same weights. `own`, `squared` and `gradient` as in `first_update_block`.
     """
     N, step = delta.shape[1], zeros.itemsize
     inputs, outputs = sizes[layer], sizes[layer + 1]
@@ -231,7 +233,7 @@ def upper_update_block(sizes, layer, W, WT, A, delta, sums, own, gradient, squar
     units = (inputs + unit - 1) // unit
     h0 = min(share_start(share, count, units) * unit, inputs)
     h1 = min(share_start(share + 1, count, units) * unit, inputs)
-    if l2 != 0:
+    if squared:
         for panel in range(W.shape[0]):
             _, n = panel_span(panel, W.shape[0], outputs, step)
             square_sums_block(W[panel], squares[panel], inputs, n, h0 // PACK, (h1 + PACK - 1) // PACK)
@@ -296,7 +298,7 @@ def loss_block(sizes, row_losses, squares, l2):
 
 @worker
 def sgd_steps(number: int, counters: Array, sample_count: int, feature_count: int, by_features: bool,
-              sizes: tuple[int, ...], W: Arrays, b: Arrays, WT: Arrays, X: Array, y: Array, batches: Array,
+              own: bool, sizes: tuple[int, ...], W: Arrays, b: Arrays, WT: Arrays, X: Array, y: Array, batches: Array,
               learning_rate: float, l2: float, losses: Array, X0: Array, A: Arrays, delta: Arrays, partial: Array,
               scores: Array, scratch: Array, sums: Arrays, db: Arrays, squares: Arrays, zeros: Array, labels: Array,
               maxima: Array, totals: Array, row_losses: Array) -> None:
@@ -315,6 +317,9 @@ def sgd_steps(number: int, counters: Array, sample_count: int, feature_count: in
         How many shares to cut the two phases into; `feature_count` at most LEAVES if `by_features`.
     by_features : bool
         Whether the first affine map belongs to the feature phase. Changes no result.
+    own : bool
+        Whether each of two shares of samples makes one of the two sums of those gradients that are made of two. Changes
+        no result.
     sizes : tuple of int (D, H, ..., C)
     W, b : tuple of array (panels, D padded, width), tuple of array (panels, 1, width)
         Weights and biases of each layer.
@@ -343,14 +348,13 @@ def sgd_steps(number: int, counters: Array, sample_count: int, feature_count: in
     db, squares : tuple of array (2, panels, width), tuple of array (panels, D padded / PACK, width)
     zeros : array (1, width) of zeros
     labels, maxima, totals : intp array (shares, BLOCK_ROWS), two arrays (shares, BLOCK_ROWS)
-        Scratch: each worker writes to cache lines of its own.
+        Scratch: each share has cache lines of its own.
     row_losses : float64 array (2, N)
     """
     steps, N = batches.shape
     depth = len(W)
     rate, penalty = zeros.dtype.type(learning_rate), zeros.dtype.type(l2)
     packs, pairs = X0.shape[0], feature_count <= LEAVES // 2
-    own = sample_count == 2 and sample_sums(N) == 2  # then each of the two sums is over the samples of one worker
     for phase in range(2 * steps + 2):
         step, by_samples = phase // 2, phase % 2
         count = sample_count if by_samples else feature_count
@@ -362,7 +366,8 @@ def sgd_steps(number: int, counters: Array, sample_count: int, feature_count: in
             if by_samples:
                 if share == count - 1 and step > 0:  # what the last step has left; its losses have rows of their own
                     losses[step - 1] = loss_block(sizes, row_losses[(step - 1) % 2], squares, l2)
-                first, last = tile_share(share, count, N), tile_share(share + 1, count, N) if step < steps else 0
+                first = tile_share(share, count, N)
+                last = tile_share(share + 1, count, N) if step < steps else first
                 for start in range(first, last, BLOCK_ROWS):
                     stop = min(start + BLOCK_ROWS, last)
                     if by_features:
@@ -382,11 +387,11 @@ def sgd_steps(number: int, counters: Array, sample_count: int, feature_count: in
                 else:
                     p0, p1 = share_start(share, count, packs), share_start(share + 1, count, packs)
                 if step > 0:
-                    first_update_block(sizes, W[0], X0, delta[0], sums[0], own, scratch[share], squares[0], zeros, rate,
-                                       penalty, p0, p1)
+                    first_update_block(sizes, W[0], X0, delta[0], sums[0], own, scratch[share], squares[0], l2 != 0,
+                                       zeros, rate, penalty, p0, p1)
                     for layer in range(1, depth):
                         upper_update_block(sizes, layer, W[layer], WT[layer], A[layer], delta[layer], sums[layer], own,
-                                           scratch[share], squares[layer], zeros, rate, penalty, share, count)
+                                           scratch[share], squares[layer], l2 != 0, zeros, rate, penalty, share, count)
                     for layer in range(depth):
                         part, parts = share, count
                         if by_features and layer == 0:  # all by the first share: it needs it below and must not wait

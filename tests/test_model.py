@@ -167,13 +167,14 @@ def test_any_number_of_layers(rng, widths):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("widths", [(6, 4), (6, 50, 4), (6, 7, 3, 4), (530, 20, 4), (6, 530, 60)])
+@pytest.mark.parametrize(("widths", "samples"), [
+    ((6, 4), 37), ((6, 50, 4), 37), ((6, 50, 4), 300), ((6, 7, 3, 4), 150), ((530, 20, 4), 37), ((530, 20, 60), 150),
+    ((6, 530, 60), 37), ((20, 20, 100), 64)])
 @pytest.mark.parametrize("l2", [0.0, 0.3])
-@pytest.mark.parametrize("team", [False, True])
-@pytest.mark.parametrize("samples", [37, 150])
-def test_compiled_steps_give_the_bits_of_one_kernel_after_the_other(rng, monkeypatch, dtype, widths, l2, team, samples):
-    if team:
-        monkeypatch.setattr(threads, "TEAM_WORK_PER_THREAD", 1)
+@pytest.mark.parametrize("shares", [1, 2, 3, 4])
+def test_compiled_steps_give_the_bits_of_one_kernel_after_the_other(rng, monkeypatch, dtype, widths, samples, l2,
+                                                                    shares):
+    monkeypatch.setattr(network, "share_count", lambda units, work: min(shares, units))
     layers = [tuple(rng.standard_normal(shape).astype(dtype) / 4 for shape in ((D, H), H)) for D, H in pairwise(widths)]
     apart = copy.deepcopy(layers)
     slack = 0 if COMPILED else 1000 * np.finfo(dtype).eps  # without compilation tiles are NumPy's products
@@ -205,7 +206,9 @@ def test_scores_are_the_bits_of_the_forward_pass(rng, monkeypatch, dtype, widths
     X = rng.standard_normal((samples, widths[0])).astype(dtype)
     slack = 0 if COMPILED else 1000 * np.finfo(dtype).eps
     expected = network.forward(layers, X)[-1]
-    np.testing.assert_allclose(network.infer(layers, X)[0], expected, rtol=slack, atol=slack * np.abs(expected).max())
+    scores, labels = network.infer(layers, X)
+    np.testing.assert_allclose(scores, expected, rtol=slack, atol=slack * np.abs(expected).max())
+    np.testing.assert_array_equal(labels, scores.argmax(axis=1))
     X[samples // 2, 3] = np.inf
     with pytest.raises(ValueError, match=rf"X must be finite .* got inf at sample {samples // 2}, feature 3"):
         network.infer(layers, X)
@@ -215,9 +218,9 @@ def test_scores_are_the_bits_of_the_forward_pass(rng, monkeypatch, dtype, widths
 @pytest.mark.parametrize("samples", [1, 5])
 @pytest.mark.parametrize("row", [[1, 2, 3, 4], [4, 4, 1, 4], [1, 5, 5, 0], [-1, -1, -1, -1], [np.inf, 1, np.inf, 2],
                                  [-np.inf] * 4, [3, np.nan, 9, np.nan], [np.nan] * 4, [np.inf, 1, 2, np.nan],
-                                 [-0.0, 0.0, 0, 0]])
+                                 [-0.0, 0.0, 0, 0], [5]])
 def test_labels_are_numpys_argmax(dtype, samples, row):
-    layers = [(np.zeros((3, 4), dtype), np.array(row, dtype))]
+    layers = [(np.zeros((3, len(row)), dtype), np.array(row, dtype))]
     scores, labels = network.infer(layers, np.ones((samples, 3), dtype))
     np.testing.assert_array_equal(scores, np.tile(np.array(row, dtype), (samples, 1)))
     np.testing.assert_array_equal(labels, scores.argmax(axis=1))

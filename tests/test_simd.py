@@ -33,12 +33,13 @@ both = pytest.mark.parametrize("tile", [run_tile, simd._twin], ids=["compiled", 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("one_start", [False, True])
-def test_every_tile_shape_writes_its_elements_and_no_other(rng, dtype, transposed, one_start, tile):
+@pytest.mark.parametrize("K", [7, 300])  # rows that are far from each other, if not transposed
+def test_every_tile_shape_writes_its_elements_and_no_other(rng, dtype, transposed, one_start, K, tile):
     step = np.dtype(dtype).itemsize
     one_row = tile is run_row_tile
     for m in [1] if one_row else simd.ISA.heights:
         for n in range(1, (simd.row_width(step) if one_row else simd.tile_width(step)) + 1):
-            K, i, j, b = 7, 1, 3, 2
+            i, j, b = 1, 3, 2
             A = rng.standard_normal((m + 2, K)).astype(dtype)
             if transposed:
                 A = np.asfortranarray(A)
@@ -61,14 +62,17 @@ def test_every_tile_shape_writes_its_elements_and_no_other(rng, dtype, transpose
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("K", [1, simd.PACK, 3 * simd.PACK, 3 * simd.PACK + 1])
 def test_packed_terms(rng, dtype, K, tile):
-    packs, N, n = -(-K // simd.PACK), 5, 4
+    packs, N = -(-K // simd.PACK), simd.PACK + 4
     packed = rng.standard_normal((packs, N, simd.PACK)).astype(dtype)
     A = packed.transpose(1, 0, 2).reshape(N, -1)[:, :K]
-    B, C = rng.standard_normal((K, n)).astype(dtype), np.zeros((1, n), dtype)
     step = packed.itemsize
     jump = (N - 1) * simd.PACK * step
-    tile(packed, 3 * simd.PACK * step, simd.PACK * step, step, jump, B, 0, C, C, 0, 1, 0, K, 0, n)
-    assert (np.abs(C - A[3:4].astype(np.float64) @ B) <= product_bound(A[3:4], B)).all()
+    for m in simd.ISA.heights:
+        for n in (4, simd.lanes(step), simd.tile_width(step)):
+            B, C = rng.standard_normal((K, n)).astype(dtype), np.zeros((m, n), dtype)
+            tile(packed, 3 * simd.PACK * step, simd.PACK * step, step, jump, B, 0, C, C, 0, m, 0, K, 0, n)
+            rows = A[3:3 + m]
+            assert (np.abs(C - rows.astype(np.float64) @ B) <= product_bound(rows, B)).all()
 
 
 @both
@@ -141,7 +145,7 @@ def test_machine_code_has_the_widest_registers_and_no_spill(dtype):
         text for tile in (run_tile, run_row_tile) for signature, text in tile.inspect_asm().items()
         if [(signature[at].ndim, signature[at].layout, str(signature[at].dtype)) for at in (0, 5, 7, 8)]
         == 4 * [(2, "C", np.dtype(dtype).name)])
-    for rows, vectors in [*simd.ISA.shapes, (1, 8)]:
+    for rows, vectors in [*simd.ISA.shapes, *simd._ROW_SHAPES]:
         name = simd.tile_function_name(rows, vectors, a.itemsize)
         code = re.search(rf"^{name}:\n(.*?)^\.Lfunc_end", assembly, re.MULTILINE | re.DOTALL).group(1)
         # Instructions that multiply whole vectors (packed, "ps" or "pd"): the widest registers, and all of them.
@@ -160,7 +164,7 @@ def test_machine_code_has_the_widest_registers_and_no_spill(dtype):
 def test_the_ir_is_valid_for_every_width(isa, elem):
     module = ir.Module()
     vl = isa.vector_bytes // (4 if isinstance(elem, ir.FloatType) else 8)
-    shapes = isa.shapes
+    shapes = {*isa.shapes, *simd._ROW_SHAPES}
 
     def emit():
         return {simd._tile_function(module, elem, *shape, vl, isa.max_rows) for shape in shapes}

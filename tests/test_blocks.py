@@ -1,0 +1,32 @@
+"""Into how many sums a gradient is cut, and where new arrays lie."""
+
+import numpy as np
+import pytest
+
+from fastnet import TwoLayerNet, blocks
+from fastnet.memory import CACHE_LINE, aligned
+
+
+@pytest.mark.parametrize(("samples", "inputs", "outputs", "sums"), [
+    (63, 4, 4, 1), (64, 4, 4, 2),
+    (200, 511, 10, 2), (200, 512, 10, 1),  # as features are split, samples are not
+    (100, 100, 100, 2), (99, 100, 100, 1),  # 2 K J <= N (K + J)
+])
+def test_sums_of_a_gradient(samples, inputs, outputs, sums):
+    assert blocks.gradient_sums(samples, inputs, outputs) == sums
+    assert blocks.sample_sums(samples) == 1 + (samples >= 64)
+
+
+@pytest.mark.parametrize("shape", [(0, 48), (3,), (2, 5, 7)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("clear", [False, True])
+def test_aligned_arrays(shape, dtype, clear):
+    array = aligned(shape, np.dtype(dtype), clear=clear)
+    assert (array.shape, array.dtype) == (shape, dtype)
+    assert array.flags.carray
+    assert array.size == 0 or array.ctypes.data % CACHE_LINE == 0
+    assert not (clear and array.any())
+
+
+def test_parameters_begin_at_cache_lines():
+    assert all(array.ctypes.data % CACHE_LINE == 0 for array in TwoLayerNet(5, 7, 3).params.values())
