@@ -21,12 +21,16 @@ from .memory import aligned
 from .simd import PACK, tile_width
 from .team import counters
 from .team import run as run_team
-from .threads import share_count
+from .threads import share_count, slow_regions, using_threads
 
 __all__ = ["Workspace", "forward", "infer", "loss_and_grads"]
 
 _REGION_WORK = 200_000_000
-"""Multiply-adds up to which threads have to be there at once to be of use: about a millisecond."""
+"""Multiply-adds up to which threads have to be there at once to be of use: about a millisecond. A region's are, unless
+regions are slow: then a loss of so little work is serial."""
+
+_SLOW_REGION_WORK = 10_000_000
+"""The same for scores where regions are slow: they are serial up to so much work, and a team's from then on."""
 
 _CHUNK_WORK = 2_000_000_000
 """Multiply-adds of one chunk of rows in `scores`: some ten milliseconds: little memory, and a short wait for Ctrl-C."""
@@ -54,6 +58,13 @@ def loss_and_grads(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64
     l2 : float
         Strength of the L2 penalty on the weights; biases have none.
     """
+    serial = slow_regions() and len(X) * sum(W.size for W, _ in layers) < _REGION_WORK
+    with using_threads(1 if serial else None):
+        return _loss_and_grads(layers, X, y, l2)
+
+
+def _loss_and_grads(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64],
+                    l2: float) -> tuple[float, list[Layer]]:
     *A, Z = forward(layers, X)
     loss, delta = kernels.softmax_cross_entropy(Z, y)
     grads: list[Layer] = []
@@ -213,8 +224,13 @@ def _infer(Ws: tuple[NDArray[Any], ...], bs: tuple[NDArray[Any], ...], X: NDArra
     """Scores and labels of one chunk, whose samples are counted from `first` on; `work` is multiply-adds for each."""
     N, dtype = len(X), X.dtype
     samples = writable(X).reshape(1, N, X.shape[1])
-    if region and N * work < _REGION_WORK:
-        Z, labels, bad = few_scores(samples, Ws, bs)
+    slow = slow_regions()
+    if region and N * work < (_SLOW_REGION_WORK if slow else _REGION_WORK):
+        if slow and N > 1:
+            with using_threads(1):
+                Z, labels, bad = few_scores(samples, Ws, bs)
+        else:  # one sample has no region
+            Z, labels, bad = few_scores(samples, Ws, bs)
         if bad >= 0:
             raise not_finite(X, bad, name, first)
         return Z, labels

@@ -6,6 +6,7 @@ The cut never changes a result (each element is summed by one thread in one orde
 from __future__ import annotations
 
 import contextlib
+import functools
 import operator
 from collections.abc import Iterator
 from typing import Any
@@ -17,7 +18,7 @@ from numba.np.ufunc import parallel
 from .compiling import inline, shared
 
 __all__ = ["checked_threads", "get_num_threads", "set_num_threads", "share_count", "share_start", "shares",
-           "threading_layer", "using_threads"]
+           "slow_regions", "threading_layer", "using_threads"]
 
 WORK_PER_THREAD = 1_000_000
 """Below this much work per thread (in multiply-adds) a parallel region costs as much as it saves: some ten microseconds
@@ -107,3 +108,9 @@ def threading_layer() -> str:
     """Return the name of the threading layer that numba has loaded, loading one first if none has been used yet."""
     parallel._launch_threads()
     return str(numba.threading_layer())
+
+
+@functools.cache
+def slow_regions() -> bool:
+    """Whether a parallel region takes some hundred microseconds to begin: it does on workqueue, Numba's own layer."""
+    return not numba.config.DISABLE_JIT and threading_layer() == "workqueue"

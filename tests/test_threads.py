@@ -99,3 +99,28 @@ def test_however_the_work_is_cut(monkeypatch, rng, count):
     for part, expected in zip(results(), whole, strict=True):
         np.testing.assert_array_equal(part, expected)
     np.testing.assert_allclose(whole[0], reference.affine_forward(A, W, b), rtol=1e-12)
+
+
+def test_slow_regions_are_those_of_workqueue(run_python):
+    script = "from fastnet.threads import slow_regions; print(slow_regions())"
+    assert run_python(script, NUMBA_THREADING_LAYER="workqueue").strip() == str(COMPILED)
+
+
+@pytest.mark.skipif(not COMPILED, reason="there is one thread")
+def test_slow_regions_are_left_out(monkeypatch, rng):
+    seen = []
+    forward, few_scores = network.forward, network.few_scores
+    monkeypatch.setattr(network, "forward", lambda *args: seen.append(threads.get_num_threads()) or forward(*args))
+    monkeypatch.setattr(network, "few_scores", lambda X, *args: seen.append(X.shape[1]) or few_scores(X, *args))
+    layers = [(rng.standard_normal((300, 100)), np.zeros(100)), (rng.standard_normal((100, 4)), np.zeros(4))]
+    X, y = rng.standard_normal((500, 300)), rng.randint(4, size=500)
+    expected, _ = network.infer(layers, X)
+    loss, _ = network.loss_and_grads(layers, X, y, 0.1)
+    assert seen == [500, threads.get_num_threads()]
+    seen.clear()
+    monkeypatch.setattr(network, "slow_regions", lambda: True)
+    for part in (X, X[:100], X[:1]):
+        scores, _ = network.infer(layers, part)
+        np.testing.assert_array_equal(scores, expected[:len(part)])
+    assert network.loss_and_grads(layers, X, y, 0.1)[0] == loss
+    assert seen == [100, 1, 1]  # scores of few samples, serial, and of one; and one thread for the loss
