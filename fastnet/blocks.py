@@ -30,9 +30,11 @@ __all__ = [
     "argmax_block",
     "axpy_block",
     "bias_gradient_block",
+    "bias_sums_block",
     "clear_block",
     "cross_entropy_block",
     "finite_block",
+    "gradient_block",
     "gradient_sums",
     "leaf_count",
     "leaf_start",
@@ -238,6 +240,17 @@ def add_block(X, Y, i0, i1, j, n):
 
 
 @inline
+def gradient_block(A, left, B, zeros, parts, sums, i0, i1, j, n):
+    """parts[0, i0:i1, j:j + n] = A B[:, j:j + n], made of `sums` sums over the rows of B; the other parts are scratch."""
+    N = B.shape[0]
+    for part in range(sums):
+        product_block(A, left, B, j, zeros, parts[part], i0, i1, tile_share(part, sums, N),
+                      tile_share(part + 1, sums, N), j, n)
+    if sums == 2:
+        add_block(parts[1], parts[0], i0, i1, j, n)
+
+
+@inline
 def affine_block(A, left, W, w, b, zeros, Z, scratch, rows, K, j, n):
     """Z[:rows, j:j + n] = A W[:, w:w + n] + b[:, j:j + n]; `left` says how A lies.
 
@@ -434,6 +447,17 @@ def bias_gradient_block(delta, db, j0, j1):
         row = delta[i, j0:j1]
         for j in range(total.shape[0]):
             total[j] += row[j]
+
+
+@block
+def bias_sums_block(delta, parts, sums, j0, j1):
+    """parts[0, j0:j1] = sum over the rows of delta[:, j0:j1], made of `sums` sums; the other parts are scratch."""
+    N = delta.shape[0]
+    for part in range(sums):
+        clear_block(parts[part, j0:j1])
+        bias_gradient_block(delta[tile_share(part, sums, N):tile_share(part + 1, sums, N)], parts[part], j0, j1)
+    if sums == 2:
+        add_block(parts[1:], parts, FIRST, FIRST + 1, j0, j1 - j0)
 
 
 @block

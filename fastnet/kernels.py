@@ -22,13 +22,13 @@ from .blocks import (
     BLOCK_ROWS,
     FIRST,
     LEAVES,
-    add_block,
     affine_block,
     axpy_block,
-    bias_gradient_block,
+    bias_sums_block,
     clear_block,
     cross_entropy_block,
     finite_block,
+    gradient_block,
     gradient_sums,
     ordered_sum,
     panel_count,
@@ -84,36 +84,23 @@ def affine_rows_block(A, W, b, Z, zeros, scratch, i0, i1):
 
 
 @block
-def product_rows_block(A, transposed, B, zeros, C, i0, i1, k0, k1):
-    """C[i0:i1] = A B, or A^T B, over the terms k0 to k1; A is (1, N, K) or (1, K, N)."""
-    columns = B.shape[1]
+def product_rows_block(A, B, zeros, C, i0, i1):
+    """C[i0:i1] = A B, A (1, N, K)."""
+    K, columns = B.shape
     panels = panel_count(columns, C.itemsize)
-    left = plain_columns(A) if transposed else plain_rows(A, FIRST)
     for panel in range(panels):
         j0, n = panel_span(panel, panels, columns, C.itemsize)
-        product_block(A, left, B, j0, zeros, C, i0, i1, k0, k1, j0, n)
+        product_block(A, plain_rows(A, FIRST), B, j0, zeros, C, i0, i1, FIRST, K, j0, n)
 
 
 @block
 def gradient_rows_block(A, delta, zeros, parts, i0, i1):
     """parts[0, i0:i1] = A^T delta, A (1, N, D), as a sum of as many parts as there are."""
-    sums, N = parts.shape[0], delta.shape[0]
-    for part in range(sums):
-        product_rows_block(A, True, delta, zeros, parts[part], i0, i1, tile_share(part, sums, N),
-                           tile_share(part + 1, sums, N))
-    if sums == 2:
-        add_block(parts[1], parts[0], i0, i1, FIRST, delta.shape[1])
-
-
-@block
-def gradient_columns_block(delta, parts, j0, j1):
-    """parts[0, j0:j1] = the sum over the rows of delta[:, j0:j1], as a sum of as many parts as there are."""
-    sums, N = parts.shape[0], delta.shape[0]
-    for part in range(sums):
-        clear_block(parts[part, j0:j1])
-        bias_gradient_block(delta[tile_share(part, sums, N):tile_share(part + 1, sums, N)], parts[part], j0, j1)
-    if sums == 2:
-        add_block(parts[1:], parts, FIRST, FIRST + 1, j0, j1 - j0)
+    columns = delta.shape[1]
+    panels = panel_count(columns, delta.itemsize)
+    for panel in range(panels):
+        j0, n = panel_span(panel, panels, columns, delta.itemsize)
+        gradient_block(A, plain_columns(A), delta, zeros, parts, parts.shape[0], i0, i1, j0, n)
 
 
 @block
@@ -418,13 +405,13 @@ def propagate_delta(delta: Array, W: Array, A: Array) -> Array:
     dZ = np.empty((N, H), delta.dtype)
     count = tile_shares(N, N * C * H)
     if count == 1:
-        product_rows_block(D, False, WT, zeros, dZ, FIRST, N, FIRST, C)
+        product_rows_block(D, WT, zeros, dZ, FIRST, N)
         relu_mask_block(dZ, A, N, H)
     else:
         for t in prange(count):
             share = np.intp(t)
             i0, i1 = tile_share(share, count, N), tile_share(share + 1, count, N)
-            product_rows_block(D, False, WT, zeros, dZ, i0, i1, FIRST, C)
+            product_rows_block(D, WT, zeros, dZ, i0, i1)
             relu_mask_block(dZ[i0:i1], A[i0:i1], i1 - i0, H)
     return dZ
 
@@ -459,8 +446,7 @@ def weight_gradient(A: Array, delta: Array) -> Array:
     zeros = np.empty((1, H), A.dtype)
     clear_block(zeros[0])
     left = np.ascontiguousarray(A).reshape(1, N, D)
-    sums = gradient_sums(N, D, H)
-    parts = np.empty((sums, D, H), A.dtype)  # there are two only where they are small
+    parts = np.empty((gradient_sums(N, D, H), D, H), A.dtype)  # there are two only where they are small
     count = tile_shares(D, N * D * H)
     if count == 1:
         gradient_rows_block(left, delta, zeros, parts, FIRST, D)
@@ -491,14 +477,15 @@ def bias_gradient(delta: Array) -> Array:
     N, H = delta.shape
     if N == 0:
         raise ValueError("bias_gradient: delta must have at least one row")
-    parts = np.empty((sample_sums(N), H), delta.dtype)
+    sums = sample_sums(N)
+    parts = np.empty((sums, H), delta.dtype)
     count = shares(H // 64, ELEMENT_WORK * N * H)
     if count <= 1:
-        gradient_columns_block(delta, parts, FIRST, H)
+        bias_sums_block(delta, parts, sums, FIRST, H)
     else:
         for t in prange(count):
             share = np.intp(t)
-            gradient_columns_block(delta, parts, share_start(share, count, H), share_start(share + 1, count, H))
+            bias_sums_block(delta, parts, sums, share_start(share, count, H), share_start(share + 1, count, H))
     return parts[0]
 
 

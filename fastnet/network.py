@@ -33,7 +33,7 @@ _SLOW_REGION_WORK = 10_000_000
 """The same for scores where regions are slow: they are serial up to so much work, and a team's from then on."""
 
 _CHUNK_WORK = 2_000_000_000
-"""Multiply-adds of one chunk of rows in `scores`: some ten milliseconds: little memory, and a short wait for Ctrl-C."""
+"""Multiply-adds of one chunk of rows in `infer`: some ten milliseconds: little memory, and a short wait for Ctrl-C."""
 
 
 def forward(layers: Sequence[Layer], X: NDArray[Any]) -> list[NDArray[Any]]:
@@ -133,7 +133,7 @@ class Workspace:
             zeros(shares, self.sizes[-1], BLOCK_ROWS),
             zeros(shares, LEAVES - 1, BLOCK_ROWS, width),
             each(sums),
-            each(lambda layer: (2, panels[layer + 1], width)),
+            each(lambda layer: (panels[layer + 1], 2, width)),
             each(lambda layer: (panels[layer + 1], packs[layer], width)),
             zeros(1, width), aligned((shares, BLOCK_ROWS), np.dtype(np.intp)), zeros(shares, BLOCK_ROWS),
             zeros(shares, BLOCK_ROWS), np.zeros((2, N)))
@@ -224,7 +224,7 @@ def _infer(Ws: tuple[NDArray[Any], ...], bs: tuple[NDArray[Any], ...], X: NDArra
     """Scores and labels of one chunk, whose samples are counted from `first` on; `work` is multiply-adds for each."""
     N, dtype = len(X), X.dtype
     samples = writable(X).reshape(1, N, X.shape[1])
-    slow = slow_regions()
+    slow = region and slow_regions()  # to ask has numba load its threads, which are of no use without a region
     if region and N * work < (_SLOW_REGION_WORK if slow else _REGION_WORK):
         if slow and N > 1:
             with using_threads(1):

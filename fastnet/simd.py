@@ -15,7 +15,8 @@ every row, as a bias does. Nothing is checked here: whoever calls keeps the indi
 they wait for. It is apart because only inference has a use for it, and each shape takes time to compile.
 
 Behind it stands one function for each shape in rows and vectors, which keeps all its accumulators in registers over the
-whole sum. The last vector of a row is loaded and stored under a mask, so no dimension has to be a multiple of anything.
+whole sum. The last vector of a row is loaded and stored under a mask, so no dimension has to be a multiple of anything;
+where it is full, the tallest tiles do without in the sum.
 
 Each element of `C` is one chain of multiply-adds in the order of `k`, begun at `start`, whatever the tile: results do
 not depend on how the work was cut.

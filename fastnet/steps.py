@@ -2,9 +2,8 @@
 
 A step is two phases. In the *sample phase* each share takes some samples of the minibatch through the layers, forward
 and backward. In the *feature phase* each share takes some rows of the weights: gradient, penalty and update while they
-are in the cache. A team of workers goes through both (:mod:`fastnet.team`): no thread is
-started and none waits in Python between the steps. The numbers are those of the kernels one after the other, to the
-bit.
+are in the cache. A team of workers goes through both (:mod:`fastnet.team`): no thread is started and none waits in
+Python between the steps. The numbers are those of the kernels one after the other, to the bit.
 
 What one core has written and another reads costs more than the work on it, so as little as can be travels. Where there
 are many features, the first affine map is made in the feature phase too (`by_features`): each core has its part of the
@@ -37,8 +36,10 @@ from .blocks import (
     affine_block,
     axpy_block,
     bias_gradient_block,
+    bias_sums_block,
     clear_block,
     cross_entropy_block,
+    gradient_block,
     gradient_sums,
     leaf_start,
     ordered_sum,
@@ -172,10 +173,10 @@ def own_gradients_block(sizes, A, delta, X0, sums, db, zeros, part, first, start
         split = gradient_sums(delta[layer].shape[1], inputs, outputs) == 2
         for panel in range(panels):
             j0, n = panel_span(panel, panels, outputs, step)
-            total = db[layer][part]
+            total = db[layer][panel, part]
             if begins:
-                clear_block(total[panel, :n])
-            bias_gradient_block(delta[layer][panel, start:stop], total[panel], FIRST, n)
+                clear_block(total[:n])
+            bias_gradient_block(delta[layer][panel, start:stop], total, FIRST, n)
             if split and layer == 0:
                 target = sums[0][part, panel]
                 product_block(X0, packed_columns(X0, FIRST), delta[0][panel], FIRST, zeros if begins else target,
@@ -203,16 +204,13 @@ def first_update_block(sizes, W, X0, delta, sums, own, gradient, squares, square
         for first in range(p0, p1, BLOCK_ROWS // PACK):
             last = min(first + BLOCK_ROWS // PACK, p1)
             i0, i1 = first * PACK, min(last * PACK, sizes[0])
-            total, other, t0 = gradient[0], gradient[1], FIRST
+            total, t0 = gradient[0], FIRST
             if own and parts == 2:
-                total, other, t0 = sums[0, panel], sums[1, panel], i0
+                total, t0 = sums[0, panel], i0
+                add_block(sums[1, panel], total, i0, i1, FIRST, n)
             else:
-                for part in range(parts):
-                    product_block(X0, packed_columns(X0, first), delta[panel], FIRST, zeros, gradient[part], FIRST,
-                                  (last - first) * PACK, tile_share(part, parts, N), tile_share(part + 1, parts, N),
-                                  FIRST, n)
-            if parts == 2:
-                add_block(other, total, t0, t0 + i1 - i0, FIRST, n)
+                gradient_block(X0, packed_columns(X0, first), delta[panel], zeros, gradient, parts, FIRST,
+                               (last - first) * PACK, FIRST, n)
             if squared:
                 square_sums_block(weights, squares[panel], sizes[0], n, first, last)
             sgd_block(total, t0, weights, i0, i1, FIRST, n, learning_rate, l2)
@@ -244,15 +242,13 @@ def upper_update_block(sizes, layer, W, WT, A, delta, sums, own, gradient, squar
             continue
         for other in range(W.shape[0]):
             k0, m = panel_span(other, W.shape[0], outputs, step)
-            total, second, t0 = gradient[0], gradient[1], FIRST
+            total, t0 = gradient[0], FIRST
             if own and parts == 2:
-                total, second, t0 = sums[0, panel], sums[1, panel], k0
+                total, t0 = sums[0, panel], k0
+                add_block(sums[1, panel], total, k0, k0 + m, first, last - first)
             else:
-                for part in range(parts):
-                    product_block(delta, panel_columns(delta, other), A[panel], first, zeros, gradient[part], FIRST, m,
-                                  tile_share(part, parts, N), tile_share(part + 1, parts, N), first, last - first)
-            if parts == 2:
-                add_block(second, total, t0, t0 + m, first, last - first)
+                gradient_block(delta, panel_columns(delta, other), A[panel], zeros, gradient, parts, FIRST, m, first,
+                               last - first)
             sgd_block(total, t0, WT[panel], k0, k0 + m, first, last - first, learning_rate, l2)
             for k in range(m):
                 weights = WT[panel, k0 + k, first:last]
@@ -263,22 +259,19 @@ def upper_update_block(sizes, layer, W, WT, A, delta, sums, own, gradient, squar
 @block
 def bias_update_block(b, delta, own, db, columns, learning_rate, share, count):
     """Gradient and step of a share of the biases of a layer; `own` as in `first_update_block`."""
-    panels, N = b.shape[0], delta.shape[1]
-    parts = sample_sums(N)
+    panels = b.shape[0]
     h0, h1 = share_start(share, count, columns), share_start(share + 1, count, columns)
     for panel in range(panels):
         j0, n = panel_span(panel, panels, columns, b.itemsize)
         first, last = max(h0 - j0, 0), min(h1 - j0, n)
         if first >= last:
             continue
-        if not own:
-            for part in range(parts):
-                clear_block(db[part, panel, first:last])
-                bias_gradient_block(delta[panel, tile_share(part, parts, N):tile_share(part + 1, parts, N)],
-                                    db[part, panel], first, last)
-        if parts == 2:
-            add_block(db[1], db[0], panel, panel + 1, first, last - first)
-        axpy_block(-learning_rate, db[0, panel], b[panel, 0], first, last)
+        sums = db[panel]
+        if own:
+            add_block(sums[1:], sums, FIRST, FIRST + 1, first, last - first)
+        else:
+            bias_sums_block(delta[panel], sums, sample_sums(delta.shape[1]), first, last)
+        axpy_block(-learning_rate, sums[0], b[panel, 0], first, last)
 
 
 @block
@@ -345,7 +338,7 @@ def sgd_steps(number: int, counters: Array, sample_count: int, feature_count: in
     sums : tuple of array (2, panels, D padded, width)
         The two sums that the gradient of a layer's weights is made of; (2, panels of the layer's input, H, width) but
         in the first. Used for layers for which there are two, and two shares of samples.
-    db, squares : tuple of array (2, panels, width), tuple of array (panels, D padded / PACK, width)
+    db, squares : tuple of array (panels, 2, width), tuple of array (panels, D padded / PACK, width)
     zeros : array (1, width) of zeros
     labels, maxima, totals : intp array (shares, BLOCK_ROWS), two arrays (shares, BLOCK_ROWS)
         Scratch: each share has cache lines of its own.
