@@ -241,7 +241,7 @@ def add_block(X, Y, i0, i1, j, n):
 
 @inline
 def gradient_block(A, left, B, zeros, parts, sums, i0, i1, j, n):
-    """parts[0, i0:i1, j:j + n] = A B[:, j:j + n], made of `sums` sums over the rows of B; the other parts are scratch."""
+    """parts[0, i0:i1, j:j + n] = A B[:, j:j + n], made of `sums` sums over the rows of B; another part is scratch."""
     N = B.shape[0]
     for part in range(sums):
         product_block(A, left, B, j, zeros, parts[part], i0, i1, tile_share(part, sums, N),
@@ -451,7 +451,7 @@ def bias_gradient_block(delta, db, j0, j1):
 
 @block
 def bias_sums_block(delta, parts, sums, j0, j1):
-    """parts[0, j0:j1] = sum over the rows of delta[:, j0:j1], made of `sums` sums; the other parts are scratch."""
+    """parts[0, j0:j1] = sum over the rows of delta[:, j0:j1], made of `sums` sums; another part is scratch."""
     N = delta.shape[0]
     for part in range(sums):
         clear_block(parts[part, j0:j1])
