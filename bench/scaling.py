@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import fastnet
 from bench.machine import cores, cpu_name, fma_peak
 from bench.registry import DTYPES, Case, step_products
-from fastnet import network
+from fastnet.workspace import Parameters, Workspace
 
 MIDDLE = Case(784, 128, 10, 128)
 BATCHES = (1, 4, 16, 32, 64, 100, 128, 200, 256, 500, 1000, 2000)
@@ -45,8 +45,7 @@ def seconds_per_step(case: Case, dtype: str) -> float:
     shapes = [(case.inputs, case.hidden), (case.hidden, case.classes)]
     layers = [((random.standard_normal(shape) / np.sqrt(shape[0])).astype(dtype), np.zeros(shape[1], dtype))
               for shape in shapes]
-    workspace = network.Workspace(layers, case.batch)
-    workspace.load(layers)
+    workspace = Workspace(Parameters(layers), case.batch)
 
     def seconds(steps: int) -> float:
         batches = random.randint(SAMPLES, size=(steps, case.batch))

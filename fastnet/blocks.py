@@ -9,13 +9,11 @@ instead: where numba cannot see that an index is not negative it tests each one,
 
 from __future__ import annotations
 
-from math import log
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .compiling import block, inline, shared
-from .exponential import exp_nonpositive
 from .simd import PACK, lanes, row_tile, tile, tile_rows, tile_width
 from .threads import share_start
 
@@ -28,11 +26,9 @@ __all__ = [
     "affine_block",
     "affine_row_block",
     "argmax_block",
-    "axpy_block",
     "bias_gradient_block",
     "bias_sums_block",
     "clear_block",
-    "cross_entropy_block",
     "finite_block",
     "gradient_block",
     "gradient_sums",
@@ -49,11 +45,7 @@ __all__ = [
     "plain_columns",
     "plain_rows",
     "product_block",
-    "relu_block",
-    "relu_mask_block",
     "sample_sums",
-    "sgd_block",
-    "softmax_block",
     "square_sums_block",
     "tile_share",
     "total_of_squares",
@@ -240,9 +232,8 @@ def add_block(X, Y, i0, i1, j, n):
 
 
 @inline
-def gradient_block(A, left, B, zeros, parts, sums, i0, i1, j, n):
-    """parts[0, i0:i1, j:j + n] = A B[:, j:j + n], made of `sums` sums over the rows of B; another part is scratch."""
-    N = B.shape[0]
+def gradient_block(A, left, B, zeros, parts, sums, N, i0, i1, j, n):
+    """parts[0, i0:i1, j:j + n] = A B[:N, j:j + n], made of `sums` sums over these rows; another part is scratch."""
     for part in range(sums):
         product_block(A, left, B, j, zeros, parts[part], i0, i1, tile_share(part, sums, N),
                       tile_share(part + 1, sums, N), j, n)
@@ -312,61 +303,6 @@ def tile_share(share: Any, count: Any, rows: Any) -> Any:
     return min(share_start(share, count, (rows + height - 1) // height) * height, rows)
 
 
-# ---- elementwise ----------------------------------------------------------------------------------------------------
-# In place, so that no loop has to ask whether what it reads is what it writes.
-
-
-@block
-def relu_block(Z, rows, j, n):
-    """Z = max(0, Z) on the first `rows` rows and the columns from j to j + n; written so that a NaN stays one."""
-    zero = Z.dtype.type(0)
-    for i in range(rows):
-        row = Z[i, j:j + n]
-        for h in range(row.shape[0]):
-            row[h] = zero if row[h] <= zero else row[h]
-
-
-@block
-def relu_mask_block(dZ, A, rows, n):
-    """dZ[:rows, :n] *= A[:rows, :n] > 0; a product, so that a NaN in dZ stays one."""
-    zero, one = dZ.dtype.type(0), dZ.dtype.type(1)
-    for i in range(rows):
-        row, mask = dZ[i, :n], A[i, :n]
-        for j in range(row.shape[0]):
-            row[j] *= one if mask[j] > zero else zero
-
-
-@inline
-def axpy_element(alpha, x, y):
-    """y + alpha x, rounded twice as NumPy does it."""
-    return y + alpha * x
-
-
-@block
-def axpy_block(alpha, X, Y, start, stop):
-    """Y[start:stop] += alpha * X[start:stop]."""
-    x, y = X[start:stop], Y[start:stop]
-    for n in range(y.shape[0]):
-        y[n] = axpy_element(alpha, x[n], y[n])
-
-
-@block
-def sgd_block(gradient, g0, W, i0, i1, j, n, learning_rate, l2):
-    """W -= learning_rate * (gradient + l2 * W) on the rows i0 to i1 and the columns from j to j + n.
-
-    Row i0 of W belongs to row g0 of the gradient. What of l2 = 0 is left out.
-    """
-    rate = -learning_rate
-    for i in range(i1 - i0):
-        g, w = gradient[g0 + i, j:j + n], W[i0 + i, j:j + n]
-        if l2 != 0:
-            for h in range(w.shape[0]):
-                w[h] = axpy_element(rate, axpy_element(l2, w[h], g[h]), w[h])
-        else:
-            for h in range(w.shape[0]):
-                w[h] = axpy_element(rate, g[h], w[h])
-
-
 @block
 def finite_block(v):
     """Whether no element is NaN or infinite: of these all bits of the exponent are set.
@@ -382,53 +318,6 @@ def finite_block(v):
     for n in range(bits64.shape[0]):
         largest64 = max(largest64, bits64[n] & np.int64(0x7FFFFFFFFFFFFFFF))
     return largest64 < np.int64(0x7FF0000000000000)
-
-
-# ---- softmax ---------------------------------------------------------------------------------------------------------
-# On scores with a column for each sample, (C, m): every step is elementwise along the samples, however few classes.
-
-
-@block
-def softmax_block(S, m, maxima, totals):
-    """S_ci = exp(S_ci - m_i) / sum_c exp(S_ci - m_i) in place, maxima_i = m_i = max_c S_ci, totals_i that sum.
-
-    The maximum of a column with a NaN may be a number or the NaN; either gives NaN throughout.
-    """
-    C = S.shape[0]
-    for i in range(m):
-        maxima[i] = S[0, i]
-        totals[i] = 0
-    for c in range(1, C):
-        for i in range(m):
-            s = S[c, i]
-            maxima[i] = s if s > maxima[i] else maxima[i]
-    for c in range(C):
-        for i in range(m):
-            e = exp_nonpositive(S[c, i] - maxima[i])
-            S[c, i] = e
-            totals[i] += e
-    for c in range(C):
-        for i in range(m):
-            S[c, i] /= totals[i]
-
-
-@block
-def cross_entropy_block(S, y, N, losses, maxima, totals):
-    """losses_i = log(sum_c exp(S_ci - m_i)) + m_i - S_yi and S = (softmax(S) - onehot(y)) / N, in place."""
-    m = y.shape[0]
-    own = S.dtype.type(0)
-    for i in range(m):
-        own = S[y[i], i]
-        losses[i] = own
-    softmax_block(S, m, maxima, totals)
-    one = S.dtype.type(1)
-    for i in range(m):
-        losses[i] = log(totals[i]) - (S.dtype.type(losses[i]) - maxima[i])
-        S[y[i], i] -= one
-    count = S.dtype.type(N)
-    for c in range(S.shape[0]):
-        for i in range(m):
-            S[c, i] /= count
 
 
 # ---- sums ------------------------------------------------------------------------------------------------------------
@@ -449,7 +338,7 @@ def bias_gradient_block(delta, db, j0, j1):
             total[j] += row[j]
 
 
-@block
+@inline
 def bias_sums_block(delta, parts, sums, j0, j1):
     """parts[0, j0:j1] = sum over the rows of delta[:, j0:j1], made of `sums` sums; another part is scratch."""
     N = delta.shape[0]

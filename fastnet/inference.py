@@ -17,6 +17,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
+from .activations import activate_block
 from .blocks import (
     BLOCK_ROWS,
     FIRST,
@@ -30,10 +31,10 @@ from .blocks import (
     panel_rows,
     panel_span,
     plain_rows,
-    relu_block,
     tile_share,
 )
 from .compiling import block, inline, kernel, worker
+from .heads import output_rows_block
 from .simd import row_width, tile_rows, tile_width
 from .team import complete, take, wait_until
 from .threads import shares
@@ -92,8 +93,12 @@ def row_is_finite(x, z):
 
 
 @inline
-def scores_block(X, Ws, bs, panels_of_W, Z, labels, zeros, bias, activations, scratch, finite, start, stop):
-    """Z[start:stop] = scores for X (1, N, D), labels their argmax; finite[i]: whether row i is. The rest is scratch."""
+def scores_block(activation, head, X, Ws, bs, panels_of_W, Z, labels, zeros, bias, activations, scratch, finite, start,
+                 stop):
+    """Z[start:stop] = scores for X (1, N, D), or what `head` makes of them, and labels their argmax.
+
+    finite[i]: whether row i is. The rest is scratch.
+    """
     depth, step, m, offset = len(Ws), X.itemsize, stop - start, FIRST
     for layer in range(depth):
         K, columns = Ws[layer].shape
@@ -116,33 +121,37 @@ def scores_block(X, Ws, bs, panels_of_W, Z, labels, zeros, bias, activations, sc
                 for i in range(m):
                     finite[start + i] = row_is_finite(X[0, start + i], target[i, 0])
             if layer < depth - 1:
-                relu_block(target, m, FIRST, n)
+                activate_block(target, m, n, activation)
             else:
                 for i in range(m):
                     for j in range(n):
                         Z[start + i, j0 + j] = target[i, j]
+    output_rows_block(head, Z, start, stop)
     argmax_block(Z, labels, start, stop)
 
 
 @block
-def rows_block(X, Ws, bs, panels_of_W, Z, labels, zeros, bias, activations, scratch, finite, i0, i1):
+def rows_block(activation, head, X, Ws, bs, panels_of_W, Z, labels, zeros, bias, activations, scratch, finite, i0, i1):
     """`scores_block` for any number of rows."""
     for start in range(i0, i1, BLOCK_ROWS):
-        scores_block(X, Ws, bs, panels_of_W, Z, labels, zeros, bias, activations, scratch, finite, start,
-                     min(start + BLOCK_ROWS, i1))
+        scores_block(activation, head, X, Ws, bs, panels_of_W, Z, labels, zeros, bias, activations, scratch, finite,
+                     start, min(start + BLOCK_ROWS, i1))
 
 
 @worker
-def network_scores(number: int, counters: Array, packers: int, share_rows: int, X: Array, Ws: Arrays, bs: Arrays,
-                   panels_of_W: Array, memory: Array, Z: Array, labels: Array, finite: Array) -> None:
-    """Do the shares of one worker of a team that computes the scores of a network, affine layers with ReLU between.
+def network_scores(number: int, counters: Array, activation: int | None, head: int | None, packers: int,
+                   share_rows: int, X: Array, Ws: Arrays, bs: Arrays, panels_of_W: Array, memory: Array, Z: Array,
+                   labels: Array, finite: Array) -> None:
+    """Do the shares of one worker of a team that computes the scores of a network, or what a head makes of them.
 
     Nothing is checked: :func:`fastnet.network.infer` has done that.
 
     Parameters
     ----------
     number, counters
-        As for :func:`fastnet.steps.sgd_steps`.
+        As for :func:`fastnet.steps.training_steps`.
+    activation, head : int or None
+        As in :mod:`fastnet.activations` and :mod:`fastnet.heads`; None for ReLU, and for the scores as they are.
     packers : int
         How many shares to cut the copying of the weights into.
     share_rows : int
@@ -177,13 +186,13 @@ def network_scores(number: int, counters: Array, packers: int, share_rows: int, 
     for turn in range(count):
         share = (number + turn) % count
         if take(counters, share, begun):
-            scores_block(X, Ws, bs, panels_of_W, Z, labels, zeros, bias, activations, scratch, finite,
+            scores_block(activation, head, X, Ws, bs, panels_of_W, Z, labels, zeros, bias, activations, scratch, finite,
                          share * share_rows, min((share + 1) * share_rows, N))
             complete(counters)
 
 
 @block
-def one_row_block(X, Ws, bs, Z, labels, zeros, activations, scratch):
+def one_row_block(activation, head, X, Ws, bs, Z, labels, zeros, activations, scratch):
     """`scores_block` for a single row, in wider tiles; return whether it is finite. Scratch is (1, widest) each."""
     depth, width = len(Ws), row_width(X.itemsize)
     A = X
@@ -196,20 +205,20 @@ def one_row_block(X, Ws, bs, Z, labels, zeros, activations, scratch):
         if layer == 0:
             finite = row_is_finite(X[0, 0], target[0, 0])
         if layer < depth - 1:
-            relu_block(target, FIRST + 1, FIRST, columns)
+            activate_block(target, FIRST + 1, columns, activation)
         A = activations[layer % 2]
+    output_rows_block(head, Z, FIRST, FIRST + 1)
     argmax_block(Z, labels, FIRST, FIRST + 1)
     return finite
 
 
 @kernel
-def few_scores(X: Array, Ws: Arrays, bs: Arrays) -> tuple[Array, Array, int]:
+def few_scores(activation: int | None, head: int | None, X: Array, Ws: Arrays, bs: Arrays) -> tuple[Array, Array, int]:
     """The same for so little work that threads have to be there at once, in a parallel region; or in none.
 
     Parameters
     ----------
-    X : array (1, N, D), C-contiguous
-    Ws, bs
+    activation, head, X, Ws, bs
         As for `network_scores`; the weights are not copied.
 
     Returns
@@ -228,7 +237,7 @@ def few_scores(X: Array, Ws: Arrays, bs: Arrays) -> tuple[Array, Array, int]:
     if N == 1:
         memory = np.empty((2 + LEAVES, 1, 1, widest), X.dtype)
         clear_block(memory[0, 0, 0])
-        finite_row = one_row_block(X, Ws, bs, Z, labels, memory[0, 0], memory[1:3],
+        finite_row = one_row_block(activation, head, X, Ws, bs, Z, labels, memory[0, 0], memory[1:3],
                                    memory[3:].reshape(LEAVES - 1, 1, widest))
         return Z, labels, -1 if finite_row else 0
     finite = np.empty(N, np.bool_)
@@ -240,12 +249,13 @@ def few_scores(X: Array, Ws: Arrays, bs: Arrays) -> tuple[Array, Array, int]:
     bias, scratch = np.empty((count, 1, tile), X.dtype), np.empty((count, LEAVES - 1, rows, tile), X.dtype)
     activations = np.empty((count, 2, panels, rows, tile), X.dtype)
     if count == 1:
-        rows_block(X, Ws, bs, none, Z, labels, zeros, bias[0], activations[0], scratch[0], finite, FIRST, N)
+        rows_block(activation, head, X, Ws, bs, none, Z, labels, zeros, bias[0], activations[0], scratch[0], finite,
+                   FIRST, N)
     else:
         for t in prange(count):
             share = np.intp(t)
-            rows_block(X, Ws, bs, none, Z, labels, zeros, bias[share], activations[share], scratch[share], finite,
-                       tile_share(share, count, N), tile_share(share + 1, count, N))
+            rows_block(activation, head, X, Ws, bs, none, Z, labels, zeros, bias[share], activations[share],
+                       scratch[share], finite, tile_share(share, count, N), tile_share(share + 1, count, N))
     for i in range(N):
         if not finite[i]:
             return Z, labels, i

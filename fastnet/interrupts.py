@@ -1,12 +1,20 @@
-"""Ctrl-C at the end of a step instead of in its middle."""
+"""Ctrl-C at the end of a step instead of in its middle, and soon."""
 
 from __future__ import annotations
 
 import signal
 import threading
+import time
+from collections.abc import Callable
 from types import FrameType, TracebackType
+from typing import TypeVar
 
-__all__ = ["DeferredInterrupt"]
+__all__ = ["DeferredInterrupt", "Pace"]
+
+T = TypeVar("T")
+
+_RUN_SECONDS = 0.01
+"""How long one run of compiled steps is meant to take, so that neither Ctrl-C nor a progress bar waits long."""
 
 
 class DeferredInterrupt:
@@ -46,3 +54,19 @@ class DeferredInterrupt:
         if self._pending:
             self._pending = False
             raise KeyboardInterrupt
+
+
+class Pace:
+    """How many compiled steps to take at a time, by how long the last ones took. Where a run ends changes no result."""
+
+    def __init__(self, most: int) -> None:
+        self._most = max(1, most)
+        self.steps = 1
+
+    def __call__(self, run: Callable[[], T], steps: int) -> T:
+        """Call `run`, which takes so many steps, and learn how long they take."""
+        start = time.perf_counter()
+        result = run()
+        seconds_a_step = max(time.perf_counter() - start, 1e-9) / steps
+        self.steps = max(1, min(int(_RUN_SECONDS / seconds_a_step), self._most))
+        return result

@@ -18,15 +18,14 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
+from .activations import relu_block, relu_mask_block
 from .blocks import (
     BLOCK_ROWS,
     FIRST,
     LEAVES,
     affine_block,
-    axpy_block,
     bias_sums_block,
     clear_block,
-    cross_entropy_block,
     finite_block,
     gradient_block,
     gradient_sums,
@@ -36,15 +35,14 @@ from .blocks import (
     plain_columns,
     plain_rows,
     product_block,
-    relu_block,
-    relu_mask_block,
     sample_sums,
-    softmax_block,
     square_sums_block,
     tile_share,
     total_of_squares,
 )
 from .compiling import block, inline, kernel, task
+from .heads import cross_entropy_block, softmax_block
+from .optimizers import axpy_block
 from .simd import PACK, tile_rows
 from .threads import share_start, shares
 
@@ -100,7 +98,7 @@ def gradient_rows_block(A, delta, zeros, parts, i0, i1):
     panels = panel_count(columns, delta.itemsize)
     for panel in range(panels):
         j0, n = panel_span(panel, panels, columns, delta.itemsize)
-        gradient_block(A, plain_columns(A), delta, zeros, parts, parts.shape[0], i0, i1, j0, n)
+        gradient_block(A, plain_columns(A), delta, zeros, parts, parts.shape[0], delta.shape[0], i0, i1, j0, n)
 
 
 @block
@@ -151,7 +149,7 @@ def tile_shares(rows, work):
 def relu_rows_block(Z, A, i0, i1):
     """A[i0:i1] = max(0, Z[i0:i1])."""
     copy_rows_block(Z, A, i0, i1)
-    relu_block(A[i0:i1], i1 - i0, FIRST, A.shape[1])
+    relu_block(A[i0:i1], i1 - i0, A.shape[1])
 
 
 @block

@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import kernels, steps
-from .blocks import BLOCK_ROWS, LEAVES, gradient_sums, leaf_count, panel_count, panel_span, sample_sums
+from . import kernels
+from .activations import ACTIVATIONS
+from .blocks import BLOCK_ROWS
 from .checks import Layer, not_finite, writable
+from .heads import HEADS
 from .inference import few_scores, network_scores, panel_lines, scratch_lines
 from .memory import aligned
 from .simd import PACK, tile_width
@@ -23,7 +25,7 @@ from .team import counters
 from .team import run as run_team
 from .threads import share_count, slow_regions, using_threads
 
-__all__ = ["Workspace", "forward", "infer", "loss_and_grads"]
+__all__ = ["forward", "infer", "loss_and_grads"]
 
 _REGION_WORK = 200_000_000
 """Multiply-adds up to which threads have to be there at once to be of use: about a millisecond. A region's are, unless
@@ -80,121 +82,12 @@ def _loss_and_grads(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int6
     return float(loss), grads[::-1]
 
 
-class Workspace:
-    """The network as the training step wants it: parameters and every buffer, packed and padded, made once.
-
-    Parameters
-    ----------
-    layers : sequence of (W, b)
-        Their shapes count; :meth:`load` reads the numbers.
-    batch_size : int
-        Samples in a minibatch, N.
-    """
-
-    def __init__(self, layers: Sequence[Layer], batch_size: int) -> None:
-        N, dtype = batch_size, layers[0][0].dtype
-        self.sizes = (*(len(W) for W, _ in layers), layers[-1][0].shape[1])
-        step = dtype.itemsize
-        width = tile_width(step)
-        work = N * sum(W.size for W, _ in layers)
-        threads = share_count(N * max(self.sizes), work)
-        D, H = self.sizes[:2]
-        # What travels between the cores: sums of the first affine map and deltas, or weights, samples and deltas.
-        self._by_features = leaf_count(D) == LEAVES and threads <= LEAVES and 2 * N * H < D * (N + H)
-        self._feature_count = (1 << threads.bit_length() - 1) if self._by_features else min(
-            threads, -(-max(self.sizes[:-1]) // PACK))
-        self._sample_count = min(threads, -(-N // PACK))
-        self._own = self._sample_count == 2 and sample_sums(N) == 2
-        self._checked: NDArray[np.int64] | None = None
-        self._shares = shares = max(self._sample_count, self._feature_count)
-        panels = [panel_count(size, step) for size in self.sizes]
-        packs = [-(-size // PACK) for size in self.sizes]
-
-        def zeros(*shape: int) -> NDArray[Any]:
-            return aligned(shape, dtype, clear=True)
-
-        def each(shape: Callable[[int], tuple[int, ...]]) -> tuple[NDArray[Any], ...]:
-            return tuple(zeros(*shape(layer)) for layer in range(len(layers)))
-
-        def sums(layer: int) -> tuple[int, ...]:
-            if not self._own or gradient_sums(N, self.sizes[layer], self.sizes[layer + 1]) == 1:
-                return 2, 1, 1, width
-            return (2, panels[layer], self.sizes[layer + 1], width) if layer else (2, panels[1], packs[0] * PACK, width)
-
-        self._W = each(lambda layer: (panels[layer + 1], packs[layer] * PACK, width))
-        self._b = each(lambda layer: (panels[layer + 1], 1, width))
-        self._WT = each(lambda layer: (panels[layer], self.sizes[layer + 1], width) if layer else (1, 1, width))
-        outputs = each(lambda layer: (panels[layer + 1], N, width))
-        self._scratch = (
-            zeros(packs[0], N, PACK),
-            (zeros(1, 1, width), *outputs),
-            each(lambda layer: (panels[layer + 1], N, width)),
-            zeros(*((LEAVES, panels[1], N, width) if self._by_features else (LEAVES, 1, 1, width))),
-            zeros(shares, self.sizes[-1], BLOCK_ROWS),
-            zeros(shares, LEAVES - 1, BLOCK_ROWS, width),
-            each(sums),
-            each(lambda layer: (panels[layer + 1], 2, width)),
-            each(lambda layer: (panels[layer + 1], packs[layer], width)),
-            zeros(1, width), aligned((shares, BLOCK_ROWS), np.dtype(np.intp)), zeros(shares, BLOCK_ROWS),
-            zeros(shares, BLOCK_ROWS), np.zeros((2, N)))
-
-    def load(self, layers: Sequence[Layer]) -> None:
-        """Take the numbers of `layers` over."""
-        for layer, (W, b) in enumerate(layers):
-            for panel, (j0, j1) in enumerate(self._panels(layer + 1)):
-                self._W[layer][panel, :len(W), :j1 - j0] = W[:, j0:j1]
-                self._b[layer][panel, 0, :j1 - j0] = b[j0:j1]
-            if layer:
-                for panel, (j0, j1) in enumerate(self._panels(layer)):
-                    self._WT[layer][panel, :, :j1 - j0] = W[j0:j1].T
-
-    def store(self, layers: Sequence[Layer]) -> None:
-        """Write the numbers into `layers`."""
-        for layer, (W, b) in enumerate(layers):
-            for panel, (j0, j1) in enumerate(self._panels(layer + 1)):
-                W[:, j0:j1] = self._W[layer][panel, :len(W), :j1 - j0]
-                b[j0:j1] = self._b[layer][panel, 0, :j1 - j0]
-
-    def _panels(self, index: int) -> list[tuple[int, int]]:
-        columns, step = self.sizes[index], self._W[0].itemsize
-        panels = panel_count(columns, step)
-        spans = [panel_span(panel, panels, columns, step) for panel in range(panels)]
-        return [(j0, j0 + n) for j0, n in spans]
-
-    def run(self, X: NDArray[Any], y: NDArray[np.int64], batches: NDArray[np.intp], learning_rate: float,
-            l2: float) -> NDArray[np.float64]:
-        """Take a step of SGD for each minibatch in one compiled call; return the loss of each before its update.
-
-        The same numbers, to the bit, as `loss_and_grads` and `kernels.axpy` in turn.
-
-        Parameters
-        ----------
-        X : array (M, D)
-        y : int64 array (M,)
-        batches : intp array (steps, N)
-            Indices of the samples of each minibatch.
-        learning_rate, l2 : float
-
-        Raises
-        ------
-        ValueError
-            If an index or a label is out of range; nothing has been changed then.
-        """
-        if batches.size and not (batches.min() >= 0 and batches.max() < min(len(X), len(y))):
-            raise ValueError("indices in batches must be from 0 to the number of samples - 1")
-        if y is not self._checked and not (y.min() >= 0 and y.max() < self.sizes[-1]):
-            raise ValueError("labels in y must be integers from 0 to the number of classes - 1")
-        self._checked = y
-        losses = np.empty(len(batches))
-        run_team(steps.sgd_steps, self._shares, counters(self._shares), self._sample_count, self._feature_count,
-                 self._by_features, self._own, self.sizes, self._W, self._b, self._WT, X, y, batches, learning_rate, l2,
-                 losses, *self._scratch)
-        return losses
-
-
 def infer(layers: Sequence[Layer], X: NDArray[Any], name: str = "X", checkpoint: Callable[[], None] | None = None,
-          region: bool = True) -> tuple[NDArray[Any], NDArray[np.intp]]:
+          region: bool = True, activation: str | None = None,
+          head: str | None = None) -> tuple[NDArray[Any], NDArray[np.intp]]:
     """Return the scores Z_L, (N, C), of `X`, which may still hold NaN or inf, and the label of the largest, (N,).
+
+    With an `activation` other than ReLU, and with a `head`, return what it makes of the scores; both or none.
 
     In chunks of rows: the activations of all samples never exist at once. `checkpoint` is called after each chunk; what
     it raises ends the work. `region`: whether a short piece of work may be done in a parallel region of numba's, whose
@@ -207,10 +100,11 @@ def infer(layers: Sequence[Layer], X: NDArray[Any], name: str = "X", checkpoint:
     """
     Ws, bs = zip(*layers, strict=True)
     work = sum([W.size for W in Ws])
+    method = (None, None) if activation is None or head is None else (ACTIVATIONS.index(activation), HEADS.index(head))
     rows = max(64, _CHUNK_WORK // work)
     parts: list[tuple[NDArray[Any], NDArray[np.intp]]] = []
     for start in range(0, len(X), rows):
-        parts.append(_infer(Ws, bs, X[start:start + rows], start, work, name, region))
+        parts.append(_infer(method, Ws, bs, X[start:start + rows], start, work, name, region))
         if checkpoint is not None:
             checkpoint()
     if len(parts) == 1:
@@ -219,8 +113,8 @@ def infer(layers: Sequence[Layer], X: NDArray[Any], name: str = "X", checkpoint:
     return np.concatenate(Zs), np.concatenate(labels)
 
 
-def _infer(Ws: tuple[NDArray[Any], ...], bs: tuple[NDArray[Any], ...], X: NDArray[Any], first: int, work: int,
-           name: str, region: bool) -> tuple[NDArray[Any], NDArray[np.intp]]:
+def _infer(method: tuple[int | None, int | None], Ws: tuple[NDArray[Any], ...], bs: tuple[NDArray[Any], ...],
+           X: NDArray[Any], first: int, work: int, name: str, region: bool) -> tuple[NDArray[Any], NDArray[np.intp]]:
     """Scores and labels of one chunk, whose samples are counted from `first` on; `work` is multiply-adds for each."""
     N, dtype = len(X), X.dtype
     samples = writable(X).reshape(1, N, X.shape[1])
@@ -228,9 +122,9 @@ def _infer(Ws: tuple[NDArray[Any], ...], bs: tuple[NDArray[Any], ...], X: NDArra
     if region and N * work < (_SLOW_REGION_WORK if slow else _REGION_WORK):
         if slow and N > 1:
             with using_threads(1):
-                Z, labels, bad = few_scores(samples, Ws, bs)
+                Z, labels, bad = few_scores(*method, samples, Ws, bs)
         else:  # one sample has no region
-            Z, labels, bad = few_scores(samples, Ws, bs)
+            Z, labels, bad = few_scores(*method, samples, Ws, bs)
         if bad >= 0:
             raise not_finite(X, bad, name, first)
         return Z, labels
@@ -240,7 +134,7 @@ def _infer(Ws: tuple[NDArray[Any], ...], bs: tuple[NDArray[Any], ...], X: NDArra
     rows = min(BLOCK_ROWS, -(-N // (4 * threads * PACK)) * PACK, N)
     shares = -(-N // rows)
     workers = min(threads, shares)
-    run_team(network_scores, workers, counters(shares), workers, rows, samples, Ws, bs,
+    run_team(network_scores, workers, counters(shares), *method, workers, rows, samples, Ws, bs,
              aligned((panel_lines(N, Ws), width), dtype), aligned((workers, scratch_lines(rows, Ws), width), dtype), Z,
              labels, finite)
     if not finite.all():

@@ -8,22 +8,40 @@ Shape letters: N samples, D inputs, H hidden units, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 __all__ = [
+    "ACTIVATIONS",
+    "HEADS",
     "TwoLayerNet",
+    "adam_rate",
+    "adam_step",
     "affine_forward",
     "axpy",
     "bias_gradient",
+    "identity",
+    "identity_mask",
+    "log_loss",
+    "logistic",
+    "logistic_mask",
+    "loss_and_grads",
+    "momentum_step",
+    "nesterov_step",
+    "poisson_loss",
+    "predict",
     "propagate_delta",
     "relu",
     "relu_mask",
+    "rmsprop_step",
     "softmax",
     "softmax_cross_entropy",
+    "squared_loss",
     "sum_of_squares",
+    "tanh",
+    "tanh_mask",
     "weight_gradient",
 ]
 
@@ -43,6 +61,43 @@ def relu(Z: Array) -> Array:
 def relu_mask(dA: Array, A: Array) -> Array:
     """dZ = dA * (A > 0): the derivative of ReLU is 0 at exactly 0. All are (N, H)."""
     return dA * (A > 0)
+
+
+def tanh(Z: Array) -> Array:
+    """A = tanh(Z), elementwise."""
+    return np.tanh(Z)
+
+
+def tanh_mask(dA: Array, A: Array) -> Array:
+    """dZ = dA * (1 - A^2), the derivative of tanh from its value. All are (N, H)."""
+    return dA * (1 - A * A)
+
+
+def logistic(Z: Array) -> Array:
+    """A = 1 / (1 + exp(-Z)), elementwise, written so that no exponential overflows."""
+    E = np.exp(-np.abs(Z))
+    return np.where(Z < 0, E, 1) / (1 + E)
+
+
+def logistic_mask(dA: Array, A: Array) -> Array:
+    """dZ = dA * A * (1 - A), the derivative of the logistic function from its value. All are (N, H)."""
+    return dA * A * (1 - A)
+
+
+def identity(Z: Array) -> Array:
+    """A = Z."""
+    return Z
+
+
+def identity_mask(dA: Array, A: Array) -> Array:  # noqa: ARG001 (as the others)
+    """dZ = dA."""
+    return dA
+
+
+ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array, Array], Array]]] = {
+    "relu": (relu, relu_mask), "tanh": (tanh, tanh_mask), "logistic": (logistic, logistic_mask),
+    "identity": (identity, identity_mask)}
+"""What a hidden layer may apply to its affine map, and what takes the gradient back through it."""
 
 
 def softmax(Z: Array) -> Array:
@@ -69,6 +124,38 @@ def softmax_cross_entropy(Z: Array, y: Array) -> tuple[float, Array]:
     return loss, delta
 
 
+def log_loss(P: Array, Y: Array) -> Array:
+    """-sum_c log p_ic for each sample, with p = P where Y is 1 and 1 - P where it is 0. P and Y are (N, C).
+
+    For one row of a softmax only the class that it should be counts: give its P and Y alone, both (N, 1). p is kept
+    from eps to 1 - eps (eps of the dtype), as scikit-learn's estimators do, so that no loss is infinite.
+    """
+    eps = np.finfo(P.dtype).eps
+    P = np.clip(P, eps, 1 - eps)
+    return -np.where(Y > 0, np.log(P), np.log(1 - P)).sum(axis=1)
+
+
+def squared_loss(P: Array, Y: Array) -> Array:
+    """0.5 (P - Y)^2 for each sample, averaged over the outputs; P and Y are (N, C)."""
+    return 0.5 * ((P - Y) ** 2).mean(axis=1)
+
+
+def poisson_loss(P: Array, Y: Array) -> Array:
+    """Half the Poisson deviance Y log(Y / P) - Y + P for each sample, summed over the outputs; P and Y are (N, C)."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (np.where(Y == 0, 0, Y * np.log(Y / P)) - Y + P).sum(axis=1)
+
+
+HEADS: dict[str, tuple[Callable[[Array], Array], Callable[[Array, Array], Array]]] = {
+    "softmax": (softmax, lambda P, Y: log_loss((P * Y).sum(axis=1, keepdims=True), np.ones((1, 1)))),
+    "logistic": (logistic, log_loss), "squared_error": (identity, squared_loss), "poisson": (np.exp, poisson_loss)}
+"""What the last affine map Z becomes, P, and the loss of each sample from P and the truth Y, both (N, C).
+
+Each is a canonical pair: the gradient with respect to Z is P - Y. (That of the squared error is as scikit-learn has it:
+its loss is averaged over the outputs, its gradient is that of the sum.)
+"""
+
+
 def propagate_delta(delta: Array, W: Array, A: Array) -> Array:
     """Delta of the layer below: (delta W^T) * (A > 0); delta is (N, C), W (H, C), A (N, H)."""
     return relu_mask(delta @ W.T, A)
@@ -92,6 +179,74 @@ def sum_of_squares(W: Array) -> float:
 def axpy(alpha: float, X: Array, Y: Array) -> None:
     """Y += alpha * X, in place."""
     Y += alpha * X
+
+
+def predict(layers: Sequence[tuple[Array, Array]], X: Array, activation: str = "relu",
+            head: str = "softmax") -> list[Array]:
+    """Return X, the activation of each hidden layer, and the output of the head: A_0, ..., A_L."""
+    A = [X]
+    for W, b in layers[:-1]:
+        A.append(ACTIVATIONS[activation][0](affine_forward(A[-1], W, b)))
+    A.append(HEADS[head][0](affine_forward(A[-1], *layers[-1])))
+    return A
+
+
+def loss_and_grads(layers: Sequence[tuple[Array, Array]], X: Array, Y: Array, l2: float, activation: str = "relu",
+                   head: str = "softmax", weights: Array | None = None) -> tuple[float, list[tuple[Array, Array]]]:
+    """The loss of a network of any depth, and its gradient for each layer.
+
+    Mean of the head's loss, weighted if there are `weights` (N,), plus 0.5 * l2 * sum(W^2). X is (N, D), Y (N, C).
+    """
+    A = predict(layers, X, activation, head)
+    w = np.ones(len(X), X.dtype) if weights is None else weights
+    loss = float((w * HEADS[head][1](A[-1], Y)).sum() / w.sum())
+    loss += 0.5 * l2 * sum(sum_of_squares(W) for W, _ in layers)
+    delta = (A[-1] - Y) * w[:, np.newaxis] / w.sum()
+    grads = []
+    for index in reversed(range(len(layers))):
+        W, _ = layers[index]
+        grads.append((weight_gradient(A[index], delta) + l2 * W, bias_gradient(delta)))
+        if index:
+            delta = ACTIVATIONS[activation][1](delta @ W.T, A[index])
+    return loss, grads[::-1]
+
+
+def momentum_step(w: Array, dw: Array, v: Array, learning_rate: float, momentum: float) -> None:
+    """v = momentum * v - learning_rate * dw; w += v: SGD with momentum, or without if it is 0. In place."""
+    v *= momentum
+    v -= learning_rate * dw
+    w += v
+
+
+def nesterov_step(w: Array, dw: Array, v: Array, learning_rate: float, momentum: float) -> None:
+    """v = momentum * v - learning_rate * dw; w += momentum * v - learning_rate * dw: Nesterov's momentum. In place."""
+    v *= momentum
+    v -= learning_rate * dw
+    w += momentum * v - learning_rate * dw
+
+
+def adam_rate(learning_rate: float, t: int, beta_1: float, beta_2: float) -> float:
+    """The rate of step t (from 1 on) with both corrections of bias in it: end of section 2 of Kingma and Ba (2015)."""
+    return learning_rate * float(np.sqrt(1 - beta_2**t)) / (1 - beta_1**t)
+
+
+def adam_step(w: Array, dw: Array, m: Array, v: Array, rate: float, beta_1: float, beta_2: float,
+              epsilon: float) -> None:
+    """m = beta_1 m + (1 - beta_1) dw; v = beta_2 v + (1 - beta_2) dw^2; w -= rate * m / (sqrt(v) + epsilon). In place.
+
+    `rate` is that of :func:`adam_rate`. Where the second moment is to be corrected before epsilon is added, as in the
+    paper's algorithm 1, epsilon has to be multiplied by sqrt(1 - beta_2^t) too.
+    """
+    m *= beta_1
+    m += (1 - beta_1) * dw
+    v *= beta_2
+    v += (1 - beta_2) * dw**2
+    w -= rate * m / (np.sqrt(v) + epsilon)
+
+
+def rmsprop_step(w: Array, dw: Array, v: Array, learning_rate: float, decay: float, epsilon: float) -> None:
+    """v = decay v + (1 - decay) dw^2; w -= learning_rate * dw / (sqrt(v) + epsilon): Adam with beta_1 = 0. In place."""
+    adam_step(w, dw, np.zeros_like(w), v, learning_rate, 0.0, decay, epsilon)
 
 
 class TwoLayerNet:

@@ -28,17 +28,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .activations import activate_block, activation_mask_block
 from .blocks import (
     BLOCK_ROWS,
     FIRST,
     LEAVES,
     add_block,
     affine_block,
-    axpy_block,
     bias_gradient_block,
     bias_sums_block,
     clear_block,
-    cross_entropy_block,
     gradient_block,
     gradient_sums,
     leaf_start,
@@ -50,20 +49,20 @@ from .blocks import (
     panel_span,
     panel_unit,
     product_block,
-    relu_block,
-    relu_mask_block,
     sample_sums,
-    sgd_block,
     square_sums_block,
     tile_share,
     total_of_squares,
 )
 from .compiling import block, inline, worker
+from .heads import losses_block
+from .optimizers import Optimizer, update_block
 from .simd import PACK, move
+from .sparse import NonZeros, has_non_zeros, sparse_affine_block, sparse_gradient_block
 from .team import complete, take, wait_until
 from .threads import share_start
 
-__all__ = ["sgd_steps"]
+__all__ = ["training_steps"]
 
 Array = NDArray[Any]
 Arrays = tuple[Array, ...]
@@ -98,6 +97,14 @@ def partial_sums_block(A, W, b, zeros, partial, D, columns, leaf0, leaf1, pairs,
                 add_block(partial[leaf, panel], partial[leaf - 1, panel], start, stop, FIRST, n)
 
 
+@block
+def item(arrays, index):
+    """arrays[index], or None of None."""
+    if arrays is None:
+        return None
+    return arrays[index]
+
+
 @inline
 def join_block(partial, Z, columns, pairs, start, stop):
     """Z[:, start:stop] = the leaves of `partial_sums_block` added up."""
@@ -115,13 +122,14 @@ def join_block(partial, Z, columns, pairs, start, stop):
 
 
 @inline
-def samples_block(sizes, W, b, WT, first_done, X0, y, batch, A, delta, scores, scratch, zeros, labels, losses, maxima,
-                  totals, start, stop):
+def samples_block(activation, head, sizes, W, b, WT, first_done, non_zeros, X0, y, targets, weights, weight_sum,
+                  batch, A, delta, scores, scratch, zeros, labels, losses, maxima, totals, start, stop):
     """All layers forward and backward for the rows start to stop of a minibatch, less a first affine map that is done.
 
-    X0 is the packed minibatch; `scores`, `scratch`, `labels`, `maxima` and `totals` belong to the caller alone.
+    X0 is the packed minibatch, if there are no `non_zeros`; `scores`, `scratch`, `labels`, `maxima` and `totals` belong
+    to the caller alone.
     """
-    depth, N, step, m = len(W), batch.shape[0], zeros.itemsize, stop - start
+    depth, step, m = len(W), zeros.itemsize, stop - start
     for layer in range(depth):
         panels, columns = W[layer].shape[0], sizes[layer + 1]
         for panel in range(panels):
@@ -130,18 +138,19 @@ def samples_block(sizes, W, b, WT, first_done, X0, y, batch, A, delta, scores, s
             below, left = X0, packed_rows(X0, start)
             if layer > 0:
                 below, left = A[layer], panel_rows(A[layer], start, sizes[layer])
-            if layer > 0 or not first_done:
+            if layer == 0 and has_non_zeros(non_zeros):
+                sparse_affine_block(non_zeros, batch[start:stop], W[0][panel], b[0][panel], Z, n)
+            elif layer > 0 or not first_done:
                 affine_block(below, left, W[layer][panel], FIRST, b[layer][panel], zeros, Z, scratch, m, sizes[layer],
                              FIRST, n)
             if layer < depth - 1:
-                relu_block(Z, m, FIRST, n)
+                activate_block(Z, m, n, activation)
             else:
                 for i in range(m):
                     for j in range(n):
                         scores[j0 + j, i] = Z[i, j]
-    for i in range(m):
-        labels[i] = y[batch[start + i]]
-    cross_entropy_block(scores, labels[:m], N, losses[start:stop], maxima, totals)
+    losses_block(head, scores, y, targets, weights, batch[start:stop], weight_sum, losses[start:stop], labels, maxima,
+                 totals)
     last = delta[depth - 1]
     for panel in range(last.shape[0]):
         j0, n = panel_span(panel, last.shape[0], sizes[depth], step)
@@ -156,11 +165,11 @@ def samples_block(sizes, W, b, WT, first_done, X0, y, batch, A, delta, scores, s
             dZ = below[panel, start:stop]
             product_block(delta[layer], left, WT[layer][panel], FIRST, zeros, dZ, FIRST, m, FIRST, sizes[layer + 1],
                           FIRST, n)
-            relu_mask_block(dZ, A[layer][panel, start:stop], m, n)
+            activation_mask_block(dZ, A[layer][panel, start:stop], m, n, activation)
 
 
 @inline
-def own_gradients_block(sizes, A, delta, X0, sums, db, zeros, part, first, start, stop):
+def own_gradients_block(sizes, A, delta, non_zeros, X0, sums, db, zeros, part, first, start, stop):
     """Add what the samples start to stop give to part number `part` of the gradients that are made of two sums.
 
     `first` is the first sample of that part. Weights of layers but the first have their gradients transposed, as in
@@ -177,6 +186,8 @@ def own_gradients_block(sizes, A, delta, X0, sums, db, zeros, part, first, start
             if begins:
                 clear_block(total[:n])
             bias_gradient_block(delta[layer][panel, start:stop], total, FIRST, n)
+            if layer == 0 and has_non_zeros(non_zeros):
+                continue
             if split and layer == 0:
                 target = sums[0][part, panel]
                 product_block(X0, packed_columns(X0, FIRST), delta[0][panel], FIRST, zeros if begins else target,
@@ -190,14 +201,16 @@ def own_gradients_block(sizes, A, delta, X0, sums, db, zeros, part, first, start
 
 
 @inline
-def first_update_block(sizes, W, X0, delta, sums, own, gradient, squares, squared, zeros, learning_rate, l2, p0, p1):
-    """Gradient and step of the weights of the first layer, for the packs p0 to p1 of features.
+def first_update_block(sizes, batch, W, first_moment, second_moment, non_zeros, X0, delta, sums, own, gradient, squares,
+                       squared, zeros, learning_rate, l2, optimizer, p0, p1):
+    """Gradient and step of the weights of the first layer from a minibatch, for the packs p0 to p1 of features.
 
     If `own`, and the gradient is made of two sums, they are there already: each share of samples has made its own.
     `squared`: whether the squares of the weights are wanted. `gradient` is scratch.
     """
     panels, N, columns, step = W.shape[0], delta.shape[1], sizes[1], zeros.itemsize
-    parts = gradient_sums(N, sizes[0], columns)
+    parts, sparse = gradient_sums(N, sizes[0], columns), has_non_zeros(non_zeros)
+    sparse_gradient_block(non_zeros, batch, delta, sums[0], columns, p0 * PACK, min(p1 * PACK, sizes[0]))
     for panel in range(panels):
         _, n = panel_span(panel, panels, columns, step)
         weights = W[panel]
@@ -205,21 +218,24 @@ def first_update_block(sizes, W, X0, delta, sums, own, gradient, squares, square
             last = min(first + BLOCK_ROWS // PACK, p1)
             i0, i1 = first * PACK, min(last * PACK, sizes[0])
             total, t0 = gradient[0], FIRST
-            if own and parts == 2:
+            if sparse:
+                total, t0 = sums[0, panel], i0
+            elif own and parts == 2:
                 total, t0 = sums[0, panel], i0
                 add_block(sums[1, panel], total, i0, i1, FIRST, n)
             else:
-                gradient_block(X0, packed_columns(X0, first), delta[panel], zeros, gradient, parts, FIRST,
-                               (last - first) * PACK, FIRST, n)
+                gradient_block(X0, packed_columns(X0, first), delta[panel], zeros, gradient, parts, batch.shape[0],
+                               FIRST, (last - first) * PACK, FIRST, n)
             if squared:
                 square_sums_block(weights, squares[panel], sizes[0], n, first, last)
-            sgd_block(total, t0, weights, i0, i1, FIRST, n, learning_rate, l2)
+            update_block(total, t0, weights, item(first_moment, panel), item(second_moment, panel), i0, i1, FIRST, n,
+                         learning_rate, l2, optimizer)
 
 
 @inline
-def upper_update_block(sizes, layer, W, WT, A, delta, sums, own, gradient, squares, squared, zeros, learning_rate, l2,
-                       share, count):
-    """Gradient and step of the weights of a layer but the first, for a share of what goes into it.
+def upper_update_block(sizes, samples, layer, W, WT, first_moment, second_moment, A, delta, sums, own, gradient,
+                       squares, squared, zeros, learning_rate, l2, optimizer, share, count):
+    """Gradient and step of the weights of a layer but the first from so many samples, for a share of what goes in.
 
     The gradient is made transposed, delta^T A: layers mostly narrow towards the top, and few rows waste less than few
     columns. W and WT are the same weights. `own`, `squared` and `gradient` as in `first_update_block`.
@@ -247,9 +263,10 @@ def upper_update_block(sizes, layer, W, WT, A, delta, sums, own, gradient, squar
                 total, t0 = sums[0, panel], k0
                 add_block(sums[1, panel], total, k0, k0 + m, first, last - first)
             else:
-                gradient_block(delta, panel_columns(delta, other), A[panel], zeros, gradient, parts, FIRST, m, first,
-                               last - first)
-            sgd_block(total, t0, WT[panel], k0, k0 + m, first, last - first, learning_rate, l2)
+                gradient_block(delta, panel_columns(delta, other), A[panel], zeros, gradient, parts, samples, FIRST, m,
+                               first, last - first)
+            update_block(total, t0, WT[panel], item(first_moment, panel), item(second_moment, panel), k0, k0 + m, first,
+                         last - first, learning_rate, l2, optimizer)
             for k in range(m):
                 weights = WT[panel, k0 + k, first:last]
                 for j in range(last - first):
@@ -257,7 +274,8 @@ def upper_update_block(sizes, layer, W, WT, A, delta, sums, own, gradient, squar
 
 
 @block
-def bias_update_block(b, delta, own, db, columns, learning_rate, share, count):
+def bias_update_block(b, first_moment, second_moment, samples, delta, own, db, columns, learning_rate, optimizer, share,
+                      count):
     """Gradient and step of a share of the biases of a layer; `own` as in `first_update_block`."""
     panels = b.shape[0]
     h0, h1 = share_start(share, count, columns), share_start(share + 1, count, columns)
@@ -270,14 +288,15 @@ def bias_update_block(b, delta, own, db, columns, learning_rate, share, count):
         if own:
             add_block(sums[1:], sums, FIRST, FIRST + 1, first, last - first)
         else:
-            bias_sums_block(delta[panel], sums, sample_sums(delta.shape[1]), first, last)
-        axpy_block(-learning_rate, sums[0], b[panel, 0], first, last)
+            bias_sums_block(delta[panel, :samples], sums, sample_sums(delta.shape[1]), first, last)
+        update_block(sums, FIRST, b[panel], item(first_moment, panel), item(second_moment, panel), FIRST, FIRST + 1,
+                     first, last - first, learning_rate, b.dtype.type(0), optimizer)
 
 
 @block
-def loss_block(sizes, row_losses, squares, l2):
+def loss_block(sizes, row_losses, weight_sum, squares, l2):
     """The loss of a minibatch from what its samples and the weights have left, whose squares are used up."""
-    loss = ordered_sum(row_losses) / row_losses.shape[0]
+    loss = ordered_sum(row_losses) / weight_sum
     if l2 != 0:
         for layer in range(len(squares) - 1, -1, -1):
             panels, columns = squares[layer].shape[0], sizes[layer + 1]
@@ -290,15 +309,20 @@ def loss_block(sizes, row_losses, squares, l2):
 
 
 @worker
-def sgd_steps(number: int, counters: Array, sample_count: int, feature_count: int, by_features: bool,
-              own: bool, sizes: tuple[int, ...], W: Arrays, b: Arrays, WT: Arrays, X: Array, y: Array, batches: Array,
-              learning_rate: float, l2: float, losses: Array, X0: Array, A: Arrays, delta: Arrays, partial: Array,
-              scores: Array, scratch: Array, sums: Arrays, db: Arrays, squares: Arrays, zeros: Array, labels: Array,
-              maxima: Array, totals: Array, row_losses: Array) -> None:
-    """Do the shares of one worker of a team that takes a step of SGD for each minibatch.
+def training_steps(number: int, counters: Array, activation: int | None, head: int | None, optimizer: Optimizer | None,
+                   sample_count: int, feature_count: int, by_features: bool, own: bool, sizes: tuple[int, ...],
+                   W: Arrays, b: Arrays, WT: Arrays, first_moments: Arrays | None, second_moments: Arrays | None,
+                   first_moments_b: Arrays | None, second_moments_b: Arrays | None, X: Array,
+                   non_zeros: NonZeros | None, y: Array, targets: Array, weights: Array, batches: Array, counts: Array,
+                   rates: Array, penalties: Array, weight_sums: Array, losses: Array, X0: Array, A: Arrays,
+                   delta: Arrays, partial: Array, scores: Array, scratch: Array, sums: Arrays, db: Arrays,
+                   squares: Arrays, zeros: Array, labels: Array, maxima: Array, totals: Array,
+                   row_losses: Array) -> None:
+    """Do the shares of one worker of a team that takes a step for each minibatch.
 
     Phase 2 s is the feature phase after step s - 1, with the beginning of step s; phase 2 s + 1 is the sample phase of
-    s. Weights and biases are changed in place. Nothing is checked: :class:`fastnet.network.Workspace` has done that.
+    s. Parameters and moments are changed in place. Nothing is checked: :class:`fastnet.workspace.Workspace` has done
+    that.
 
     Parameters
     ----------
@@ -306,6 +330,9 @@ def sgd_steps(number: int, counters: Array, sample_count: int, feature_count: in
         Number of this worker.
     counters : int64 array
         From :func:`fastnet.team.counters`, not yet begun.
+    activation, head, optimizer : int or None, int or None, Optimizer or None
+        As in :mod:`fastnet.activations`, :mod:`fastnet.heads` and :mod:`fastnet.optimizers`. None three times is the
+        course's network, compiled by itself: what is never asked for would cost seconds.
     sample_count, feature_count : int
         How many shares to cut the two phases into; `feature_count` at most LEAVES if `by_features`.
     by_features : bool
@@ -318,17 +345,27 @@ def sgd_steps(number: int, counters: Array, sample_count: int, feature_count: in
         Weights and biases of each layer.
     WT : tuple of array (panels of the layer's input, H, width)
         The weights transposed; that of the first layer is not used.
+    first_moments, second_moments : None or tuple of array
+        The optimizer's, of the weights: of the shape of W in the first layer, and of WT in the others.
+    first_moments_b, second_moments_b : None or tuple of array (panels, 1, width)
+        The same of the biases.
     X : array (M, D), C-contiguous
-    y : int64 array (M,)
-        All samples, and their labels.
+        All samples.
+    non_zeros : NonZeros or None
+        Samples whose non-zeros alone are stored, instead of `X`, which is not used then.
+    y, targets, weights : int64 array (M,), array (M, C), array (M,) or empty
+        As for :func:`fastnet.heads.losses_block`.
     batches : intp array (steps, N)
         Indices of the samples of each minibatch.
-    learning_rate, l2 : float
-        The penalty is 0.5 * l2 * sum(W^2).
+    counts : intp array (steps,)
+        How many samples each minibatch really has, at most N: the first of its row.
+    rates, penalties, weight_sums : float64 array (steps,)
+        For each step the learning rate, l2 (the penalty is 0.5 * l2 * sum(W^2)), and the sum of the samples' weights,
+        which is N where there are none.
     losses : float64 array (steps,)
         Receives the loss of each minibatch before its update.
     X0 : array (D padded / PACK, N, PACK)
-        The minibatch, packed.
+        The minibatch, packed; not used for `non_zeros`.
     A, delta : tuples of array (panels, N, width)
         What goes into each layer (that of the first is not used) and at last what comes out; the gradient of the loss
         with respect to each affine map.
@@ -337,17 +374,16 @@ def sgd_steps(number: int, counters: Array, sample_count: int, feature_count: in
     scores, scratch : array (shares, C, BLOCK_ROWS), array (shares, LEAVES - 1, BLOCK_ROWS, width)
     sums : tuple of array (2, panels, D padded, width)
         The two sums that the gradient of a layer's weights is made of; (2, panels of the layer's input, H, width) but
-        in the first. Used for layers for which there are two, and two shares of samples.
+        in the first. Used for layers for which there are two, and two shares of samples. For `non_zeros` the first of
+        the first layer's is its gradient.
     db, squares : tuple of array (panels, 2, width), tuple of array (panels, D padded / PACK, width)
     zeros : array (1, width) of zeros
     labels, maxima, totals : intp array (shares, BLOCK_ROWS), two arrays (shares, BLOCK_ROWS)
         Scratch: each share has cache lines of its own.
     row_losses : float64 array (2, N)
     """
-    steps, N = batches.shape
-    depth = len(W)
-    rate, penalty = zeros.dtype.type(learning_rate), zeros.dtype.type(l2)
-    packs, pairs = X0.shape[0], feature_count <= LEAVES // 2
+    steps, depth = batches.shape[0], len(W)
+    packs, pairs = (sizes[0] + PACK - 1) // PACK, feature_count <= LEAVES // 2
     for phase in range(2 * steps + 2):
         step, by_samples = phase // 2, phase % 2
         count = sample_count if by_samples else feature_count
@@ -358,20 +394,24 @@ def sgd_steps(number: int, counters: Array, sample_count: int, feature_count: in
                 continue
             if by_samples:
                 if share == count - 1 and step > 0:  # what the last step has left; its losses have rows of their own
-                    losses[step - 1] = loss_block(sizes, row_losses[(step - 1) % 2], squares, l2)
-                first = tile_share(share, count, N)
-                last = tile_share(share + 1, count, N) if step < steps else first
+                    losses[step - 1] = loss_block(sizes, row_losses[(step - 1) % 2, :counts[step - 1]],
+                                                  weight_sums[step - 1], squares, penalties[step - 1])
+                first, last = FIRST, FIRST
+                if step < steps:
+                    first, last = tile_share(share, count, counts[step]), tile_share(share + 1, count, counts[step])
+                    if own and first == last:  # a sum of no samples
+                        own_gradients_block(sizes, A, delta, non_zeros, X0, sums, db, zeros, share, first, first, first)
                 for start in range(first, last, BLOCK_ROWS):
                     stop = min(start + BLOCK_ROWS, last)
                     if by_features:
                         join_block(partial, A[1], sizes[1], pairs, start, stop)
-                    else:
+                    elif not has_non_zeros(non_zeros):
                         gather_block(X, batches[step], X0, FIRST, packs, start, stop)
-                    samples_block(sizes, W, b, WT, by_features, X0, y, batches[step], A, delta, scores[share],
-                                  scratch[share], zeros, labels[share], row_losses[step % 2], maxima[share],
-                                  totals[share], start, stop)
+                    samples_block(activation, head, sizes, W, b, WT, by_features, non_zeros, X0, y, targets, weights,
+                                  weight_sums[step], batches[step], A, delta, scores[share], scratch[share], zeros,
+                                  labels[share], row_losses[step % 2], maxima[share], totals[share], start, stop)
                     if own:
-                        own_gradients_block(sizes, A, delta, X0, sums, db, zeros, share, first, start, stop)
+                        own_gradients_block(sizes, A, delta, non_zeros, X0, sums, db, zeros, share, first, start, stop)
             else:
                 leaf0, leaf1 = share_start(share, count, LEAVES), share_start(share + 1, count, LEAVES)
                 if by_features:
@@ -380,19 +420,26 @@ def sgd_steps(number: int, counters: Array, sample_count: int, feature_count: in
                 else:
                     p0, p1 = share_start(share, count, packs), share_start(share + 1, count, packs)
                 if step > 0:
-                    first_update_block(sizes, W[0], X0, delta[0], sums[0], own, scratch[share], squares[0], l2 != 0,
-                                       zeros, rate, penalty, p0, p1)
+                    rate, penalty = zeros.dtype.type(rates[step - 1]), zeros.dtype.type(penalties[step - 1])
+                    squared, samples = penalties[step - 1] != 0, counts[step - 1]
+                    first_update_block(sizes, batches[step - 1, :samples], W[0], item(first_moments, 0),
+                                       item(second_moments, 0), non_zeros, X0, delta[0], sums[0], own,
+                                       scratch[share], squares[0], squared, zeros, rate, penalty, optimizer, p0, p1)
                     for layer in range(1, depth):
-                        upper_update_block(sizes, layer, W[layer], WT[layer], A[layer], delta[layer], sums[layer], own,
-                                           scratch[share], squares[layer], l2 != 0, zeros, rate, penalty, share, count)
+                        upper_update_block(sizes, samples, layer, W[layer], WT[layer], item(first_moments, layer),
+                                           item(second_moments, layer), A[layer], delta[layer], sums[layer], own,
+                                           scratch[share], squares[layer], squared, zeros, rate, penalty, optimizer,
+                                           share, count)
                     for layer in range(depth):
                         part, parts = share, count
                         if by_features and layer == 0:  # all by the first share: it needs it below and must not wait
                             part, parts = min(share, 1), 1
-                        bias_update_block(b[layer], delta[layer], own, db[layer], sizes[layer + 1], rate, part, parts)
+                        bias_update_block(b[layer], item(first_moments_b, layer), item(second_moments_b, layer),
+                                          samples, delta[layer], own, db[layer], sizes[layer + 1], rate, optimizer,
+                                          part, parts)
                 if by_features and step < steps:
-                    for start in range(0, N, BLOCK_ROWS):
-                        stop = min(start + BLOCK_ROWS, N)
+                    for start in range(0, counts[step], BLOCK_ROWS):
+                        stop = min(start + BLOCK_ROWS, counts[step])
                         gather_block(X, batches[step], X0, p0, p1, start, stop)
                         partial_sums_block(X0, W[0], b[0], zeros, partial, sizes[0], sizes[1], leaf0, leaf1, pairs,
                                            start, stop)

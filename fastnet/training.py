@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,13 +12,11 @@ from numpy.typing import NDArray
 
 from . import checks, network
 from .checks import Layer
-from .interrupts import DeferredInterrupt
+from .interrupts import DeferredInterrupt, Pace
 from .progress import progress_bar
+from .workspace import Parameters, Workspace
 
 __all__ = ["Callback", "History", "accuracy", "prepare", "train"]
-
-_RUN_SECONDS = 0.01
-"""How long one run of compiled steps is meant to take, so that neither Ctrl-C nor the progress bar waits long."""
 
 _RUN_INDICES = 1_000_000
 """The most indices of samples that are drawn for one run."""
@@ -65,20 +64,17 @@ def train(trainable: Callable[[], tuple[list[Layer], bool]], update: Callable[[S
     if num_iters:
         prepare(X.dtype)  # here, where Ctrl-C still works at once
     engine = _Engine(batch_size)
-    longest = 1  # steps in a run, by how long the last run took; where a run ends changes no result
+    pace = Pace(_RUN_INDICES // batch_size)
     with DeferredInterrupt() as interrupt, engine:
         bar = iter(progress_bar(range(num_iters), description=progress if isinstance(progress, str) else "")
                    if progress else ())
         it, stopped = 0, False
         while it < num_iters and not stopped:
             next(bar, None)  # the bar is at iteration `it`
-            done = _next_stop(it, min(it + longest if in_place else it + 1, num_iters), iterations_per_epoch)
+            done = _next_stop(it, min(it + pace.steps if in_place else it + 1, num_iters), iterations_per_epoch)
             batches = draw_batch(samples, (done - it) * batch_size).reshape(done - it, batch_size)
             if in_place:
-                start = time.perf_counter()
-                losses = engine.run(layers, X, y, batches, learning_rate, l2)
-                seconds_a_step = max(time.perf_counter() - start, 1e-9) / len(batches)
-                longest = max(1, min(int(_RUN_SECONDS / seconds_a_step), _RUN_INDICES // batch_size))
+                losses = pace(functools.partial(engine.run, layers, X, y, batches, learning_rate, l2), done - it)
             else:
                 loss, grads = network.loss_and_grads(layers, X[batches[0]], y[batches[0]], l2)
                 update(grads, learning_rate)
@@ -116,7 +112,7 @@ class _Engine:
     def __init__(self, batch_size: int) -> None:
         self._batch_size = batch_size
         self._layers: Sequence[Layer] = ()
-        self._workspace: network.Workspace | None = None
+        self._parameters: Parameters | None = None
         self._ahead = False
 
     def __enter__(self) -> _Engine:
@@ -128,22 +124,22 @@ class _Engine:
     def run(self, layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64], batches: NDArray[np.intp],
             learning_rate: float, l2: float) -> list[float]:
         """Take the steps; return their losses."""
-        if self._workspace is None:
-            self._layers, self._workspace = layers, network.Workspace(layers, self._batch_size)
-            self._workspace.load(layers)
+        if self._parameters is None:
+            self._layers, self._parameters = layers, Parameters(layers)
+            self._workspace = Workspace(self._parameters, self._batch_size)
         losses = self._workspace.run(X, y, batches, learning_rate, l2)
         self._ahead = True
         return losses.tolist()
 
     def store(self) -> None:
         """Bring the user's arrays up to date."""
-        if self._workspace is not None and self._ahead:
-            self._workspace.store(self._layers)
+        if self._parameters is not None and self._ahead:
+            self._parameters.store(self._layers)
             self._ahead = False
 
     def forget(self) -> None:
         """Begin anew from the user's arrays, which somebody may have changed."""
-        self._workspace = None
+        self._parameters = None
 
 
 def _next_stop(start: int, stop: int, iterations_per_epoch: float) -> int:
@@ -157,7 +153,7 @@ def prepare(dtype: np.dtype[Any]) -> float:
     start = time.perf_counter()
     layers = [(np.zeros((1, 1), dtype), np.zeros(1, dtype)) for _ in range(2)]
     X, y = np.zeros((1, 1), dtype), np.zeros(1, np.int64)
-    network.Workspace(layers, 1).run(X, y, np.zeros((1, 1), np.intp), 0.0, 1.0)
+    Workspace(Parameters(layers), 1).run(X, y, np.zeros((1, 1), np.intp), 0.0, 1.0)
     network.infer(layers, X, region=False)
     checks.features(X, "X", columns=1, dtype=dtype)
     return time.perf_counter() - start

@@ -10,8 +10,8 @@ import fastnet
 PACKAGE = Path(fastnet.__file__).parent
 
 LAYERS = [
-    "reference", "progress", "memory", "compiling", "simd", "team", "exponential", "threads", "blocks", "kernels",
-    "steps", "inference", "checks", "network", "interrupts",
+    "reference", "progress", "memory", "compiling", "simd", "team", "exponential", "threads", "blocks", "activations",
+    "heads", "optimizers", "kernels", "sparse", "steps", "inference", "checks", "network", "workspace", "interrupts",
     "training", "model", "datasets", "__init__", "atomic", "npz", "storage", "tables", "plots", "demo",
     "cli", "__main__",
 ]

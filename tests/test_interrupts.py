@@ -43,7 +43,7 @@ WHOLE_STEPS = """
 import os, signal, sys
 import numpy as np
 import fastnet
-from fastnet import model, network
+from fastnet import model, workspace
 random = np.random.RandomState(0)
 X, y = random.standard_normal((30, 20)), random.randint(10, size=30)
 net = fastnet.TwoLayerNet(20, 8, 10, std=0.1, rng=0)
@@ -51,7 +51,7 @@ other = fastnet.TwoLayerNet(20, 8, 10, std=0.1, rng=0)
 if sys.argv[1] == "by NumPy":
     net.params["W1"] = np.asfortranarray(net.params["W1"])
 module, name, calls_a_step = {
-    "compiled": (network.Workspace, "run", 1), "by NumPy": (model.reference, "axpy", 4)}[sys.argv[1]]
+    "compiled": (workspace.Workspace, "run", 1), "by NumPy": (model.reference, "axpy", 4)}[sys.argv[1]]
 real, calls = getattr(module, name), []
 
 def interrupted(*args):

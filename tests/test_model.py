@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from fastnet import TwoLayerNet, kernels, network, reference, threads
+from fastnet import workspace as workspaces
+from fastnet.workspace import Parameters, Workspace
 
 from .conftest import COMPILED
 from .strategies import LAYOUTS, lay_out
@@ -175,16 +177,16 @@ def test_any_number_of_layers(rng, widths):
 @pytest.mark.parametrize("shares", [1, 2, 3, 4])
 def test_compiled_steps_give_the_bits_of_one_kernel_after_the_other(rng, monkeypatch, dtype, widths, samples, l2,
                                                                     shares):
-    monkeypatch.setattr(network, "share_count", lambda units, work: min(shares, units))
+    monkeypatch.setattr(workspaces, "share_count", lambda units, work: min(shares, units))
     layers = [tuple(rng.standard_normal(shape).astype(dtype) / 4 for shape in ((D, H), H)) for D, H in pairwise(widths)]
     apart = copy.deepcopy(layers)
     slack = 0 if COMPILED else 1000 * np.finfo(dtype).eps  # without compilation tiles are NumPy's products
     X, y = rng.standard_normal((40, widths[0])).astype(dtype), rng.randint(widths[-1], size=40)
     batches = rng.randint(40, size=(5, samples))
-    workspace = network.Workspace(layers, batches.shape[1])
-    workspace.load(layers)
+    parameters = Parameters(layers)
+    workspace = Workspace(parameters, batches.shape[1])
     losses = np.concatenate([workspace.run(X, y, part, 0.1, l2) for part in (batches[:3], batches[3:])])
-    workspace.store(layers)
+    parameters.store(layers)
     for batch, loss in zip(batches, losses, strict=True):
         expected, grads = network.loss_and_grads(apart, X[batch], y[batch], l2)
         for parameters, gradients in zip(apart, grads, strict=True):
@@ -253,11 +255,11 @@ def test_finite_features_may_overflow():
     ([0], [[0, 1]], "indices in batches must be")])
 def test_compiled_steps_refuse_what_would_leave_the_arrays(y, batches, message):
     layers = [(np.ones((3, 4)), np.ones(4))]
-    workspace = network.Workspace(layers, 2)
-    workspace.load(layers)
+    parameters = Parameters(layers)
+    workspace = Workspace(parameters, 2)
     with pytest.raises(ValueError, match=message):
         workspace.run(np.ones((2, 3)), np.array(y), np.array(batches), 0.1, 0.1)
-    workspace.store(layers)
+    parameters.store(layers)
     assert (layers[0][0] == 1).all()
 
 

@@ -112,7 +112,7 @@ def test_slow_regions_are_left_out(monkeypatch, rng):
     seen = []
     forward, few_scores = network.forward, network.few_scores
     monkeypatch.setattr(network, "forward", lambda *args: seen.append(threads.get_num_threads()) or forward(*args))
-    monkeypatch.setattr(network, "few_scores", lambda X, *args: seen.append(X.shape[1]) or few_scores(X, *args))
+    monkeypatch.setattr(network, "few_scores", lambda *args: seen.append(args[2].shape[1]) or few_scores(*args))
     layers = [(rng.standard_normal((300, 100)), np.zeros(100)), (rng.standard_normal((100, 4)), np.zeros(4))]
     X, y = rng.standard_normal((500, 300)), rng.randint(4, size=500)
     monkeypatch.setattr(network, "slow_regions", lambda: False)

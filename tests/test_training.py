@@ -207,10 +207,10 @@ def test_accuracies_are_interruptible(monkeypatch):
 
 
 def test_where_runs_end_changes_nothing(monkeypatch):
-    from fastnet import training
+    from fastnet import interrupts
     histories = []
     for seconds in (0.0, 1e9):
-        monkeypatch.setattr(training, "_RUN_SECONDS", seconds)
+        monkeypatch.setattr(interrupts, "_RUN_SECONDS", seconds)
         net = TwoLayerNet(64, 8, 10, std=0.1, rng=0)
         histories.append(net.train(*digits(50), num_iters=7, batch_size=20))
         histories.append({name: array.tolist() for name, array in net.params.items()})

@@ -1,0 +1,182 @@
+"""What becomes of the last affine map: outputs, losses, and the gradient of the loss with respect to it.
+
+Block functions on scores with a column for each sample, (C, m): every step is elementwise along the samples, however
+few classes. Formulas: :data:`fastnet.reference.HEADS`. A head is its index in HEADS, or None for the softmax of the
+course, whose loss is exact: what asks for None is compiled without the others.
+"""
+
+from __future__ import annotations
+
+from math import log
+
+import numpy as np
+
+from .activations import logistic_block, logistic_element
+from .compiling import block
+from .exponential import exp_nonpositive
+
+__all__ = ["HEADS", "cross_entropy_block", "losses_block", "output_rows_block", "softmax_block"]
+
+HEADS = ("softmax", "logistic", "squared_error", "poisson")
+
+_SOFTMAX, _LOGISTIC, _SQUARED_ERROR, _POISSON = 0, 1, 2, 3
+
+
+@block
+def softmax_block(S, m, maxima, totals):
+    """S_ci = exp(S_ci - m_i) / sum_c exp(S_ci - m_i) in place, maxima_i = m_i = max_c S_ci, totals_i that sum.
+
+    The maximum of a column with a NaN may be a number or the NaN; either gives NaN throughout.
+    """
+    C = S.shape[0]
+    for i in range(m):
+        maxima[i] = S[0, i]
+        totals[i] = 0
+    for c in range(1, C):
+        for i in range(m):
+            s = S[c, i]
+            maxima[i] = s if s > maxima[i] else maxima[i]
+    for c in range(C):
+        for i in range(m):
+            e = exp_nonpositive(S[c, i] - maxima[i])
+            S[c, i] = e
+            totals[i] += e
+    for c in range(C):
+        for i in range(m):
+            S[c, i] /= totals[i]
+
+
+@block
+def cross_entropy_block(S, y, N, losses, maxima, totals):
+    """losses_i = log(sum_c exp(S_ci - m_i)) + m_i - S_yi and S = (softmax(S) - onehot(y)) / N, in place."""
+    m = y.shape[0]
+    own = S.dtype.type(0)
+    for i in range(m):
+        own = S[y[i], i]
+        losses[i] = own
+    softmax_block(S, m, maxima, totals)
+    one = S.dtype.type(1)
+    for i in range(m):
+        losses[i] = log(totals[i]) - (S.dtype.type(losses[i]) - maxima[i])
+        S[y[i], i] -= one
+    count = S.dtype.type(N)
+    for c in range(S.shape[0]):
+        for i in range(m):
+            S[c, i] /= count
+
+
+@block
+def log_loss_element(p, itemsize):
+    """-log p, with p kept from eps to 1 - eps; a NaN stays one."""
+    eps = 2.0**-52 if itemsize == 8 else 2.0**-23
+    return -log(eps if p < eps else (1 - eps if p > 1 - eps else np.float64(p)))
+
+
+@block
+def outputs_block(head, S, targets, samples, losses):
+    """S = the head's outputs, and losses_i = the loss of each of `samples`, whose rows in `targets` are the truth."""
+    C, m = S.shape[0], samples.shape[0]
+    one = S.dtype.type(1)
+    for i in range(m):
+        losses[i] = 0
+    for c in range(C):
+        row = S[c, :m]
+        if head == _LOGISTIC:
+            for i in range(m):
+                row[i] = logistic_element(row[i], one)
+            for i in range(m):
+                losses[i] += log_loss_element(row[i] if targets[samples[i], c] > 0 else one - row[i], S.itemsize)
+        elif head == _SQUARED_ERROR:
+            for i in range(m):
+                error = row[i] - targets[samples[i], c]
+                losses[i] += 0.5 * error * error / C
+        else:
+            for i in range(m):
+                truth, row[i] = targets[samples[i], c], np.exp(row[i])
+                losses[i] += row[i] - truth
+                if truth != 0:
+                    losses[i] += truth * np.log(truth / row[i])
+
+
+@block
+def losses_block(head, S, y, targets, weights, samples, total, losses, labels, maxima, totals):
+    """losses_i = the weighted loss of each sample, and S = (outputs - truth) * weight / total, in place.
+
+    Parameters
+    ----------
+    head : None or int
+    S : array (C, at least m)
+        Scores of m samples.
+    y : int64 array (M,)
+        Labels of all samples, for a softmax.
+    targets : array (M, C)
+        What the outputs should be, for the other heads.
+    weights : array (M,) or empty
+        Weights of all samples; all are 1 if empty.
+    samples : intp array (m,)
+        Which samples these are.
+    total : float
+        Sum of the weights of the whole minibatch; its size, where there are none.
+    losses : float64 array (m,)
+    labels, maxima, totals : intp array (at least m), two arrays (at least m)
+        Scratch.
+    """
+    m = samples.shape[0]
+    if head is None or head == _SOFTMAX:
+        for i in range(m):
+            labels[i] = y[samples[i]]
+    if head is None:
+        cross_entropy_block(S, labels[:m], total, losses, maxima, totals)
+    else:
+        one = S.dtype.type(1)
+        if head == _SOFTMAX:
+            softmax_block(S, m, maxima, totals)
+            for i in range(m):
+                losses[i] = log_loss_element(S[labels[i], i], S.itemsize)
+                S[labels[i], i] -= one
+        else:
+            outputs_block(head, S, targets, samples, losses)
+            for c in range(S.shape[0]):
+                for i in range(m):
+                    S[c, i] -= targets[samples[i], c]
+        for i in range(m):
+            maxima[i] = one
+        if weights.shape[0] > 0:
+            for i in range(m):
+                maxima[i] = weights[samples[i]]
+                losses[i] *= weights[samples[i]]
+        divisor = S.dtype.type(total)
+        for c in range(S.shape[0]):
+            for i in range(m):
+                S[c, i] = S[c, i] * maxima[i] / divisor
+
+
+@block
+def softmax_rows_block(Z, start, stop):
+    """`softmax_block` on the rows start to stop of scores with a row for each sample, (N, C)."""
+    for i in range(start, stop):
+        row = Z[i]
+        largest, total = row[0], Z.dtype.type(0)
+        for c in range(row.shape[0]):
+            largest = row[c] if row[c] > largest else largest
+        for c in range(row.shape[0]):
+            row[c] = exp_nonpositive(row[c] - largest)
+        for c in range(row.shape[0]):
+            total += row[c]
+        for c in range(row.shape[0]):
+            row[c] /= total
+
+
+@block
+def output_rows_block(head, Z, start, stop):
+    """What a head makes of the rows start to stop of scores (N, C), in place; None leaves them as they are."""
+    if head is not None:
+        if head == _SOFTMAX:
+            softmax_rows_block(Z, start, stop)
+        elif head == _LOGISTIC:
+            logistic_block(Z[start:stop], stop - start, Z.shape[1])
+        elif head == _POISSON:
+            for i in range(start, stop):
+                row = Z[i]
+                for c in range(row.shape[0]):
+                    row[c] = np.exp(row[c])

@@ -1,0 +1,109 @@
+"""How a step changes parameters: block functions, in place, on a tile that is still in the cache.
+
+Formulas: :mod:`fastnet.reference`. An optimizer is an :class:`Optimizer`, or None for plain SGD: what asks for None is
+compiled without the others.
+"""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import NamedTuple
+
+from .compiling import block, inline
+
+__all__ = ["ADAM", "MOMENTUM", "NESTEROV", "Optimizer", "axpy_block", "update_block"]
+
+MOMENTUM, NESTEROV, ADAM = 0, 1, 2
+
+
+class Optimizer(NamedTuple):
+    """A kind of optimizer and its constants; RMSprop is Adam with beta_1 = 0 and a rate without corrections.
+
+    `beta_1` is the momentum, where there is but one; 0 is plain SGD.
+    """
+
+    kind: int
+    beta_1: float
+    beta_2: float = 0.0
+    epsilon: float = 0.0
+
+    @property
+    def moments(self) -> int:
+        """How many numbers it keeps for each parameter."""
+        return 2 if self.kind == ADAM else 1
+
+
+@inline
+def axpy_element(alpha, x, y):
+    """y + alpha x, rounded twice as NumPy does it."""
+    return y + alpha * x
+
+
+@block
+def axpy_block(alpha, X, Y, start, stop):
+    """Y[start:stop] += alpha * X[start:stop]."""
+    x, y = X[start:stop], Y[start:stop]
+    for n in range(y.shape[0]):
+        y[n] = axpy_element(alpha, x[n], y[n])
+
+
+@block
+def sgd_block(gradient, g0, W, i0, i1, j, n, learning_rate, l2):
+    """W -= learning_rate * (gradient + l2 * W) on the rows i0 to i1 and the columns from j to j + n.
+
+    Row i0 of W belongs to row g0 of the gradient. What of l2 = 0 is left out.
+    """
+    rate = -learning_rate
+    for i in range(i1 - i0):
+        g, w = gradient[g0 + i, j:j + n], W[i0 + i, j:j + n]
+        if l2 != 0:
+            for h in range(w.shape[0]):
+                w[h] = axpy_element(rate, axpy_element(l2, w[h], g[h]), w[h])
+        else:
+            for h in range(w.shape[0]):
+                w[h] = axpy_element(rate, g[h], w[h])
+
+
+@block
+def momentum_block(gradient, g0, W, V, i0, i1, j, n, learning_rate, l2, momentum, nesterov):
+    """V = momentum * V - learning_rate * (gradient + l2 * W), W += V or what Nesterov adds; rows as in `sgd_block`."""
+    for i in range(i1 - i0):
+        g, w, v = gradient[g0 + i, j:j + n], W[i0 + i, j:j + n], V[i0 + i, j:j + n]
+        for h in range(w.shape[0]):
+            step = learning_rate * axpy_element(l2, w[h], g[h])
+            velocity = momentum * v[h] - step
+            v[h] = velocity
+            w[h] += momentum * velocity - step if nesterov else velocity
+
+
+@block
+def adam_block(gradient, g0, W, M, V, i0, i1, j, n, rate, l2, optimizer):
+    """A step of Adam with the gradient + l2 * W, whose moments are M and V; rows as in `sgd_block`."""
+    beta_1, rest_1 = W.dtype.type(optimizer.beta_1), W.dtype.type(1 - optimizer.beta_1)
+    beta_2, rest_2 = W.dtype.type(optimizer.beta_2), W.dtype.type(1 - optimizer.beta_2)
+    epsilon = W.dtype.type(optimizer.epsilon)
+    for i in range(i1 - i0):
+        g, w, m, v = gradient[g0 + i, j:j + n], W[i0 + i, j:j + n], M[i0 + i, j:j + n], V[i0 + i, j:j + n]
+        for h in range(w.shape[0]):
+            slope = axpy_element(l2, w[h], g[h])
+            first = beta_1 * m[h] + rest_1 * slope
+            second = beta_2 * v[h] + rest_2 * (slope * slope)
+            m[h] = first
+            v[h] = second
+            w[h] -= rate * first / (sqrt(second) + epsilon)
+
+
+@block
+def update_block(gradient, g0, W, first, second, i0, i1, j, n, rate, l2, optimizer):
+    """Change W by a step on the rows i0 to i1 and the columns from j to j + n.
+
+    Row i0 of W belongs to row g0 of the gradient, to which l2 * W is added. `first` and `second` are the optimizer's
+    moments, where it has them, of the shape of W.
+    """
+    if optimizer is None:
+        sgd_block(gradient, g0, W, i0, i1, j, n, rate, l2)
+    elif optimizer.kind == ADAM:
+        adam_block(gradient, g0, W, first, second, i0, i1, j, n, rate, l2, optimizer)
+    else:
+        momentum_block(gradient, g0, W, first, i0, i1, j, n, rate, l2, W.dtype.type(optimizer.beta_1),
+                       optimizer.kind == NESTEROV)

@@ -1,0 +1,185 @@
+"""The estimators: scikit-learn's own, with another stochastic fit and another forward pass.
+
+Parameters, validation, attributes, metadata routing, pickling and everything else are inherited. What is not
+accelerated (the solver ``lbfgs``, and parameters of unusual types) is left to scikit-learn's code.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+from sklearn import neural_network
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .. import network
+from ..checks import Layer
+from .stochastic import HEADS, fit_stochastic, trained_layers
+
+__all__ = ["MLPClassifier", "MLPRegressor"]
+
+
+class _Accelerated:
+    """What the two estimators have in common; comes before scikit-learn's class among the bases."""
+
+    coefs_: list[NDArray[Any]]
+    intercepts_: list[NDArray[Any]]
+    _original: type
+
+    def _fit_stochastic(self, X: Any, y: Any, *rest: Any) -> None:
+        if not fit_stochastic(self, X, y, rest):
+            super()._fit_stochastic(X, y, *rest)  # type: ignore[misc]
+
+    def _fit_lbfgs(self, *args: Any) -> None:
+        verbose = self.verbose  # type: ignore[has-type]
+        self.verbose = False if verbose == "progress" else verbose  # its iterations are SciPy's: there is no bar
+        try:
+            super()._fit_lbfgs(*args)  # type: ignore[misc]
+        finally:
+            self.verbose = verbose
+
+    def _forward_pass_fast(self, X: Any, check_input: bool = True) -> Any:
+        return self._outputs(X, check_input)[0]
+
+    def _outputs(self, X: Any, check_input: bool = True) -> tuple[NDArray[Any], NDArray[np.intp] | None]:
+        """The outputs (N, C) for X, and the index of the largest of each sample where that is known."""
+        layers = trained_layers(self)
+        if check_input and not self._is_plain(X):
+            X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+            check_input = False
+        if layers is not None and not issparse(X):
+            dtype = np.result_type(X, layers[0][0])
+            if dtype in (np.float32, np.float64):
+                try:
+                    return self._inferred(layers, X, dtype)
+                except ValueError:
+                    if check_input:  # NaN or inf: scikit-learn says so, unless it has been told not to look
+                        validate_data(self, X, reset=False)
+        return super()._forward_pass_fast(X, check_input=False), None  # type: ignore[misc]
+
+    def _inferred(self, layers: list[Layer], X: NDArray[Any],
+                  dtype: np.dtype[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
+        samples = np.ascontiguousarray(X, dtype)
+        if layers[0][0].dtype != dtype:
+            layers = [(W.astype(dtype), b.astype(dtype)) for W, b in layers]
+        # A parallel region of numba's may not be begun in two threads at once; one row has none.
+        return network.infer(layers, samples, region=len(samples) == 1, activation=self.activation,  # type: ignore
+                             head=HEADS[self.out_activation_])  # type: ignore[attr-defined]
+
+    def _is_plain(self, X: Any) -> bool:
+        """Whether X needs no more validation than a look for NaN and inf."""
+        return (type(X) is np.ndarray and X.ndim == 2 and X.dtype in (np.float32, np.float64) and len(X) > 0
+                and X.dtype.isnative and X.shape[1] == self.n_features_in_  # type: ignore[attr-defined]
+                and not hasattr(self, "feature_names_in_"))
+
+    def to_sklearn(self) -> Any:
+        """Return scikit-learn's own estimator with the same parameters and the same state, independent of this one.
+
+        Returns
+        -------
+        sklearn.neural_network.MLPClassifier or MLPRegressor
+            It predicts the same, and whatever knows scikit-learn's classes knows it.
+        """
+        return _converted(self, self._original)
+
+    @classmethod
+    def from_sklearn(cls, estimator: Any) -> Self:
+        """Return fastnet's estimator with the parameters and the state of one of scikit-learn's.
+
+        Parameters
+        ----------
+        estimator : sklearn.neural_network.MLPClassifier or MLPRegressor
+            The one that this class takes the place of, fitted or not.
+
+        Raises
+        ------
+        TypeError
+            If it is something else.
+        """
+        if not isinstance(estimator, cls._original):
+            raise TypeError(f"estimator must be a sklearn.neural_network.{cls._original.__name__}, got "
+                            f"{type(estimator).__name__}")
+        converted: Self = _converted(estimator, cls)
+        return converted
+
+
+def _converted(estimator: Any, cls: Any) -> Any:
+    result = cls.__new__(cls)
+    vars(result).update(copy.deepcopy(vars(estimator)))
+    if result.verbose == "progress" and not issubclass(cls, _Accelerated):
+        result.verbose = False
+    return result
+
+
+def _documented(original: type, what: str) -> str:
+    return f"""{what} on fastnet's engine: scikit-learn's estimator, faster, with the same results.
+
+    ``verbose`` may also be ``"progress"``, for a progress bar over the epochs on standard error. `to_sklearn` and
+    `from_sklearn` convert to and from scikit-learn's own class. All else is as scikit-learn documents it:
+
+    {(original.__doc__ or '').strip()}
+    """
+
+
+_VERBOSE: dict[str, Any] = {"verbose": ["verbose", StrOptions({"progress"})]}
+
+
+class MLPClassifier(_Accelerated, neural_network.MLPClassifier):  # noqa: D101
+    __doc__ = _documented(neural_network.MLPClassifier, "Multi-layer perceptron classifier")
+
+    _original = neural_network.MLPClassifier
+    _parameter_constraints = {**neural_network.MLPClassifier._parameter_constraints, **_VERBOSE}  # noqa: RUF012
+
+    def _predict(self, X: Any, check_input: bool = True) -> Any:
+        outputs, largest = self._outputs(X, check_input)
+        kind = self._label_binarizer.y_type_
+        if kind == "multiclass" and largest is not None:
+            return self.classes_[largest]
+        if kind == "binary" and len(self.classes_) == 2:
+            return self.classes_[(outputs[:, 0] > 0.5).astype(np.intp)]
+        return self._label_binarizer.inverse_transform(outputs.ravel() if self.n_outputs_ == 1 else outputs)
+
+    def predict(self, X: Any) -> Any:
+        """Predict the classes of samples, as scikit-learn's `predict` does.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The samples.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_classes)
+            The predicted classes.
+        """
+        if "coefs_" not in vars(self):  # else asking costs more than a prediction
+            check_is_fitted(self)
+        return self._predict(X)
+
+
+class MLPRegressor(_Accelerated, neural_network.MLPRegressor):  # noqa: D101
+    __doc__ = _documented(neural_network.MLPRegressor, "Multi-layer perceptron regressor")
+
+    _original = neural_network.MLPRegressor
+    _parameter_constraints = {**neural_network.MLPRegressor._parameter_constraints, **_VERBOSE}  # noqa: RUF012
+
+    def predict(self, X: Any) -> Any:
+        """Predict the outputs for samples, as scikit-learn's `predict` does.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The samples.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            The predicted values.
+        """
+        if "coefs_" not in vars(self):
+            check_is_fitted(self)
+        return self._predict(X)

@@ -1,0 +1,88 @@
+"""All that is known here of what scikit-learn keeps to itself, and the check that it is still so.
+
+Versions 1.6 to 1.9 have been tried. Any version whose private methods have signatures that are known is taken: another
+one is refused when it is imported, with what was expected and what came.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+import sklearn
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+from ..checks import Layer
+
+try:
+    from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
+except ImportError:  # the check below says so
+    AdamOptimizer = SGDOptimizer = None
+
+__all__ = ["has_sample_weight", "make_optimizer", "moments", "sample_weight_of", "set_moments", "update_no_improvement"]
+
+_BUFFERS = ["activations", "deltas", "coef_grads", "intercept_grads", "layer_units", "incremental"]
+_KNOWN = {
+    "_fit_stochastic": (["self", "X", "y", "sample_weight", *_BUFFERS], ["self", "X", "y", *_BUFFERS]),
+    "_update_no_improvement_count": (
+        ["self", "early_stopping", "X", "y", "sample_weight"], ["self", "early_stopping", "X_val", "y_val"]),
+    "_forward_pass_fast": (["self", "X", "check_input"],),
+    "_predict": (["self", "X", "check_input"],),
+    "_fit_lbfgs": (["self", "X", "y", "sample_weight", *_BUFFERS[:-1]], ["self", "X", "y", *_BUFFERS[:-1]]),
+}
+
+
+def _check() -> None:
+    for cls in (MLPClassifier, MLPRegressor):
+        for name, known in _KNOWN.items():
+            method = getattr(cls, name, None)
+            found = None if method is None else list(inspect.signature(method).parameters)
+            if found not in known or SGDOptimizer is None:
+                raise ImportError(
+                    f"fastnet.sklearn knows scikit-learn 1.6 to 1.9, and not {sklearn.__version__}: "
+                    f"{cls.__name__}.{name} was expected to take {' or '.join(map(str, known))}, it takes {found}",
+                    name="fastnet.sklearn")
+
+
+_check()
+
+has_sample_weight = "sample_weight" in inspect.signature(MLPClassifier.fit).parameters
+"""Whether `fit` takes weights of samples, as it does from version 1.7 on."""
+
+
+def sample_weight_of(rest: tuple[Any, ...]) -> tuple[Any, bool]:
+    """Return `sample_weight` and `incremental` from what follows X and y in a call of `_fit_stochastic`."""
+    return (rest[0] if has_sample_weight else None), rest[-1]
+
+
+def make_optimizer(estimator: Any, params: list[Any]) -> Any:
+    """Return scikit-learn's optimizer for an estimator, with moments of 0."""
+    if estimator.solver == "sgd":
+        return SGDOptimizer(params, estimator.learning_rate_init, estimator.learning_rate, estimator.momentum,
+                            estimator.nesterovs_momentum, estimator.power_t)
+    return AdamOptimizer(params, estimator.learning_rate_init, estimator.beta_1, estimator.beta_2, estimator.epsilon)
+
+
+def moments(optimizer: Any) -> list[list[Layer]]:
+    """Return the moments of an optimizer, each as layers: velocities, or first and second moments."""
+    lists = [optimizer.velocities] if isinstance(optimizer, SGDOptimizer) else [optimizer.ms, optimizer.vs]
+    return [list(zip(values[:len(values) // 2], values[len(values) // 2:], strict=True)) for values in lists]
+
+
+def set_moments(optimizer: Any, values: list[list[Layer]]) -> None:
+    """Give an optimizer the moments that `moments` returns."""
+    lists = [[W for W, _ in layers] + [b for _, b in layers] for layers in values]
+    if isinstance(optimizer, SGDOptimizer):
+        (optimizer.velocities,) = lists
+    else:
+        optimizer.ms, optimizer.vs = lists
+
+
+def update_no_improvement(estimator: Any, validation: tuple[Any, Any, Any] | None) -> None:
+    """Have an estimator judge an epoch, by its validation data where there are any."""
+    X, y, sample_weight = (None, None, None) if validation is None else validation
+    weights = [sample_weight] if has_sample_weight else []
+    # A diverged model has no finite outputs to be scored, which the estimator says for itself.
+    with np.errstate(over="ignore", invalid="ignore"):
+        estimator._update_no_improvement_count(validation is not None, X, y, *weights)

@@ -1,0 +1,257 @@
+"""What a run of training steps works on: packed parameters, buffers that are made once, and how the work is cut.
+
+Nothing here computes: :mod:`fastnet.steps` does. Shape letters: N samples, D inputs, H hidden units, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import steps
+from .activations import ACTIVATIONS
+from .blocks import BLOCK_ROWS, LEAVES, gradient_sums, leaf_count, panel_count, panel_span, sample_sums
+from .checks import Layer
+from .heads import HEADS
+from .memory import aligned
+from .optimizers import Optimizer
+from .simd import PACK, tile_width
+from .sparse import NonZeros
+from .team import counters
+from .team import run as run_team
+from .threads import share_count
+
+__all__ = ["Parameters", "Workspace"]
+
+Arrays = tuple[NDArray[Any], ...]
+
+
+class Parameters:
+    """The parameters of a network as the training step wants them, in panels, and the moments of their optimizer.
+
+    Parameters
+    ----------
+    layers : sequence of (W, b)
+        They are copied; :meth:`store` writes them back.
+    optimizer : Optimizer or None
+        None for plain SGD.
+    moments : sequence of sequence of (array, array), optional
+        What the optimizer knows already: a list like `layers` for each of its moments. By default they are 0.
+    """
+
+    def __init__(self, layers: Sequence[Layer], optimizer: Optimizer | None = None,
+                 moments: Sequence[Sequence[Layer]] = ()) -> None:
+        self.dtype = layers[0][0].dtype
+        self.sizes = (*(len(W) for W, _ in layers), layers[-1][0].shape[1])
+        self.optimizer = optimizer
+        self.W, self.b = self._weights(range(len(layers))), self._biases()
+        self.WT = (self._zeros(1, 1), *self._transposed(range(1, len(layers))))
+        self.moments: list[tuple[Arrays, Arrays]] = [
+            ((*self._weights(range(1)), *self._transposed(range(1, len(layers)))), self._biases())
+            for _ in range(0 if optimizer is None else optimizer.moments)]
+        for layer, (W, b) in enumerate(layers):
+            self._write(W, self.W[layer], layer + 1)
+            self._write(b[np.newaxis], self.b[layer], layer + 1)
+            if layer:
+                self._write(W.T, self.WT[layer], layer)
+        for values, (weights, biases) in zip(moments, self.moments, strict=bool(moments)):
+            for layer, (W, b) in enumerate(values):
+                self._write(W.T if layer else W, weights[layer], layer if layer else 1)
+                self._write(b[np.newaxis], biases[layer], layer + 1)
+
+    def store(self, layers: Sequence[Layer], moments: Sequence[Sequence[Layer]] = ()) -> None:
+        """Write the numbers into arrays of the shapes that they came from."""
+        for layer, (W, b) in enumerate(layers):
+            self._read(self.W[layer], W, layer + 1)
+            self._read(self.b[layer], b[np.newaxis], layer + 1)
+        for values, (weights, biases) in zip(moments, self.moments, strict=bool(moments)):
+            for layer, (W, b) in enumerate(values):
+                self._read(weights[layer], W.T if layer else W, layer if layer else 1)
+                self._read(biases[layer], b[np.newaxis], layer + 1)
+
+    def _zeros(self, panels: int, rows: int) -> NDArray[Any]:
+        return aligned((panels, rows, tile_width(self.dtype.itemsize)), self.dtype, clear=True)
+
+    def _weights(self, layers: range) -> Arrays:
+        return tuple(self._zeros(self.panels(layer + 1), -(-self.sizes[layer] // PACK) * PACK) for layer in layers)
+
+    def _transposed(self, layers: range) -> Arrays:
+        return tuple(self._zeros(self.panels(layer), self.sizes[layer + 1]) for layer in layers)
+
+    def _biases(self) -> Arrays:
+        return tuple(self._zeros(self.panels(layer), 1) for layer in range(1, len(self.sizes)))
+
+    def panels(self, index: int) -> int:
+        """Return how many panels `sizes[index]` columns are cut into."""
+        return panel_count(self.sizes[index], self.dtype.itemsize)
+
+    def _spans(self, index: int) -> Iterator[tuple[int, int, int]]:
+        for panel in range(self.panels(index)):
+            yield panel, *panel_span(panel, self.panels(index), self.sizes[index], self.dtype.itemsize)
+
+    def _write(self, source: NDArray[Any], target: NDArray[Any], index: int) -> None:
+        """Copy rows of `sizes[index]` columns into panels."""
+        for panel, j0, n in self._spans(index):
+            target[panel, :len(source), :n] = source[:, j0:j0 + n]
+
+    def _read(self, source: NDArray[Any], target: NDArray[Any], index: int) -> None:
+        """Copy panels into rows of `sizes[index]` columns."""
+        for panel, j0, n in self._spans(index):
+            target[:, j0:j0 + n] = source[panel, :len(target), :n]
+
+
+class Workspace:
+    """Every buffer for steps with minibatches of one size, and how their work is cut. Several may share parameters.
+
+    Parameters
+    ----------
+    parameters : Parameters
+    batch_size : int
+        Samples in a minibatch, N.
+    sparse : bool
+        Whether the samples are given by their non-zeros.
+    activation, head : str or None
+        Names from :data:`fastnet.activations.ACTIVATIONS` and :data:`fastnet.heads.HEADS`. None for both (and for the
+        optimizer of the parameters): the course's network, which is compiled by itself.
+    """
+
+    def __init__(self, parameters: Parameters, batch_size: int, activation: str | None = None, head: str | None = None,
+                 sparse: bool = False) -> None:
+        self._parameters = parameters
+        self._head = head
+        self._method = (None if activation is None else ACTIVATIONS.index(activation),
+                        None if head is None else HEADS.index(head), parameters.optimizer)
+        if any((part is None) != (head is None) for part in self._method):
+            raise ValueError(f"activation, head and optimizer must all be given, or none, got {self._method}")
+        N, sizes, dtype = batch_size, parameters.sizes, parameters.dtype
+        width = tile_width(dtype.itemsize)
+        depth = len(sizes) - 1
+        threads = share_count(N * max(sizes), N * sum(sizes[layer] * sizes[layer + 1] for layer in range(depth)))
+        D, H = sizes[:2]
+        # What travels between the cores: sums of the first affine map and deltas, or weights, samples and deltas.
+        by_features = not sparse and leaf_count(D) == LEAVES and threads <= LEAVES and 2 * N * H < D * (N + H)
+        feature_count = (1 << threads.bit_length() - 1) if by_features else min(threads, -(-max(sizes[:-1]) // PACK))
+        sample_count = min(threads, -(-N // PACK))
+        own = sample_count == 2 and sample_sums(N) == 2
+        self._cut = (sample_count, feature_count, by_features, own)
+        self._shares = shares = max(sample_count, feature_count)
+        self._sparse = sparse
+        self._checked: NDArray[np.int64] | None = None
+        self._checked_non_zeros: NonZeros | None = None
+        panels = [parameters.panels(index) for index in range(depth + 1)]
+        packs = [-(-size // PACK) for size in sizes]
+
+        def zeros(*shape: int) -> NDArray[Any]:
+            return aligned(shape, dtype, clear=True)
+
+        def each(shape: Callable[[int], tuple[int, ...]]) -> Arrays:
+            return tuple(zeros(*shape(layer)) for layer in range(depth))
+
+        def sums(layer: int) -> tuple[int, ...]:
+            if sparse and not layer:
+                return 1, panels[1], packs[0] * PACK, width
+            if not own or gradient_sums(N, sizes[layer], sizes[layer + 1]) == 1:
+                return 2, 1, 1, width
+            return (2, panels[layer], sizes[layer + 1], width) if layer else (2, panels[1], packs[0] * PACK, width)
+
+        outputs = each(lambda layer: (panels[layer + 1], N, width))
+        self._scratch = (
+            zeros(*((1, 1, PACK) if sparse else (packs[0], N, PACK))),
+            (zeros(1, 1, width), *outputs),
+            each(lambda layer: (panels[layer + 1], N, width)),
+            zeros(*((LEAVES, panels[1], N, width) if by_features else (LEAVES, 1, 1, width))),
+            zeros(shares, sizes[-1], BLOCK_ROWS),
+            zeros(shares, LEAVES - 1, BLOCK_ROWS, width),
+            each(sums),
+            each(lambda layer: (panels[layer + 1], 2, width)),
+            each(lambda layer: (panels[layer + 1], packs[layer], width)),
+            zeros(1, width), aligned((shares, BLOCK_ROWS), np.dtype(np.intp)), zeros(shares, BLOCK_ROWS),
+            zeros(shares, BLOCK_ROWS), np.zeros((2, N)))
+
+    def run(self, X: NDArray[Any] | NonZeros, y: NDArray[Any], batches: NDArray[np.intp],
+            rates: float | NDArray[np.float64], l2: float | NDArray[np.float64], weights: NDArray[Any] | None = None,
+            weight_sums: NDArray[np.float64] | None = None,
+            counts: NDArray[np.intp] | None = None) -> NDArray[np.float64]:
+        """Take a step for each minibatch in one compiled call; return the loss of each before its update.
+
+        Parameters
+        ----------
+        X : array (M, D), C-contiguous, or NonZeros
+        y : int64 array (M,), or array (M, C)
+            Labels for a softmax; else what the outputs should be, in the dtype of the parameters.
+        batches : intp array (steps, N)
+            Indices of the samples of each minibatch.
+        rates, l2 : float, or float64 array (steps,)
+            Learning rate, and strength of the penalty 0.5 * l2 * sum(W^2).
+        weights, weight_sums : array (M,), float64 array (steps,), optional
+            Weights of the samples, and their sum for each minibatch. By default each sample counts 1.
+        counts : intp array (steps,), optional
+            How many samples each minibatch really has, at most N: the first of its row in `batches`. Default N.
+
+        Raises
+        ------
+        ValueError
+            If an index, a label or a shape is wrong; nothing has been changed then.
+        """
+        dtype, classes = self._parameters.dtype, self._parameters.sizes[-1]
+        samples, non_zeros, M = self._samples(X)
+        labels, targets = y, np.empty((1, 1), dtype)
+        if batches.size and not (batches.min() >= 0 and batches.max() < min(M, len(y))):
+            raise ValueError("indices in batches must be from 0 to the number of samples - 1")
+        if self._head not in (None, "softmax"):
+            labels, targets = np.empty(1, np.int64), y
+            if y.shape[1:] != (classes,) or y.dtype != dtype:
+                raise ValueError(f"y must be a {dtype} array with {classes} columns, got {y.dtype} {y.shape}")
+        elif y is not self._checked:
+            if y.ndim != 1 or not (y.min() >= 0 and y.max() < classes):
+                raise ValueError("labels in y must be integers from 0 to the number of classes - 1")
+            self._checked = y
+        if weights is None:
+            weights = np.empty(0, dtype)
+        elif weights.shape != (M,) or weights.dtype != dtype:
+            raise ValueError(f"weights must be a {dtype} array of shape {(M,)}, got {weights.dtype} {weights.shape}")
+        steps_count, N = batches.shape
+        if counts is None:
+            counts = np.full(steps_count, N, np.intp)
+        elif counts.shape != (steps_count,) or (counts.size and not 0 < counts.min() <= counts.max() <= N):
+            raise ValueError(f"counts must be {steps_count} numbers from 1 to {N}, got {counts}")
+        by_step = []
+        for values in (rates, l2, counts if weight_sums is None else weight_sums):
+            by_step.append(np.empty(steps_count))
+            by_step[-1][:] = values
+        losses = np.empty(steps_count)
+        parameters = self._parameters
+        moments: list[Any] = [part for moment in parameters.moments for part in moment]
+        if parameters.optimizer is None:
+            moments = [None] * 4
+        else:  # an optimizer with one moment has the second in name only
+            first, first_b, second, second_b = (moments * 2)[:4]
+            moments = [first, second, first_b, second_b]
+        run_team(steps.training_steps, self._shares, counters(self._shares), *self._method, *self._cut,
+                 parameters.sizes, parameters.W, parameters.b, parameters.WT, *moments, samples, non_zeros, labels,
+                 targets, weights, batches, counts, *by_step, losses, *self._scratch)
+        return losses
+
+    def _samples(self, X: NDArray[Any] | NonZeros) -> tuple[NDArray[Any], NonZeros | None, int]:
+        """The samples as an array, their non-zeros, and how many they are; one of the two is in name only."""
+        D, dtype = self._parameters.sizes[0], self._parameters.dtype
+        if not self._sparse:
+            if (isinstance(X, NonZeros) or X.shape[1:] != (D,) or X.dtype != dtype or not X.flags.c_contiguous):
+                raise ValueError(f"X must be a C-contiguous {dtype} array with {D} columns, got "
+                                 f"{'NonZeros' if isinstance(X, NonZeros) else f'{X.dtype} {X.shape}'}")
+            return X, None, len(X)
+        if not isinstance(X, NonZeros) or X.data.dtype != dtype:
+            raise ValueError(f"X must be NonZeros of {dtype}, got {type(X).__name__} of {getattr(X[0], 'dtype', None)}")
+        if X is not self._checked_non_zeros:
+            ends = X.indptr
+            if (ends.size == 0 or ends[0] < 0 or ends[-1] > min(len(X.data), len(X.indices))
+                    or (ends[1:] < ends[:-1]).any()):
+                raise ValueError("rows in X must begin and end within its data, one after the other")
+            used = X.indices[ends[0]:ends[-1]]
+            if used.size and not (used.min() >= 0 and used.max() < D):
+                raise ValueError("columns in X must be from 0 to the number of features - 1")
+            self._checked_non_zeros = X
+        return np.empty((1, 1), dtype), X, len(X.indptr) - 1
