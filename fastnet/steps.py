@@ -396,12 +396,12 @@ def training_steps(number: int, counters: Array, activation: int | None, head: i
                 if share == count - 1 and step > 0:  # what the last step has left; its losses have rows of their own
                     losses[step - 1] = loss_block(sizes, row_losses[(step - 1) % 2, :counts[step - 1]],
                                                   weight_sums[step - 1], squares, penalties[step - 1])
-                first, last = FIRST, FIRST
+                first, last, rounds = FIRST, FIRST, 0
                 if step < steps:
                     first, last = tile_share(share, count, counts[step]), tile_share(share + 1, count, counts[step])
-                    if own and first == last:  # a sum of no samples
-                        own_gradients_block(sizes, A, delta, non_zeros, X0, sums, db, zeros, share, first, first, first)
-                for start in range(first, last, BLOCK_ROWS):
+                    rounds = max((last - first + BLOCK_ROWS - 1) // BLOCK_ROWS, 1)  # a sum of no samples is 0
+                for piece in range(rounds):
+                    start = first + piece * BLOCK_ROWS
                     stop = min(start + BLOCK_ROWS, last)
                     if by_features:
                         join_block(partial, A[1], sizes[1], pairs, start, stop)
