@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from itertools import combinations, pairwise
-from typing import Any, overload
+from typing import Any, Self, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -287,6 +287,55 @@ class TwoLayerNet:
             As for `loss`.
         """
         return kernels.softmax(self._infer(X)[0])
+
+
+    def to_sklearn(self) -> Any:
+        """Return a `sklearn.neural_network.MLPClassifier` that predicts the same, as if it had been fitted.
+
+        Its classes are 0 to C - 1; two classes become its one logistic output. It shares no memory with this network.
+
+        Raises
+        ------
+        ImportError
+            If scikit-learn is not installed (extra `sklearn`).
+        ValueError
+            If there is one class only, or `params` is not as it should be.
+        """
+        from .sklearn.convert import classifier_of
+
+        return classifier_of(dict(_named(self._layers())))
+
+    @classmethod
+    def from_sklearn(cls, estimator: Any, **options: Any) -> Self:
+        """Return the network that predicts what a fitted classifier of scikit-learn does.
+
+        Parameters
+        ----------
+        estimator : MLPClassifier
+            Of `sklearn.neural_network` or `fastnet.sklearn`, with one hidden layer, ReLU and one label for a sample.
+        **options
+            As for the constructor: `l2`, `rng`, `threads`. The dtype is the estimator's.
+
+        Returns
+        -------
+        TwoLayerNet
+            Its labels are the places of the classes in ``estimator.classes_``.
+
+        Raises
+        ------
+        ImportError
+            If scikit-learn is not installed (extra `sklearn`).
+        TypeError, ValueError
+            If the estimator is something else; the message says what.
+        """
+        from .sklearn.convert import parameters_of
+
+        params = parameters_of(estimator)
+        (inputs, hidden), classes = params["W1"].shape, params["W2"].shape[1]
+        net = cls(inputs, hidden, classes, 0.0, dtype=params["W1"].dtype, **options)
+        for name, array in params.items():
+            net.params[name][...] = array
+        return net
 
 
 def _named(layers: Sequence[Layer]) -> list[tuple[str, NDArray[Any]]]:

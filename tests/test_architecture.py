@@ -29,6 +29,19 @@ def imports_of(module):
             assert not any(name.split(".")[0] == "fastnet" for name in names), f"{module}: import relatively"
 
 
+ADAPTER = ["private", "stochastic", "estimators", "patch", "convert", "__init__", "__main__"]  # fastnet/sklearn
+
+
+def test_the_adapter_is_on_top():
+    assert sorted(path.stem for path in (PACKAGE / "sklearn").glob("*.py")) == sorted(ADAPTER)
+    for module in ADAPTER:
+        tree = ast.parse((PACKAGE / "sklearn" / f"{module}.py").read_text())
+        imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        within = {node.module or alias.name for node in imports if node.level == 1 for alias in node.names}
+        assert within <= {*ADAPTER[:ADAPTER.index(module)], "patch_sklearn"}
+        assert {node.module for node in imports if node.level == 2} <= {*LAYERS[:LAYERS.index("training")], None}
+
+
 def test_every_module_has_its_place():
     assert sorted(path.stem for path in PACKAGE.glob("*.py")) == sorted(LAYERS)
 
@@ -37,7 +50,7 @@ def test_every_module_has_its_place():
 def test_modules_import_only_from_above(module):
     below = LAYERS[LAYERS.index(module):]
     # The reference's `progress` is looked up only when a bar is asked for.
-    allowed = {("reference", "progress")}
+    allowed = {("reference", "progress"), ("model", "sklearn.convert")}
     wrong = {name for name in imports_of(module) if name in below and (module, name) not in allowed}
     assert not wrong
 

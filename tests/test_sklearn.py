@@ -15,6 +15,7 @@ from sklearn.model_selection import GridSearchCV, LearningCurveDisplay
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from fastnet import TwoLayerNet
 from fastnet import sklearn as accelerated
 from fastnet.sklearn import MLPClassifier, MLPRegressor, private
 
@@ -310,6 +311,63 @@ def test_conversions_and_copies():
     assert MLPRegressor.from_sklearn(neural_network.MLPRegressor(alpha=7)).alpha == 7
     with pytest.raises(TypeError, match=r"estimator must be a sklearn\.neural_network\.MLPClassifier, got MLPR"):
         MLPClassifier.from_sklearn(neural_network.MLPRegressor())
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_two_layer_net_to_scikit_learn_and_back(classes, dtype):
+    X, y = digits()
+    X, y = X.astype(dtype), y % classes
+    net = TwoLayerNet(64, 12, classes, std=0.3, dtype=dtype, rng=0)
+    theirs = net.to_sklearn()
+    assert type(theirs) is neural_network.MLPClassifier
+    slack = 100 * np.finfo(dtype).eps
+    np.testing.assert_allclose(theirs.predict_proba(X), net.predict_proba(X), rtol=slack, atol=slack)
+    np.testing.assert_array_equal(theirs.predict(X), net.predict(X))
+    before = net.loss(X)
+    theirs.partial_fit(X, y)
+    np.testing.assert_array_equal(net.loss(X), before)
+    back = TwoLayerNet.from_sklearn(theirs, rng=1, l2="half")
+    assert back.dtype == dtype
+    assert back.l2 == "half"
+    np.testing.assert_allclose(back.predict_proba(X), theirs.predict_proba(X), rtol=slack, atol=slack)
+    back.train(X, y, X, y, num_iters=1)
+    fitted_ones = fitted(CLASSIFIERS, X, np.array(["b", "a", *"cdefghij"])[y], max_iter=2, hidden_layer_sizes=(12,))
+    for estimator in fitted_ones:
+        labels = estimator.classes_[TwoLayerNet.from_sklearn(estimator).predict(X)]
+        np.testing.assert_array_equal(labels, estimator.predict(X))
+
+
+def test_what_is_no_two_layer_net():
+    X, y = digits()
+    with pytest.raises(ValueError, match="one class has no counterpart"):
+        TwoLayerNet(4, 3, 1).to_sklearn()
+    with pytest.raises(TypeError, match="estimator must be a MLPClassifier, got MLPRegressor"):
+        TwoLayerNet.from_sklearn(MLPRegressor())
+    with pytest.raises(NotFittedError):
+        TwoLayerNet.from_sklearn(MLPClassifier())
+    for parameters, targets, message in [
+            ({"hidden_layer_sizes": (5, 5)}, y, "one hidden layer with the activation 'relu', got 2 with 'relu'"),
+            ({"activation": "tanh"}, y, "got 1 with 'tanh'"),
+            ({}, digits("multilabel")[1], "must choose one of several classes, got 3 outputs for 3 classes")]:
+        with pytest.raises(ValueError, match=message):
+            TwoLayerNet.from_sklearn(fitted([MLPClassifier], X, targets, max_iter=1, **parameters)[0])
+
+
+@pytest.mark.parametrize("task", ["multiclass", "binary", "regression"])
+def test_onnx_gives_the_same(task):
+    skl2onnx, onnxruntime = pytest.importorskip("skl2onnx"), pytest.importorskip("onnxruntime")
+    X, y = digits(task)
+    X = X.astype(np.float32)
+    (ours,) = fitted([MLPRegressor if task == "regression" else MLPClassifier], X, y)
+    options = {} if task == "regression" else {"options": {"zipmap": False}}
+    model = skl2onnx.to_onnx(ours.to_sklearn(), X[:1], **options)
+    outputs = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"X": X})
+    if task == "regression":
+        np.testing.assert_allclose(outputs[0][:, 0], ours.predict(X), atol=1e-5)
+    else:
+        np.testing.assert_array_equal(outputs[0], ours.predict(X))
+        np.testing.assert_allclose(outputs[1], ours.predict_proba(X), rtol=0, atol=1e-5)
 
 
 def test_pipelines_and_data_frames():
