@@ -165,8 +165,8 @@ def check(runs: dict[str, dict[str, list[dict[str, Any]]]]) -> None:
 
 def report(runs: dict[str, dict[str, list[dict[str, Any]]]]) -> str:
     """The table in Markdown."""
-    header = ["fit", "dtype", "scikit-learn, s", "fastnet, s", "ratio", "predict 1 row: scikit-learn, us", "fastnet, us",
-              "ratio", "memory: scikit-learn, MiB", "fastnet, MiB"]
+    header = ["fit", "dtype", "scikit-learn, s", "fastnet, s", "ratio", "predict 1 row: scikit-learn, us",
+              "fastnet, us", "ratio", "memory: scikit-learn, MiB", "fastnet, MiB"]
     lines = ["| " + " | ".join(header) + " |", "|---|---|" + 8 * "--:|"]
     for key, sides in runs.items():
         case, dtype = key.split()

@@ -9,10 +9,20 @@ from fastnet.interrupts import DeferredInterrupt
 
 from .conftest import COMPILED
 
+
+@pytest.fixture(autouse=True)
+def python_handles_signals():
+    """Python's own handler, which what is run in the background may be born without."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 PROMPT = """
 import os, signal, sys, threading, time
 import numpy as np
 import fastnet
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what is run in the background may be born without
 random = np.random.RandomState(0)
 D, H, N = map(int, sys.argv[1:4])
 X, y = random.standard_normal((N, D)), random.randint(10, size=N)
@@ -44,6 +54,7 @@ import os, signal, sys
 import numpy as np
 import fastnet
 from fastnet import model, workspace
+signal.signal(signal.SIGINT, signal.default_int_handler)
 random = np.random.RandomState(0)
 X, y = random.standard_normal((30, 20)), random.randint(10, size=30)
 net = fastnet.TwoLayerNet(20, 8, 10, std=0.1, rng=0)

@@ -455,6 +455,7 @@ INTERRUPTED = """
 import os, signal, sys, warnings
 import numpy as np
 from fastnet.sklearn import MLPRegressor, stochastic
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what is run in the background may be born without
 random = np.random.RandomState(0)
 X, y = random.standard_normal((300, 5)), random.standard_normal(300)
 calls = []
