@@ -106,13 +106,13 @@ class TwoLayerNet:
         if known and isinstance(self.params, dict):
             for name, array, shape in known:
                 now = self.params.get(name)
-                if now is not array or now.shape != shape or now.dtype is not self._dtype or not now.flags.carray:
+                if now is not array or now.shape != shape or now.dtype != self._dtype or not now.flags.carray:
                     break
             else:
                 return layers
         layers = checks.layers(self.params, 2, self.dtype)
         arrays = [(name, self.params[name], self.params[name].shape) for name, _ in _named(layers)]
-        whole = all(np.may_share_memory(array, layer) and array.dtype is self._dtype
+        whole = all(np.may_share_memory(array, layer) and array.dtype == self._dtype
                     for (_, array, _), (_, layer) in zip(arrays, _named(layers), strict=True))
         self._known = (arrays, layers) if whole else ((), [])
         return layers

@@ -29,7 +29,7 @@ def imports_of(module):
             assert not any(name.split(".")[0] == "fastnet" for name in names), f"{module}: import relatively"
 
 
-ADAPTER = ["private", "stochastic", "estimators", "patch", "convert", "__init__", "__main__"]  # fastnet/sklearn
+ADAPTER = ["private", "stochastic", "estimators", "patch", "warm", "convert", "__init__", "__main__"]  # fastnet/sklearn
 
 
 def test_the_adapter_is_on_top():

@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from fastnet import TwoLayerNet
 from fastnet import sklearn as accelerated
-from fastnet.sklearn import MLPClassifier, MLPRegressor, private
+from fastnet.sklearn import MLPClassifier, MLPRegressor, estimators, private
 
 from .conftest import COMPILED
 
@@ -194,6 +194,13 @@ def test_any_input_that_scikit_learn_takes(convert):
     np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), rtol=1e-6, atol=1e-12)
 
 
+def test_warmup():
+    assert accelerated.warmup(np.float64, 1) > 0
+    for arguments, error in [((int,), ValueError), ((np.float64, 1.5), TypeError), ((np.float64, -1), ValueError)]:
+        with pytest.raises(error):
+            accelerated.warmup(*arguments)
+
+
 def test_lbfgs_is_scikit_learn_s():
     X, y = digits()
     theirs, ours = fitted(CLASSIFIERS, X, y, solver="lbfgs", hidden_layer_sizes=(5,))
@@ -290,6 +297,39 @@ def test_parameters_of_unusual_kinds_are_left_to_scikit_learn(change):
     change(theirs)
     change(ours)
     np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), rtol=1e-5)
+
+
+@pytest.mark.parametrize("change", [
+    lambda estimator: estimator.coefs_.pop(), lambda estimator: estimator.intercepts_.pop(),
+    lambda estimator: estimator.coefs_.reverse(), lambda estimator: estimator.intercepts_.reverse(),
+    lambda estimator: estimator.coefs_.__setitem__(0, estimator.coefs_[0][:-1]),
+    lambda estimator: estimator.coefs_.__setitem__(1, estimator.coefs_[1][:-1]),
+    lambda estimator: estimator.coefs_.__setitem__(1, np.ascontiguousarray(estimator.coefs_[1][:, :-1])),
+    lambda estimator: setattr(estimator, "n_features_in_", 63)])
+def test_parameters_that_do_not_fit_each_other(change):
+    X, y = digits()
+    outcomes = []
+    for estimator in fitted(CLASSIFIERS, X, y, max_iter=2):
+        change(estimator)
+        for method, arguments in [("predict", (X,)), ("predict", (X[:, :63],)), ("partial_fit", (X, y))]:
+            try:
+                getattr(estimator, method)(*arguments)
+                outcomes.append(None)
+            except Exception as error:  # whatever NumPy and scikit-learn say
+                outcomes.append((type(error), str(error)))
+    assert outcomes[:3] == outcomes[3:]
+    assert any(outcomes)
+
+
+def test_unpickled_estimators_are_as_fast(monkeypatch):
+    X, y = digits()
+    (ours,) = fitted([MLPClassifier], X, y, max_iter=2)
+    calls = []
+    real = estimators.network.infer
+    monkeypatch.setattr(estimators.network, "infer", lambda *args, **options: calls.append(1) or real(*args, **options))
+    for estimator in (ours, pickle.loads(pickle.dumps(ours)), copy.deepcopy(ours), MLPClassifier.from_sklearn(ours)):
+        estimator.predict(X)
+    assert len(calls) == 4
 
 
 def test_conversions_and_copies():

@@ -7,5 +7,6 @@
 
 from .estimators import MLPClassifier, MLPRegressor
 from .patch import patch_sklearn, unpatch_sklearn
+from .warm import warmup
 
-__all__ = ["MLPClassifier", "MLPRegressor", "patch_sklearn", "unpatch_sklearn"]
+__all__ = ["MLPClassifier", "MLPRegressor", "patch_sklearn", "unpatch_sklearn", "warmup"]

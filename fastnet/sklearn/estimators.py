@@ -51,7 +51,7 @@ class _Accelerated:
         if check_input and not self._is_plain(X):
             X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
             check_input = False
-        if layers is not None and not issparse(X):
+        if layers is not None and not issparse(X) and X.shape[1] == len(layers[0][0]):
             dtype = np.result_type(X, layers[0][0])
             if dtype in (np.float32, np.float64):
                 try:

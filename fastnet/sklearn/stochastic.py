@@ -37,21 +37,31 @@ HEADS = {"softmax": "softmax", "logistic": "logistic", "identity": "squared_erro
 
 
 def trained_layers(estimator: Any) -> list[Layer] | None:
-    """Return the layers of a fitted estimator, or None if the engine cannot take them as they are."""
+    """Return the layers of a fitted estimator, or None if the engine cannot take them as they are.
+
+    They are attributes that anybody can change: all that the engine relies on is looked at.
+    """
+    if not isinstance(estimator.coefs_, list) or not isinstance(estimator.intercepts_, list):
+        return None
     layers = list(zip(estimator.coefs_, estimator.intercepts_, strict=False))
-    dtype = getattr(layers[0][0], "dtype", None)
-    for layer in layers:
-        for array in layer:
-            if type(array) is not np.ndarray or array.dtype is not dtype or not array.flags.carray:
+    if not len(estimator.coefs_) == len(estimator.intercepts_) == len(layers) > 0:
+        return None
+    dtype, rows = getattr(layers[0][0], "dtype", None), None
+    for W, b in layers:
+        for array in (W, b):
+            if type(array) is not np.ndarray or array.dtype != dtype or not array.flags.carray:
                 return None
-    return layers if dtype in (np.float32, np.float64) else None
+        if W.ndim != 2 or not W.size or b.shape != W.shape[1:] or rows not in (None, len(W)):
+            return None
+        rows = W.shape[1]
+    return layers if dtype in (np.float32, np.float64) and rows == estimator.n_outputs_ else None
 
 
 def fit_stochastic(estimator: Any, X: Any, y: Any, rest: tuple[Any, ...]) -> bool:
     """Train an estimator; return False, with nothing changed, if that is left to scikit-learn."""
     sample_weight, incremental = private.sample_weight_of(rest)
     layers = trained_layers(estimator)
-    if layers is None:
+    if layers is None or X.shape[1] != len(layers[0][0]):
         return False
     if not incremental or not hasattr(estimator, "_optimizer"):
         estimator._optimizer = private.make_optimizer(estimator, [*estimator.coefs_, *estimator.intercepts_])
