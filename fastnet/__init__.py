@@ -1,7 +1,8 @@
 """fastnet: the two-layer neural network of the classic course notes, on the CPU, as fast as Numba can.
 
 ``from fastnet import TwoLayerNet`` takes the place of the course's NumPy class; :mod:`fastnet.reference` holds the same
-network in plain NumPy, and :mod:`fastnet.kernels` the compiled functions that it is made of.
+network in plain NumPy, and :mod:`fastnet.kernels` the compiled functions that it is made of. :mod:`fastnet.sklearn` has
+scikit-learn's multi-layer perceptrons on the same engine.
 """
 
 from __future__ import annotations
@@ -12,15 +13,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import datasets, kernels, reference
     from .model import TwoLayerNet, warmup
+    from .sklearn.patch import patch_sklearn, unpatch_sklearn
     from .threads import get_num_threads, set_num_threads
 
 __version__ = "0.1.0"
 
-__all__ = ["TwoLayerNet", "__version__", "datasets", "get_num_threads", "kernels", "reference", "set_num_threads",
-           "warmup"]
+__all__ = ["TwoLayerNet", "__version__", "datasets", "get_num_threads", "kernels", "patch_sklearn", "reference",
+           "set_num_threads", "unpatch_sklearn", "warmup"]
 
 # Looked up when first used (PEP 562): the command line answers --help, and Ctrl-C, without waiting for numba's import.
 _HOMES = {"TwoLayerNet": "model", "warmup": "model", "get_num_threads": "threads", "set_num_threads": "threads",
+          "patch_sklearn": "sklearn.patch", "unpatch_sklearn": "sklearn.patch",
           "datasets": None, "kernels": None, "reference": None}
 
 

@@ -15,6 +15,7 @@ from sklearn.model_selection import GridSearchCV, LearningCurveDisplay
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+import fastnet
 from fastnet import TwoLayerNet
 from fastnet import sklearn as accelerated
 from fastnet.sklearn import MLPClassifier, MLPRegressor, estimators, private
@@ -462,12 +463,12 @@ def test_patch_and_back():
     originals = neural_network.MLPClassifier, neural_network.MLPRegressor
     try:
         for _ in range(2):
-            accelerated.patch_sklearn()
+            fastnet.patch_sklearn()
             assert neural_network.MLPClassifier is MLPClassifier
             assert neural_network._multilayer_perceptron.MLPRegressor is MLPRegressor
     finally:
         for _ in range(2):
-            accelerated.unpatch_sklearn()
+            fastnet.unpatch_sklearn()
     assert (neural_network.MLPClassifier, neural_network.MLPRegressor) == originals
     assert neural_network._multilayer_perceptron.MLPRegressor is originals[1]
 
