@@ -104,6 +104,8 @@ def test_classification(activation, solver, hidden):
 @pytest.mark.parametrize("weighted", [False, pytest.param(True, marks=needs_weights)])
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_other_tasks(task, solver, weighted, early_stopping):
+    if task == "strings" and early_stopping and not private.has_sample_weight:
+        pytest.skip("scikit-learn 1.6 itself fails: it asks whether strings are NaN")
     X, y = digits(task)
     pair, extra = CLASSIFIERS, {}
     if task in ("regression", "several outputs", "counts"):
@@ -202,6 +204,7 @@ def test_warmup():
             accelerated.warmup(*arguments)
 
 
+@pytest.mark.filterwarnings("ignore:scipy.optimize:DeprecationWarning")  # of options that scikit-learn 1.6 gives
 def test_lbfgs_is_scikit_learn_s():
     X, y = digits()
     theirs, ours = fitted(CLASSIFIERS, X, y, solver="lbfgs", hidden_layer_sizes=(5,))
