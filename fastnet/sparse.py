@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from .blocks import clear_block, panel_span
 from .compiling import block
 
-__all__ = ["NonZeros", "has_non_zeros", "sparse_affine_block", "sparse_gradient_block"]
+__all__ = ["NonZeros", "ascending", "has_non_zeros", "sparse_affine_block", "sparse_gradient_block"]
 
 
 class NonZeros(NamedTuple):
@@ -23,6 +23,12 @@ class NonZeros(NamedTuple):
     data: NDArray[Any]
     indices: NDArray[Any]
     indptr: NDArray[Any]
+
+
+def ascending(non_zeros: NonZeros) -> bool:
+    """Whether the columns of each row ascend; the same one may come twice."""
+    steps_back = np.flatnonzero(non_zeros.indices[1:] < non_zeros.indices[:-1]) + 1
+    return bool(np.isin(steps_back, non_zeros.indptr).all())
 
 
 @block

@@ -19,7 +19,7 @@ from .heads import HEADS
 from .memory import aligned
 from .optimizers import Optimizer
 from .simd import PACK, tile_width
-from .sparse import NonZeros
+from .sparse import NonZeros, ascending
 from .team import counters
 from .team import run as run_team
 from .threads import share_count
@@ -253,5 +253,7 @@ class Workspace:
             used = X.indices[ends[0]:ends[-1]]
             if used.size and not (used.min() >= 0 and used.max() < D):
                 raise ValueError("columns in X must be from 0 to the number of features - 1")
+            if not ascending(X):
+                raise ValueError("columns in X must ascend in each row")
             self._checked_non_zeros = X
         return np.empty((1, 1), dtype), X, len(X.indptr) - 1

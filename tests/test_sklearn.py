@@ -468,12 +468,18 @@ def test_patch_and_back():
         for _ in range(2):
             fastnet.patch_sklearn()
             assert neural_network.MLPClassifier is MLPClassifier
-            assert neural_network._multilayer_perceptron.MLPRegressor is MLPRegressor
+            assert neural_network.MLPRegressor is MLPRegressor
+            assert (neural_network._multilayer_perceptron.MLPClassifier, ) == originals[:1]
+        # The originals are still about: they can be pickled and converted.
+        X, y = digits()
+        theirs = TwoLayerNet(64, 3, 10, rng=0).to_sklearn()
+        assert type(pickle.loads(pickle.dumps(theirs))) is originals[0]
+        assert TwoLayerNet.from_sklearn(theirs).params["W1"].shape == (64, 3)
+        assert type(fitted([MLPClassifier], X, y, max_iter=1)[0].to_sklearn()) is originals[0]
     finally:
         for _ in range(2):
             fastnet.unpatch_sklearn()
     assert (neural_network.MLPClassifier, neural_network.MLPRegressor) == originals
-    assert neural_network._multilayer_perceptron.MLPRegressor is originals[1]
 
 
 def test_a_script_is_run_unchanged(tmp_path, run_python):
@@ -493,6 +499,164 @@ def test_an_unknown_version_is_refused(monkeypatch):
     monkeypatch.setattr(neural_network.MLPClassifier, "_predict", lambda self, X, mode: None)
     with pytest.raises(ImportError, match=r"_predict was expected to take .*, it takes \['self', 'X', 'mode'\]"):
         private._check()
+
+
+SPAWNS = """
+import multiprocessing
+class Own:
+    pass
+if __name__ == "__main__":
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        print([type(result).__name__ for result in pool.map(type, [Own()])], __file__)
+"""
+
+
+def test_a_script_may_start_processes(tmp_path, run_python):
+    (tmp_path / "script.py").write_text(SPAWNS)
+    run = "import runpy; runpy.run_module('fastnet.sklearn', run_name='__main__', alter_sys=True)"
+    assert run_python(run, tmp_path / "script.py").split() == ["['type']", str(tmp_path / "script.py")]
+
+
+def both(X, y, steps, **parameters):
+    """What each of some steps does with both classifiers: None, or the error; and the two."""
+    pair = [cls(**{"max_iter": 4, "random_state": 1, "batch_size": 30, "hidden_layer_sizes": (9,), **parameters})
+            for cls in CLASSIFIERS]
+    outcomes = []
+    for estimator in pair:
+        outcomes.append([])
+        for step in steps:
+            try:
+                step(estimator)
+                outcomes[-1].append(None)
+            except Exception as error:  # to be compared
+                outcomes[-1].append(error)
+    assert [type(error) for error in outcomes[0]] == [type(error) for error in outcomes[1]]
+    return outcomes[1], *pair
+
+
+@pytest.mark.parametrize("changes", [
+    {"beta_1": 0.5}, {"beta_2": 0.9}, {"epsilon": 0.1}, {"solver": "sgd"}, {"alpha": 1.0}, {"activation": "tanh"},
+    {"shuffle": False}, {"learning_rate_init": 0.5}], ids=str)
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_parameters_that_are_set_between_calls(changes, solver):
+    X, y = digits()
+    changes = {name: "adam" if (name, solver) == ("solver", "sgd") else value for name, value in changes.items()}
+    changes |= {"momentum": 0.3, "nesterovs_momentum": False} if solver == "sgd" else {}
+    errors, theirs, ours = both(X, y, [
+        lambda estimator: estimator.partial_fit(X, y, classes=np.arange(10)),
+        lambda estimator: estimator.set_params(**changes).partial_fit(X, y)], solver=solver)
+    assert errors == [None, None]
+    assert_same(theirs, ours)
+
+
+@pytest.mark.parametrize("sizes", [((9,), (12, 5)), ((9, 4), (9,)), ((9, 4), ()), ((9,), (12,))])
+def test_hidden_layers_that_are_set_between_fits(sizes):
+    X, y = digits()
+    both(X, y, [lambda estimator: estimator.fit(X, y),
+                lambda estimator: estimator.set_params(hidden_layer_sizes=sizes[1]).fit(X, y)],
+         warm_start=True, hidden_layer_sizes=sizes[0])
+
+
+@pytest.mark.parametrize("output", ["tanh", "relu", "softmax", "logistic", "exp"])
+def test_outputs_of_one_s_own(output):
+    X, y = digits("regression")
+    y = np.stack([y, y / 2], axis=1) / 4
+    pair = [cls(hidden_layer_sizes=(9,), random_state=0, batch_size=30).partial_fit(X, y) for cls in REGRESSORS]
+    for estimator in pair:
+        estimator.out_activation_ = output
+        estimator.partial_fit(X, y)
+    assert_same(*pair)
+    np.testing.assert_allclose(pair[1].predict(X), pair[0].predict(X), rtol=1e-6, atol=1e-9)
+
+
+def test_loss_that_is_changed():
+    X, y = digits()
+    pair = [cls(hidden_layer_sizes=(9,), random_state=0, batch_size=30) for cls in CLASSIFIERS]
+    for estimator in pair:
+        estimator.partial_fit(X, y, classes=np.arange(10))
+        estimator.loss = "squared_error"
+        estimator.partial_fit(X, y)
+    assert_same(*pair)
+
+
+def test_methods_of_one_s_own():
+    X, y = digits()
+    results = []
+    for cls in CLASSIFIERS:
+        class Own(cls):
+            def _backprop(self, *args):
+                loss, coefs, intercepts = super()._backprop(*args)
+                return loss, [2 * gradient for gradient in coefs], intercepts
+
+        class Watching(cls):
+            def _update_no_improvement_count(self, *args):
+                self.__dict__.setdefault("seen", []).append(self.coefs_[0].copy())
+                super()._update_no_improvement_count(*args)
+
+        class Sure(cls):
+            def _forward_pass_fast(self, X, check_input=True):
+                return np.eye(10)[np.full(len(X), 3)]
+
+        own, watching, sure = fitted([Own, Watching, Sure], X, y)
+        results.append([*own.coefs_, *watching.seen, sure.predict(X)])
+    for expected, actual in zip(*results, strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-6, atol=1e-12)
+
+
+def test_attributes_that_are_set_by_hand():
+    X, y = digits()
+    for estimator in fitted(CLASSIFIERS, X, y, max_iter=2):
+        estimator.classes_ = np.array(list("abcdefghij"))
+        assert estimator.predict(X).dtype.kind == "i"
+        del estimator.n_features_in_
+        assert len(estimator.predict(X)) == len(X)
+
+
+def test_targets_that_are_no_numbers():
+    X, _ = digits()
+    for cls in REGRESSORS:
+        with pytest.raises(TypeError):  # NumPy's
+            cls(hidden_layer_sizes=(9,), max_iter=2).fit(X, ["1.0"] * len(X))
+
+
+@needs_weights
+def test_a_minibatch_without_weight_ends_a_fit_where_it_comes():
+    X, y = digits()
+    weights = np.append(np.ones(45), np.zeros(len(X) - 45))
+    for shuffle in (False, True):
+        errors, theirs, ours = both(X, y, [lambda estimator: estimator.fit(X, y, sample_weight=weights)],
+                                    shuffle=shuffle, batch_size=10)
+        assert shuffle or type(errors[0]) is ZeroDivisionError
+        assert ours._optimizer.t == theirs._optimizer.t
+        assert shuffle or ours._optimizer.t > 0
+        for expected, actual in zip(theirs.coefs_, ours.coefs_, strict=True):
+            np.testing.assert_allclose(actual, expected, rtol=1e-6, atol=1e-12)
+
+
+def test_parameters_that_share_memory():
+    X, y = digits()
+
+    def tie(estimator):
+        estimator.coefs_[2] = estimator.coefs_[1]
+
+    _, theirs, ours = both(X, y, [lambda estimator: estimator.partial_fit(X, y, classes=np.arange(10)), tie,
+                                  lambda estimator: estimator.partial_fit(X, y)], hidden_layer_sizes=(10, 10))
+    assert_same(theirs, ours)
+
+
+def test_numbers_beyond_float32():
+    X, y = digits("regression")
+    theirs, ours = fitted(REGRESSORS, X.astype(np.float32), y * 1e39, max_iter=2)
+    np.testing.assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=1e-5)
+
+
+def test_a_stale_flag_of_a_sparse_matrix():
+    X, y = digits()
+    matrix = sparse.csr_matrix(X)
+    assert matrix.has_sorted_indices  # SciPy remembers that
+    matrix.indices = np.random.RandomState(0).permutation(64).astype(np.int32)[matrix.indices]
+    theirs, ours = fitted(CLASSIFIERS, matrix, y)
+    assert_same(theirs, ours)
 
 
 INTERRUPTED = """

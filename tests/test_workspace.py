@@ -144,6 +144,7 @@ def test_samples_by_their_non_zeros(rng, monkeypatch, dtype, index, widths, samp
 
 @pytest.mark.parametrize(("change", "message"), [
     ({"indices": [0, 4]}, "columns in X must be"), ({"indices": [-1, 2]}, "columns in X must be"),
+    ({"indices": [3, 1], "indptr": [0, 2, 2]}, "columns in X must ascend"),
     ({"indptr": [0, 1, 3]}, "rows in X must begin and end"), ({"indptr": [0, 2, 1]}, "rows in X must begin and end"),
     ({"indptr": [-1, 1, 2]}, "rows in X must begin and end"), ({"indptr": []}, "rows in X must begin and end"),
     ({"indices": [0]}, "rows in X must begin and end"), ({"data": np.ones(2, np.float32)}, "X must be NonZeros of")])

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import runpy
 import sys
 from pathlib import Path
+from types import ModuleType
 
 from . import patch_sklearn
 
@@ -23,7 +23,11 @@ def main() -> int:
     patch_sklearn()
     sys.argv = sys.argv[1:]
     sys.path[0] = str(script.resolve().parent)  # as Python does when it runs a script
-    runpy.run_path(str(script), run_name="__main__")
+    module = ModuleType("__main__")
+    module.__file__ = str(script.absolute())
+    # The second name is what multiprocessing has for the main module, as it was when it was imported.
+    sys.modules["__main__"] = sys.modules["__mp_main__"] = module
+    exec(compile(script.read_bytes(), str(script), "exec"), vars(module))
     return 0
 
 

@@ -6,11 +6,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn import neural_network
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.validation import check_is_fitted
 
+from .estimators import MLPClassifier
+
 __all__ = ["classifier_of", "parameters_of"]
+
+_Original = MLPClassifier._original
+"""scikit-learn's own class, also where it has been replaced in scikit-learn."""
 
 
 def classifier_of(params: dict[str, NDArray[Any]]) -> Any:
@@ -25,7 +29,7 @@ def classifier_of(params: dict[str, NDArray[Any]]) -> Any:
         raise ValueError("a network of one class has no counterpart in scikit-learn, which needs two")
     if classes == 2:
         W2, b2 = W2[:, 1:] - W2[:, :1], b2[1:] - b2[:1]
-    result = neural_network.MLPClassifier(hidden_layer_sizes=(len(b1),), activation="relu")
+    result = _Original(hidden_layer_sizes=(len(b1),), activation="relu")
     result.coefs_, result.intercepts_ = [W1, W2], [b1, b2]
     result.n_features_in_, result.n_outputs_, result.n_layers_ = len(W1), len(b2), 3
     result.out_activation_ = "logistic" if classes == 2 else "softmax"
@@ -49,7 +53,7 @@ def parameters_of(classifier: Any) -> dict[str, NDArray[Any]]:
     ValueError
         If it is not fitted, or has more or fewer layers, another activation, or several labels for a sample.
     """
-    if not isinstance(classifier, neural_network.MLPClassifier):
+    if not isinstance(classifier, _Original):
         raise TypeError(f"estimator must be a MLPClassifier, got {type(classifier).__name__}")
     check_is_fitted(classifier)
     if len(classifier.coefs_) != 2 or classifier.activation != "relu":

@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .. import network
 from ..checks import Layer
-from .stochastic import HEADS, fit_stochastic, trained_layers
+from .stochastic import OUTPUT_HEADS, fit_stochastic, trained_layers
 
 __all__ = ["MLPClassifier", "MLPRegressor"]
 
@@ -30,8 +30,13 @@ class _Accelerated:
     intercepts_: list[NDArray[Any]]
     _original: type
 
+    def _overrides(self, *names: str) -> bool:
+        """Whether the class of this object has methods of its own in the place of scikit-learn's."""
+        return any(getattr(type(self), name, None) is not getattr(self._original, name, None) for name in names)
+
     def _fit_stochastic(self, X: Any, y: Any, *rest: Any) -> None:
-        if not fit_stochastic(self, X, y, rest):
+        if (self._overrides("_backprop", "_forward_pass", "_compute_loss_grad")
+                or not fit_stochastic(self, X, y, rest, self._overrides("_update_no_improvement_count"))):
             super()._fit_stochastic(X, y, *rest)  # type: ignore[misc]
 
     def _fit_lbfgs(self, *args: Any) -> None:
@@ -51,29 +56,30 @@ class _Accelerated:
         if check_input and not self._is_plain(X):
             X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
             check_input = False
-        if layers is not None and not issparse(X) and X.shape[1] == len(layers[0][0]):
+        head = OUTPUT_HEADS.get(self.out_activation_)  # type: ignore[attr-defined]
+        if layers is not None and head is not None and not issparse(X) and X.shape[1] == len(layers[0][0]):
             dtype = np.result_type(X, layers[0][0])
             if dtype in (np.float32, np.float64):
                 try:
-                    return self._inferred(layers, X, dtype)
+                    return self._inferred(layers, X, dtype, head)
                 except ValueError:
                     if check_input:  # NaN or inf: scikit-learn says so, unless it has been told not to look
                         validate_data(self, X, reset=False)
         return super()._forward_pass_fast(X, check_input=False), None  # type: ignore[misc]
 
-    def _inferred(self, layers: list[Layer], X: NDArray[Any],
-                  dtype: np.dtype[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
-        samples = np.ascontiguousarray(X, dtype)
+    def _inferred(self, layers: list[Layer], X: NDArray[Any], dtype: np.dtype[Any],
+                  head: str) -> tuple[NDArray[Any], NDArray[np.intp]]:
+        samples = np.require(X, dtype, ["C", "A"])
         if layers[0][0].dtype != dtype:
             layers = [(W.astype(dtype), b.astype(dtype)) for W, b in layers]
         # A parallel region of numba's may not be begun in two threads at once; one row has none.
-        return network.infer(layers, samples, region=len(samples) == 1, activation=self.activation,  # type: ignore
-                             head=HEADS[self.out_activation_])  # type: ignore[attr-defined]
+        return network.infer(layers, samples, region=len(samples) == 1,
+                             activation=self.activation, head=head)  # type: ignore[attr-defined]
 
     def _is_plain(self, X: Any) -> bool:
         """Whether X needs no more validation than a look for NaN and inf."""
         return (type(X) is np.ndarray and X.ndim == 2 and X.dtype in (np.float32, np.float64) and len(X) > 0
-                and X.dtype.isnative and X.shape[1] == self.n_features_in_  # type: ignore[attr-defined]
+                and X.dtype.isnative and X.shape[1] == vars(self).get("n_features_in_")
                 and not hasattr(self, "feature_names_in_"))
 
     def to_sklearn(self) -> Any:
@@ -135,12 +141,14 @@ class MLPClassifier(_Accelerated, neural_network.MLPClassifier):  # noqa: D101
     _parameter_constraints = {**neural_network.MLPClassifier._parameter_constraints, **_VERBOSE}  # noqa: RUF012
 
     def _predict(self, X: Any, check_input: bool = True) -> Any:
+        if type(self)._forward_pass_fast is not _Accelerated._forward_pass_fast:
+            return super()._predict(X, check_input)
         outputs, largest = self._outputs(X, check_input)
-        kind = self._label_binarizer.y_type_
+        kind, classes = self._label_binarizer.y_type_, self._label_binarizer.classes_
         if kind == "multiclass" and largest is not None:
-            return self.classes_[largest]
-        if kind == "binary" and len(self.classes_) == 2:
-            return self.classes_[(outputs[:, 0] > 0.5).astype(np.intp)]
+            return classes[largest]
+        if kind == "binary" and len(classes) == 2 and outputs.shape[1] == 1:
+            return classes[(outputs[:, 0] > 0.5).astype(np.intp)]
         return self._label_binarizer.inverse_transform(outputs.ravel() if self.n_outputs_ == 1 else outputs)
 
     def predict(self, X: Any) -> Any:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from sklearn import neural_network
 
 from .estimators import MLPClassifier, MLPRegressor
@@ -16,8 +14,8 @@ _PAIRS: list[tuple[type, type]] = [(cls._original, cls) for cls in (MLPClassifie
 def patch_sklearn() -> None:
     """Put fastnet's estimators into scikit-learn: from then on, imports from it give these.
 
-    Modules of scikit-learn that hold the original classes are changed. Your own that have imported them before keep
-    theirs. May be called again; :func:`unpatch_sklearn` undoes it.
+    ``sklearn.neural_network`` is changed. Modules that have imported the classes before keep theirs, and so do
+    processes that are started anew (spawn, loky). May be called again; :func:`unpatch_sklearn` undoes it.
     """
     _replace(_PAIRS)
 
@@ -28,9 +26,7 @@ def unpatch_sklearn() -> None:
 
 
 def _replace(pairs: list[tuple[type, type]]) -> None:
-    modules = [module for name, module in list(sys.modules.items()) if name == neural_network.__name__
-               or name.startswith(f"{neural_network.__name__}.")]
-    for module in modules:
-        for old, new in pairs:
-            if vars(module).get(new.__name__) is old:
-                setattr(module, new.__name__, new)
+    # Not the module that defines them: from there pickles take the originals, which may still be about.
+    for old, new in pairs:
+        if getattr(neural_network, new.__name__) is old:
+            setattr(neural_network, new.__name__, new)

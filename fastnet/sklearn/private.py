@@ -9,18 +9,19 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-import numpy as np
 import sklearn
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from ..checks import Layer
+from ..optimizers import ADAM, MOMENTUM, NESTEROV, Optimizer
 
 try:
     from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
 except ImportError:  # the check below says so
     AdamOptimizer = SGDOptimizer = None
 
-__all__ = ["has_sample_weight", "make_optimizer", "moments", "sample_weight_of", "set_moments", "update_no_improvement"]
+__all__ = ["has_sample_weight", "layer_sizes_of", "make_optimizer", "method_of", "moments", "sample_weight_of",
+           "set_moments", "update_no_improvement"]
 
 _BUFFERS = ["activations", "deltas", "coef_grads", "intercept_grads", "layer_units", "incremental"]
 _KNOWN = {
@@ -56,6 +57,23 @@ def sample_weight_of(rest: tuple[Any, ...]) -> tuple[Any, bool]:
     return (rest[0] if has_sample_weight else None), rest[-1]
 
 
+def layer_sizes_of(rest: tuple[Any, ...]) -> list[int]:
+    """Return the sizes of all layers, (D, H, ..., C), from what follows X and y in a call of `_fit_stochastic`."""
+    return list(rest[-2])
+
+
+def method_of(optimizer: Any) -> Optimizer | None:
+    """Return what one of scikit-learn's optimizers does, for the engine, or None if it is not one of these.
+
+    Its own attributes count, not the parameters of the estimator, which may have been set since it was made.
+    """
+    if type(optimizer) is SGDOptimizer:
+        return Optimizer(NESTEROV if optimizer.nesterov else MOMENTUM, float(optimizer.momentum))
+    if type(optimizer) is AdamOptimizer:
+        return Optimizer(ADAM, float(optimizer.beta_1), float(optimizer.beta_2), float(optimizer.epsilon))
+    return None
+
+
 def make_optimizer(estimator: Any, params: list[Any]) -> Any:
     """Return scikit-learn's optimizer for an estimator, with moments of 0."""
     if estimator.solver == "sgd":
@@ -83,6 +101,9 @@ def update_no_improvement(estimator: Any, validation: tuple[Any, Any, Any] | Non
     """Have an estimator judge an epoch, by its validation data where there are any."""
     X, y, sample_weight = (None, None, None) if validation is None else validation
     weights = [sample_weight] if has_sample_weight else []
-    # A diverged model has no finite outputs to be scored, which the estimator says for itself.
-    with np.errstate(over="ignore", invalid="ignore"):
+    verbose = estimator.verbose
+    estimator.verbose = False if verbose == "progress" else verbose  # a bar and printed scores do not go together
+    try:
         estimator._update_no_improvement_count(validation is not None, X, y, *weights)
+    finally:
+        estimator.verbose = verbose

@@ -10,30 +10,35 @@ import copy
 import functools
 import warnings
 from collections.abc import Callable, Iterator
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
+from scipy.sparse import csr_matrix, issparse
 from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
-from ..checks import Layer
+from ..checks import Layer, writable
 from ..interrupts import DeferredInterrupt, Pace
-from ..optimizers import ADAM, MOMENTUM, NESTEROV, Optimizer
+from ..optimizers import ADAM, Optimizer
 from ..progress import progress_bar
-from ..sparse import NonZeros
+from ..sparse import NonZeros, ascending
 from ..workspace import Parameters, Workspace
 from . import private
 
-__all__ = ["HEADS", "fit_stochastic", "trained_layers"]
+__all__ = ["OUTPUT_HEADS", "fit_stochastic", "trained_layers"]
 
 _RUN_INDICES = 1_000_000
 """The most indices of samples in one run of compiled steps."""
 
-HEADS = {"softmax": "softmax", "logistic": "logistic", "identity": "squared_error", "exp": "poisson"}
-"""The head of the engine for each `out_activation_`."""
+OUTPUT_HEADS = {"softmax": "softmax", "logistic": "logistic", "identity": "squared_error", "exp": "poisson"}
+"""The head of the engine whose outputs are those of each `out_activation_`."""
+
+_HEADS = {("log_loss", "softmax"): "softmax", ("log_loss", "logistic"): "logistic",
+          ("squared_error", "identity"): "squared_error", ("poisson", "exp"): "poisson"}
+"""The head for each loss with each `out_activation_`; the attribute may be set to something else."""
 
 
 def trained_layers(estimator: Any) -> list[Layer] | None:
@@ -54,26 +59,58 @@ def trained_layers(estimator: Any) -> list[Layer] | None:
         if W.ndim != 2 or not W.size or b.shape != W.shape[1:] or rows not in (None, len(W)):
             return None
         rows = W.shape[1]
-    return layers if dtype in (np.float32, np.float64) and rows == estimator.n_outputs_ else None
+    known = vars(estimator)
+    fits = rows == known.get("n_outputs_") and len(layers) + 1 == known.get("n_layers_")
+    return layers if dtype in (np.float32, np.float64) and fits else None
 
 
-def fit_stochastic(estimator: Any, X: Any, y: Any, rest: tuple[Any, ...]) -> bool:
-    """Train an estimator; return False, with nothing changed, if that is left to scikit-learn."""
-    sample_weight, incremental = private.sample_weight_of(rest)
+def _trainable(estimator: Any, X: Any, y: Any, sizes: list[int]) -> list[Layer] | None:
+    """The layers of an estimator, or None if they or the data are of a kind that is left to scikit-learn."""
     layers = trained_layers(estimator)
-    if layers is None or X.shape[1] != len(layers[0][0]):
+    if layers is None or len(sizes) != len(layers) + 1 or X.shape[1] != len(layers[0][0]):
+        return None
+    if (estimator.loss, estimator.out_activation_) not in _HEADS or y.dtype.kind not in "buif" or y.itemsize > 8:
+        return None
+    arrays = [array for layer in layers for array in layer]
+    if any(np.may_share_memory(*pair) for pair in combinations(arrays, 2)):
+        return None
+    # Where scikit-learn goes on in float64, numbers may come that float32 does not have.
+    values = [X.data if issparse(X) else X, *([] if is_classifier(estimator) else [y])]
+    largest = float(np.finfo(layers[0][0].dtype).max)
+    if any(part.size and part.dtype != layers[0][0].dtype and max(-float(part.min()), float(part.max())) > largest
+           for part in values):
+        return None
+    return layers
+
+
+def fit_stochastic(estimator: Any, X: Any, y: Any, rest: tuple[Any, ...], stepwise: bool) -> bool:
+    """Train an estimator; return False, with nothing changed, if that is left to scikit-learn.
+
+    `stepwise`: whether somebody may look at the estimator after each epoch.
+    """
+    sample_weight, incremental = private.sample_weight_of(rest)
+    layers = _trainable(estimator, X, y, private.layer_sizes_of(rest))
+    if layers is None:
         return False
-    if not incremental or not hasattr(estimator, "_optimizer"):
-        estimator._optimizer = private.make_optimizer(estimator, [*estimator.coefs_, *estimator.intercepts_])
+    optimizer = getattr(estimator, "_optimizer", None) if incremental else None
+    if optimizer is None:
+        optimizer = private.make_optimizer(estimator, [*estimator.coefs_, *estimator.intercepts_])
+    method = private.method_of(optimizer)
+    if method is None:
+        return False
+    estimator._optimizer = optimizer
     if estimator.early_stopping and incremental:
         raise ValueError("partial_fit does not support early_stopping=True")
     validation = None
     if estimator.early_stopping:
         X, y, sample_weight, validation = _split(estimator, X, y, sample_weight)
-    run = _Run(estimator, layers, X, y, sample_weight, _batch_size(estimator, X.shape[0]))
+    run = _Run(estimator, layers, X, y, sample_weight, method, _batch_size(estimator, X.shape[0]))
+    # An epoch at a time where something happens between two of them.
+    alone = stepwise or incremental or validation is not None or estimator.verbose not in (False, 0, "progress")
+    alone |= sample_weight is not None and sample_weight.min() <= 0
     try:
         with DeferredInterrupt() as interrupt, run.stored():
-            _epochs(estimator, run, validation, incremental, interrupt.check)
+            _epochs(estimator, run, validation, incremental, alone, stepwise, interrupt.check)
     except KeyboardInterrupt:
         warnings.warn("Training interrupted by user.", stacklevel=4)
     if validation is not None:
@@ -101,39 +138,49 @@ def _batch_size(estimator: Any, samples: int) -> int:
         return min(200, samples)
     if estimator.batch_size > samples:
         warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped",
-                      stacklevel=6)
+                      stacklevel=5)
     return int(np.clip(estimator.batch_size, 1, samples))
 
 
-def _method(estimator: Any) -> Optimizer:
-    if estimator.solver == "adam":
-        return Optimizer(ADAM, float(estimator.beta_1), float(estimator.beta_2), float(estimator.epsilon))
-    return Optimizer(NESTEROV if estimator.nesterovs_momentum else MOMENTUM, float(estimator.momentum))
-
-
 def _non_zeros(X: Any, dtype: np.dtype[Any]) -> NonZeros:
-    """The non-zeros of a CSR or CSC matrix, row after row, in ascending columns; they are copied only where need be."""
+    """The non-zeros of a CSR or CSC matrix, row after row, in ascending columns; they are copied only where need be.
+
+    Its flags are not trusted: who changes its arrays does not change these.
+    """
     X = X.tocsr()
-    if not X.has_sorted_indices:
-        X = X.sorted_indices()
-    return NonZeros(np.ascontiguousarray(X.data, dtype), X.indices, X.indptr)
+    result = NonZeros(_native(X.data, dtype), _native(X.indices, np.int32), _native(X.indptr, np.int32))
+    if not ascending(result):
+        X = csr_matrix((X.data.copy(), X.indices.copy(), X.indptr.copy()), X.shape)
+        X.sort_indices()
+        result = NonZeros(_native(X.data, dtype), _native(X.indices, np.int32), _native(X.indptr, np.int32))
+    return result
+
+
+def _native(array: Any, dtype: Any) -> NDArray[Any]:
+    """An array as compiled code wants it, copied only where need be; indices that int32 does not have are int64."""
+    if dtype is np.int32 and array.size and array.max() > np.iinfo(np.int32).max:
+        dtype = np.int64
+    result: NDArray[Any] = writable(np.require(array, dtype, ["C", "A"]))
+    return result
 
 
 class _Run:
     """The data, packed parameters and workspace of one fit."""
 
     def __init__(self, estimator: Any, layers: list[Layer], X: Any, y: NDArray[Any], sample_weight: Any,
-                 batch_size: int) -> None:
+                 method: Optimizer, batch_size: int) -> None:
         dtype = layers[0][0].dtype
         self._estimator, self._optimizer = estimator, estimator._optimizer
-        self._X = _non_zeros(X, dtype) if issparse(X) else np.ascontiguousarray(X, dtype)
-        head = HEADS[estimator.out_activation_]
-        self._y = y.argmax(axis=1) if head == "softmax" else np.ascontiguousarray(y, dtype)
-        self._weights = None if sample_weight is None else np.ascontiguousarray(sample_weight, dtype)
+        self._X = _non_zeros(X, dtype) if issparse(X) else _native(X, dtype)
+        head = _HEADS[estimator.loss, estimator.out_activation_]
+        self._y = y.argmax(axis=1) if head == "softmax" else _native(y, dtype)
+        self._weights = None if sample_weight is None else _native(sample_weight, dtype)
+        self._adam = method.kind == ADAM
         self._layers = layers
-        self._moments = [[(np.array(W, dtype), np.array(b, dtype)) for W, b in moment]
+        self._moments = [[(np.array(np.broadcast_to(m, W.shape), dtype), np.array(np.broadcast_to(n, b.shape), dtype))
+                          for (m, n), (W, b) in zip(moment, layers, strict=True)]
                          for moment in private.moments(self._optimizer)]
-        self._parameters = Parameters(layers, _method(estimator), self._moments)
+        self._parameters = Parameters(layers, method, self._moments)
         self._workspace = Workspace(self._parameters, batch_size, estimator.activation, head, issparse(X))
         self._pace = Pace(max(1, _RUN_INDICES // batch_size))
         self.samples, self._order = X.shape[0], np.arange(X.shape[0])
@@ -171,7 +218,7 @@ class _Run:
             done = part.stop
             if done < len(batches):
                 check()
-        return [sum(epoch) / self.samples for epoch in (losses * counts).reshape(epochs, steps).tolist()]
+        return [np.float64(sum(epoch) / self.samples) for epoch in (losses * counts).reshape(epochs, steps).tolist()]
 
     def _batches(self) -> NDArray[np.intp]:
         """The samples of each minibatch of the next epoch, with zeros at the end where the last one is smaller."""
@@ -184,11 +231,11 @@ class _Run:
     def _rates(self, epochs: int) -> NDArray[np.float64]:
         """The learning rate of each of the next steps, which Adam counts."""
         optimizer, steps = self._optimizer, len(self._counts)
-        if self._estimator.solver == "sgd":
-            ahead, rates = copy.copy(optimizer), []
-            for epoch in range(1, epochs + 1):
-                rates.append(ahead.learning_rate)
+        if not self._adam:
+            ahead, rates = copy.copy(optimizer), [optimizer.learning_rate]
+            for epoch in range(1, epochs):
                 ahead.iteration_ends(self._estimator.t_ + epoch * self.samples)
+                rates.append(ahead.learning_rate)
             return np.repeat(rates, steps)
         t = np.arange(optimizer.t + 1, optimizer.t + epochs * steps + 1)
         result: NDArray[np.float64] = (optimizer.learning_rate_init * np.sqrt(1 - optimizer.beta_2**t)
@@ -202,19 +249,22 @@ class _Run:
             real = np.arange(batches.shape[1]) < counts[:, np.newaxis]
             divisors = sums = (self._weights[batches] * real).sum(axis=1, dtype=np.float64)
             if not sums.all():
+                before = int(np.flatnonzero(sums == 0)[0])
+                if before:
+                    self._steps(batches[:before], counts[:before], rates[:before])
                 raise ZeroDivisionError("Weights sum to zero, can't be normalized")
         # The penalty of scikit-learn is 0.5 * alpha * sum(W^2) / (sum of weights).
         losses = self._workspace.run(self._X, self._y, batches, rates, self._estimator.alpha / divisors, self._weights,
                                      sums, counts)
-        if self._estimator.solver == "adam":
+        if self._adam:
             self._optimizer.t += len(batches)
             self._optimizer.learning_rate = rates[-1]
         return losses
 
 
-def _epochs(estimator: Any, run: _Run, validation: tuple[Any, Any, Any] | None, incremental: bool,
-            check: Callable[[], None]) -> None:
-    """Train for as many epochs as it takes, one if `incremental`."""
+def _epochs(estimator: Any, run: _Run, validation: tuple[Any, Any, Any] | None, incremental: bool, alone: bool,
+            stepwise: bool, check: Callable[[], None]) -> None:
+    """Train for as many epochs as it takes, one if `incremental`, and each by itself if `alone`."""
     verbose = estimator.verbose and estimator.verbose != "progress"
     epochs = range(estimator.max_iter)
     bar = iter(progress_bar(epochs, description=type(estimator).__name__) if estimator.verbose == "progress" else ())
@@ -222,14 +272,16 @@ def _epochs(estimator: Any, run: _Run, validation: tuple[Any, Any, Any] | None, 
     stopped = False
     while estimator.n_iter_ < estimator.max_iter and not stopped:
         # Nothing happens between two epochs but counting until there can have been too many without improvement.
-        most = min(estimator.n_iter_no_change - estimator._no_improvement_count + 1,
+        most = min(estimator.n_iter_no_change - getattr(estimator, "_no_improvement_count", 0) + 1,
                    estimator.max_iter - estimator.n_iter_)
-        for loss in run.epochs(1 if incremental or validation is not None else int(most), check):
+        for loss in run.epochs(1 if alone else int(most), check):
             next(bar, None)
+            if stepwise or validation is not None:
+                run.store()
             stopped = _epoch_ends(estimator, run, loss, validation, verbose)
         stopped |= incremental
         check()
-    if not stopped:
+    if not stopped and estimator.max_iter:
         next(bar, None)  # past the end, where the bar is closed
         warnings.warn(f"Stochastic Optimizer: Maximum iterations ({estimator.max_iter}) reached and the optimization "
                       f"hasn't converged yet.", ConvergenceWarning, stacklevel=5)
@@ -244,8 +296,6 @@ def _epoch_ends(estimator: Any, run: _Run, loss: float, validation: tuple[Any, A
     estimator.loss_curve_.append(loss)
     if verbose:
         print(f"Iteration {estimator.n_iter_}, loss = {loss:.8f}")
-    if validation is not None:
-        run.store()
     private.update_no_improvement(estimator, validation)
     estimator._optimizer.iteration_ends(estimator.t_)
     if estimator._no_improvement_count > estimator.n_iter_no_change:
