@@ -21,7 +21,8 @@ where it is full, the tallest tiles do without in the sum.
 Each element of `C` is one chain of multiply-adds in the order of `k`, begun at `start`, whatever the tile: results do
 not depend on how the work was cut.
 
-:func:`move` copies :data:`PACK` elements in a row.
+:func:`move` copies :data:`PACK` elements in a row. :func:`flush_subnormals` and :func:`restore_control` switch in the
+calling thread whether numbers below the smallest normal one count as 0.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ from numba.extending import intrinsic
 from .compiling import shared
 from .memory import CACHE_LINE, memory_view
 
-__all__ = ["ISA", "PACK", "Target", "detect_target", "lanes", "move", "row_tile", "row_width", "tile",
-           "tile_function_name", "tile_rows", "tile_width"]
+__all__ = ["ISA", "PACK", "Target", "detect_target", "flush_subnormals", "lanes", "move", "restore_control", "row_tile",
+           "row_width", "tile", "tile_function_name", "tile_rows", "tile_width"]
 
 
 _ROW_VECTORS = 8
@@ -419,3 +420,74 @@ row_tile: Callable[..., None] = _twin if config.DISABLE_JIT else row_tile_intrin
 _move_typing.__name__ = _move_typing.__qualname__ = "move"
 move_intrinsic = intrinsic(_move_typing)
 move: Callable[..., None] = _move_twin if config.DISABLE_JIT else move_intrinsic
+
+
+def _flush_typing(typingctx: Any) -> Any:
+    """Type and emit `flush_subnormals`: two bits of MXCSR, or one of FPCR."""
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        i64 = ir.IntType(64)
+        if _X86:
+            before = builder.zext(_mxcsr(builder), i64)
+            _set_mxcsr(builder, builder.or_(builder.trunc(before, ir.IntType(32)), ir.Constant(ir.IntType(32), 0x8040)))
+            return before
+        if _ARM:
+            get = cgutils.get_or_insert_function(builder.module, ir.FunctionType(i64, []), "llvm.aarch64.get.fpcr")
+            before = builder.call(get, [])
+            _set_fpcr(builder, builder.or_(before, ir.Constant(i64, 1 << 24)))
+            return before
+        return ir.Constant(i64, 0)
+
+    return types.int64(), codegen
+
+
+def _restore_typing(typingctx: Any, control: Any) -> Any:
+    """Type and emit `restore_control`."""
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        if _X86:
+            _set_mxcsr(builder, builder.trunc(args[0], ir.IntType(32)))
+        elif _ARM:
+            _set_fpcr(builder, args[0])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), codegen
+
+
+_X86 = llvm.get_process_triple().startswith(("x86_64", "amd64"))
+_ARM = llvm.get_process_triple().startswith(("aarch64", "arm64"))
+
+
+def _mxcsr(builder: Any) -> Any:
+    slot = cgutils.alloca_once(builder, ir.IntType(32))
+    _call_on_bytes(builder, "llvm.x86.sse.stmxcsr", slot)
+    return builder.load(slot)
+
+
+def _set_mxcsr(builder: Any, value: Any) -> None:
+    slot = cgutils.alloca_once(builder, ir.IntType(32))
+    builder.store(value, slot)
+    _call_on_bytes(builder, "llvm.x86.sse.ldmxcsr", slot)
+
+
+def _call_on_bytes(builder: Any, name: str, slot: Any) -> None:
+    pointer = ir.IntType(8).as_pointer()
+    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.VoidType(), [pointer]), name)
+    builder.call(function, [builder.bitcast(slot, pointer)])
+
+
+def _set_fpcr(builder: Any, value: Any) -> None:
+    kind = ir.FunctionType(ir.VoidType(), [ir.IntType(64)])
+    builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.aarch64.set.fpcr"), [value])
+
+
+def _flush_twin() -> int:
+    return 0
+
+
+def _restore_twin(control: int) -> None:
+    pass
+
+
+_flush_typing.__name__ = _flush_typing.__qualname__ = "flush_subnormals"
+_restore_typing.__name__ = _restore_typing.__qualname__ = "restore_control"
+flush_subnormals: Callable[[], int] = _flush_twin if config.DISABLE_JIT else intrinsic(_flush_typing)
+restore_control: Callable[[int], None] = _restore_twin if config.DISABLE_JIT else intrinsic(_restore_typing)

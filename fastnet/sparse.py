@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .blocks import clear_block, panel_span
+from .blocks import clear_block
 from .compiling import block
 
-__all__ = ["NonZeros", "ascending", "has_non_zeros", "sparse_affine_block", "sparse_gradient_block"]
+__all__ = ["NonZeros", "ascending", "begin_block", "has_non_zeros", "sparse_affine_block", "sparse_gradient_block"]
 
 
 class NonZeros(NamedTuple):
@@ -64,25 +64,29 @@ def first_at_least(indices, start, stop, column):
 
 
 @block
-def sparse_gradient_block(non_zeros, samples, delta, gradient, columns, d0, d1):
-    """gradient[:, d0:d1] = X^T delta for these samples, in panels of so many columns in all.
+def begin_block(non_zeros, samples, cursors, d0):
+    """cursors[i] = where the first non-zero of sample i is whose column is at least d0."""
+    if non_zeros is not None:
+        for i in range(samples.shape[0]):
+            begin, end = np.intp(non_zeros.indptr[samples[i]]), np.intp(non_zeros.indptr[samples[i] + 1])
+            cursors[i] = first_at_least(non_zeros.indices, begin, end, d0)
+
+
+@block
+def sparse_gradient_block(non_zeros, samples, delta, gradient, cursors, d0, d1, n):
+    """gradient[:d1 - d0, :n] = (X^T delta[:, :n])[d0:d1] for these samples; the cursors are at d0, and d1 in the end.
 
     Each element is summed in the order of the samples, whoever does it.
     """
     if non_zeros is not None:
-        panels = delta.shape[0]
-        for panel in range(panels):
-            _, n = panel_span(panel, panels, columns, gradient.itemsize)
-            for d in range(d0, d1):
-                clear_block(gradient[panel, d, :n])
+        for d in range(d1 - d0):
+            clear_block(gradient[d, :n])
         for i in range(samples.shape[0]):
-            end = np.intp(non_zeros.indptr[samples[i] + 1])
-            at = first_at_least(non_zeros.indices, np.intp(non_zeros.indptr[samples[i]]), end, d0)
+            at, end = cursors[i], np.intp(non_zeros.indptr[samples[i] + 1])
+            row = delta[i, :n]
             while at < end and non_zeros.indices[at] < d1:
-                x, column = non_zeros.data[at], np.intp(non_zeros.indices[at])
-                for panel in range(panels):
-                    _, n = panel_span(panel, panels, columns, gradient.itemsize)
-                    g, row = gradient[panel, column, :n], delta[panel, i, :n]
-                    for h in range(g.shape[0]):
-                        g[h] += x * row[h]
+                x, g = non_zeros.data[at], gradient[np.intp(non_zeros.indices[at]) - d0, :n]
+                for h in range(g.shape[0]):
+                    g[h] += x * row[h]
                 at += 1
+            cursors[i] = at

@@ -151,9 +151,7 @@ class Workspace:
             return tuple(zeros(*shape(layer)) for layer in range(depth))
 
         def sums(layer: int) -> tuple[int, ...]:
-            if sparse and not layer:
-                return 1, panels[1], packs[0] * PACK, width
-            if not own or gradient_sums(N, sizes[layer], sizes[layer + 1]) == 1:
+            if not own or (sparse and not layer) or gradient_sums(N, sizes[layer], sizes[layer + 1]) == 1:
                 return 2, 1, 1, width
             return (2, panels[layer], sizes[layer + 1], width) if layer else (2, panels[1], packs[0] * PACK, width)
 
@@ -168,7 +166,8 @@ class Workspace:
             each(sums),
             each(lambda layer: (panels[layer + 1], 2, width)),
             each(lambda layer: (panels[layer + 1], packs[layer], width)),
-            zeros(1, width), aligned((shares, BLOCK_ROWS), np.dtype(np.intp)), zeros(shares, BLOCK_ROWS),
+            zeros(1, width), aligned((shares, BLOCK_ROWS), np.dtype(np.intp)),
+            aligned((shares, N if sparse else 1), np.dtype(np.intp)), zeros(shares, BLOCK_ROWS),
             zeros(shares, BLOCK_ROWS), np.zeros((2, N)))
 
     def run(self, X: NDArray[Any] | NonZeros, y: NDArray[Any], batches: NDArray[np.intp],

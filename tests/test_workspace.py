@@ -1,6 +1,7 @@
 """Compiled steps of any depth, activation, head and optimizer, beside the reference's formulas in plain NumPy."""
 
 from itertools import pairwise
+from platform import machine
 
 import numpy as np
 import pytest
@@ -260,3 +261,20 @@ def test_tanh_and_logistic_to_the_last_digits(rng, dtype):
         outputs, _ = network.infer(layers, Z[finite], activation=activation, head="squared_error")
         error = np.abs(outputs - expected[finite].astype(np.float64))
         assert (error <= 4 * np.finfo(dtype).eps * np.abs(expected[finite]) + np.finfo(dtype).tiny).all()
+
+
+@pytest.mark.skipif(not COMPILED, reason="NumPy counts with subnormal numbers")
+def test_subnormal_numbers_are_flushed_in_steps_and_not_outside():
+    # A weight whose input is always 0 and whose gradient is so small that its second moment is subnormal.
+    layers = [(np.full((2, 3), 1e-3), np.zeros(3)), (np.zeros((3, 2)), np.zeros(2))]
+    X, y = np.array([[1.0, 0.0], [2.0, 0.0]]), np.array([0, 1])
+    tiny = np.finfo(float).tiny
+    second = like(layers, lambda w: np.full(w.shape, 1.5 * tiny))
+    moments = [like(layers, np.zeros_like), second]
+    parameters = Parameters(layers, OPTIMIZERS["adam"]._replace(beta_2=0.5), moments)
+    Workspace(parameters, 2, "relu", "softmax").run(X, y, np.array([[0, 1]]), 1e-3, 0.0)
+    parameters.store(layers, moments)
+    supported = machine() in ("x86_64", "AMD64", "aarch64", "arm64")
+    assert (moments[1][0][0][1] == (0 if supported else 0.75 * tiny)).all()
+    assert np.float64(tiny) * 0.5 > 0  # this thread counts with them again
+    assert (np.full(64, tiny) * 0.5 > 0).all()
