@@ -5,12 +5,14 @@
 Needs the extra `bench`. Each fit is the first of a new process, whose compiled functions lie in the disk cache; the two
 sides take turns. `fit` is timed whole, with validation, initialisation and the loading of what is compiled. Before the
 table is made, both sides must have learned the same: the same number of epochs and, in float64, the same last loss.
-Memory is the peak of a second fit in the same process above what there was before it (Linux only).
+Memory is the peak of a second fit of 3 epochs in the same process above what there was before it (Linux with glibc).
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
+import gc
 import importlib.metadata
 import json
 import os
@@ -97,9 +99,11 @@ def resident(field: str) -> float:
 
 def memory_of(fit: Callable[[], Any]) -> float | None:
     """The peak of memory in a call above what there was before it, in MiB, where the system tells."""
+    gc.collect()
     try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
+        ctypes.CDLL(None).malloc_trim(0)  # what the first fit has freed, so that it counts again
+        Path("/proc/self/clear_refs").write_text("5")  # VmHWM from now on
+    except (OSError, AttributeError):
         return None
     before = resident("VmRSS")
     fit()
@@ -173,7 +177,7 @@ def report(runs: dict[str, dict[str, list[dict[str, Any]]]]) -> str:
         theirs, ours = ({figure: median(result[figure] for result in sides[side]) for figure in ("fit", "predict")}
                         for side in SIDES)
         memory = [[result["memory"] for result in sides[side]] for side in SIDES]
-        cells = ["" if None in values else f"{median(values):.0f}" for values in memory]
+        cells = ["" if None in values else f"{median(values):.1f}" for values in memory]
         lines.append("| " + " | ".join([
             CASES[case].what, dtype, f"{theirs['fit']:.2f}", f"{ours['fit']:.2f}",
             f"**{theirs['fit'] / ours['fit']:.1f}**", f"{1e6 * theirs['predict']:.0f}", f"{1e6 * ours['predict']:.1f}",

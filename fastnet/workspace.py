@@ -47,8 +47,9 @@ class Parameters:
         self.dtype = layers[0][0].dtype
         self.sizes = (*(len(W) for W, _ in layers), layers[-1][0].shape[1])
         self.optimizer = optimizer
-        self.W, self.b = self._weights(range(len(layers))), self._biases()
-        self.WT = (self._zeros(1, 1), *self._transposed(range(1, len(layers))))
+        self.W: Arrays = self._weights(range(len(layers)))
+        self.b: Arrays = self._biases()
+        self.WT: Arrays = (self._zeros(1, 1), *self._transposed(range(1, len(layers))))
         self.moments: list[tuple[Arrays, Arrays]] = [
             ((*self._weights(range(1)), *self._transposed(range(1, len(layers)))), self._biases())
             for _ in range(0 if optimizer is None else optimizer.moments)]
@@ -67,10 +68,21 @@ class Parameters:
         for layer, (W, b) in enumerate(layers):
             self._read(self.W[layer], W, layer + 1)
             self._read(self.b[layer], b[np.newaxis], layer + 1)
-        for values, (weights, biases) in zip(moments, self.moments, strict=bool(moments)):
-            for layer, (W, b) in enumerate(values):
-                self._read(weights[layer], W.T if layer else W, layer if layer else 1)
-                self._read(biases[layer], b[np.newaxis], layer + 1)
+        for values, moment in zip(moments, self.moments, strict=bool(moments)):
+            self._read_moment(moment, values)
+
+    def release(self, layers: Sequence[Layer], moments: Sequence[Sequence[Layer]]) -> None:
+        """`store`, and let go of each part as soon as it has been written: this is of no use any more."""
+        self.store(layers)
+        self.W = self.b = self.WT = ()
+        for values in moments:
+            self._read_moment(self.moments.pop(0), values)
+
+    def _read_moment(self, moment: tuple[Arrays, Arrays], values: Sequence[Layer]) -> None:
+        weights, biases = moment
+        for layer, (W, b) in enumerate(values):
+            self._read(weights[layer], W.T if layer else W, layer if layer else 1)
+            self._read(biases[layer], b[np.newaxis], layer + 1)
 
     def _zeros(self, panels: int, rows: int) -> NDArray[Any]:
         return aligned((panels, rows, tile_width(self.dtype.itemsize)), self.dtype, clear=True)

@@ -93,7 +93,8 @@ def fit_stochastic(estimator: Any, X: Any, y: Any, rest: tuple[Any, ...], stepwi
     if layers is None:
         return False
     optimizer = getattr(estimator, "_optimizer", None) if incremental else None
-    if optimizer is None:
+    fresh = optimizer is None
+    if fresh:
         optimizer = private.make_optimizer(estimator, [*estimator.coefs_, *estimator.intercepts_])
     method = private.method_of(optimizer)
     if method is None:
@@ -104,7 +105,7 @@ def fit_stochastic(estimator: Any, X: Any, y: Any, rest: tuple[Any, ...], stepwi
     validation = None
     if estimator.early_stopping:
         X, y, sample_weight, validation = _split(estimator, X, y, sample_weight)
-    run = _Run(estimator, layers, X, y, sample_weight, method, _batch_size(estimator, X.shape[0]))
+    run = _Run(estimator, layers, X, y, sample_weight, method, _batch_size(estimator, X.shape[0]), fresh)
     # An epoch at a time where something happens between two of them.
     alone = stepwise or incremental or validation is not None or estimator.verbose not in (False, 0, "progress")
     alone |= sample_weight is not None and sample_weight.min() <= 0
@@ -164,11 +165,16 @@ def _native(array: Any, dtype: Any) -> NDArray[Any]:
     return result
 
 
+def _moment(moment: Any, parameter: NDArray[Any]) -> NDArray[Any]:
+    """A moment of the optimizer in the shape of its parameter, whatever somebody may have put there."""
+    return np.broadcast_to(np.asarray(moment, parameter.dtype), parameter.shape)
+
+
 class _Run:
     """The data, packed parameters and workspace of one fit."""
 
     def __init__(self, estimator: Any, layers: list[Layer], X: Any, y: NDArray[Any], sample_weight: Any,
-                 method: Optimizer, batch_size: int) -> None:
+                 method: Optimizer, batch_size: int, fresh: bool) -> None:
         dtype = layers[0][0].dtype
         self._estimator, self._optimizer = estimator, estimator._optimizer
         self._X = _non_zeros(X, dtype) if issparse(X) else _native(X, dtype)
@@ -177,10 +183,14 @@ class _Run:
         self._weights = None if sample_weight is None else _native(sample_weight, dtype)
         self._adam = method.kind == ADAM
         self._layers = layers
-        self._moments = [[(np.array(np.broadcast_to(m, W.shape), dtype), np.array(np.broadcast_to(n, b.shape), dtype))
-                          for (m, n), (W, b) in zip(moment, layers, strict=True)]
-                         for moment in private.moments(self._optimizer)]
-        self._parameters = Parameters(layers, method, self._moments)
+        self._kept = len(private.moments(self._optimizer))
+        moments = []
+        if fresh:  # they are zeros, which need no memory twice
+            self._forget_moments()
+        else:
+            moments = [[(_moment(m, W), _moment(n, b)) for (m, n), (W, b) in zip(moment, layers, strict=True)]
+                       for moment in private.moments(self._optimizer)]
+        self._parameters = Parameters(layers, method, moments)
         self._workspace = Workspace(self._parameters, batch_size, estimator.activation, head, issparse(X))
         self._pace = Pace(max(1, _RUN_INDICES // batch_size))
         self.samples, self._order = X.shape[0], np.arange(X.shape[0])
@@ -190,12 +200,21 @@ class _Run:
 
     @contextlib.contextmanager
     def stored(self) -> Iterator[None]:
-        """Leave, however it ends, with what was learned in the estimator's own arrays."""
+        """Leave, however it ends, with what was learned in the estimator's own arrays.
+
+        In between the optimizer has no moments: those that are packed take memory enough.
+        """
         try:
+            self._forget_moments()
             yield
         finally:
-            self._parameters.store(self._layers, self._moments)
-            private.set_moments(self._optimizer, self._moments)
+            del self._workspace
+            moments = [[(np.empty_like(W), np.empty_like(b)) for W, b in self._layers] for _ in range(self._kept)]
+            self._parameters.release(self._layers, moments)
+            private.set_moments(self._optimizer, moments)
+
+    def _forget_moments(self) -> None:
+        private.set_moments(self._optimizer, [[] for _ in range(self._kept)])
 
     def store(self) -> None:
         """Bring `coefs_` and `intercepts_` up to date."""
