@@ -71,12 +71,18 @@ class Parameters:
         for values, moment in zip(moments, self.moments, strict=bool(moments)):
             self._read_moment(moment, values)
 
-    def release(self, layers: Sequence[Layer], moments: Sequence[Sequence[Layer]]) -> None:
-        """`store`, and let go of each part as soon as it has been written: this is of no use any more."""
+    def release(self, layers: Sequence[Layer]) -> list[list[Layer]]:
+        """`store`, and return the moments in new arrays, like `layers`.
+
+        Each part is let go of before memory is asked for the next: this is of no use any more.
+        """
         self.store(layers)
         self.W = self.b = self.WT = ()
-        for values in moments:
-            self._read_moment(self.moments.pop(0), values)
+        moments = []
+        while self.moments:
+            moments.append([(np.empty_like(W), np.empty_like(b)) for W, b in layers])
+            self._read_moment(self.moments.pop(0), moments[-1])
+        return moments
 
     def _read_moment(self, moment: tuple[Arrays, Arrays], values: Sequence[Layer]) -> None:
         weights, biases = moment

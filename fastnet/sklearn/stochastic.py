@@ -209,9 +209,7 @@ class _Run:
             yield
         finally:
             del self._workspace
-            moments = [[(np.empty_like(W), np.empty_like(b)) for W, b in self._layers] for _ in range(self._kept)]
-            self._parameters.release(self._layers, moments)
-            private.set_moments(self._optimizer, moments)
+            private.set_moments(self._optimizer, self._parameters.release(self._layers))
 
     def _forget_moments(self) -> None:
         private.set_moments(self._optimizer, [[] for _ in range(self._kept)])
