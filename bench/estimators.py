@@ -15,7 +15,6 @@ import ctypes
 import gc
 import importlib.metadata
 import json
-import os
 import platform
 import re
 import subprocess
@@ -31,7 +30,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench.machine import cores, cpu_name
+from bench.machine import description, warn_if_busy
 from bench.registry import DTYPES
 
 SIDES = {"scikit-learn": "sklearn.neural_network", "fastnet": "fastnet.sklearn"}
@@ -200,13 +199,12 @@ def main() -> None:
         return
     if options.repeats < 1:
         parser.error("--repeats must be at least 1")
-    if hasattr(os, "getloadavg") and os.getloadavg()[0] > 1:
-        print("This machine has been busy in the last minute; the figures may be worth nothing.", file=sys.stderr)
+    warn_if_busy()
     runs = collect(options.cases, options.repeats)
     check(runs)
     versions = ", ".join(f"{name} {importlib.metadata.version(package)}" for name, package in [
         ("scikit-learn", "scikit-learn"), ("NumPy", "numpy"), ("Numba", "numba")])
-    text = (f"{report(runs)}\n\n{cpu_name()}, {cores()} cores, {platform.system()}; Python "
+    text = (f"{report(runs)}\n\n{description()}; Python "
             f"{platform.python_version()}, {versions}; medians of {options.repeats} processes each.")
     print(text)
     if options.markdown:

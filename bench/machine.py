@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,18 @@ def cpu_name() -> str:
 def cores() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def description() -> str:
+    """Return the processor, the cores and the system in a line."""
+    return f"{cpu_name()}, {cores()} cores, {platform.system()}"
+
+
+def warn_if_busy() -> None:
+    """Say on standard error that other programs have been running, if they have."""
+    if hasattr(os, "getloadavg") and os.getloadavg()[0] > 1:
+        print("This machine has been busy in the last minute. While other programs run, threads wait for one another "
+              "and the figures are worth nothing.", file=sys.stderr)
 
 
 def _chains_typing(typingctx: Any, start: Any, rounds: Any) -> Any:

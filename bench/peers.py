@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
-import os
 import platform
 import subprocess
 import sys
@@ -28,7 +27,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import fastnet
-from bench.machine import cores, cpu_name, fma_peak
+from bench.machine import cores, description, fma_peak, warn_if_busy
 from bench.registry import CASES, DTYPES, Case, step_products
 from bench.sides import SIDES, Problem
 
@@ -242,9 +241,7 @@ def main() -> None:
         return
     if options.repeats < 1:
         parser.error("--repeats must be at least 1")
-    if hasattr(os, "getloadavg") and os.getloadavg()[0] > 1:
-        print("This machine has been busy in the last minute. While other programs run, threads wait for one another "
-              "and the figures are worth nothing.", file=sys.stderr)
+    warn_if_busy()
     names = [name for name in options.sides if installed(name)]
     for name in set(options.sides) - set(names):
         print(f"{name}: not installed, left out", file=sys.stderr)
@@ -255,15 +252,14 @@ def main() -> None:
     check(runs, options.cases)
     medians = medians_of(runs)
     peak = {dtype: median(run["peak"][dtype] for run in runs["fastnet"]) for dtype in DTYPES if "fastnet" in runs}
-    machine = f"{cpu_name()}, {cores()} cores, {platform.system()}"
-    text = (f"{report(medians, options.cases, peak)}\n\n{machine}; FMA peak of these cores in the same run: "
+    text = (f"{report(medians, options.cases, peak)}\n\n{description()}; FMA peak of these cores in the same run: "
             f"{', '.join(f'{value:.0f} GFLOP/s in {dtype}' for dtype, value in peak.items())}; {versions(names)}; "
             f"medians of {options.repeats} processes each.")
     print(text)
     if options.markdown:
         options.markdown.write_text(text + "\n")
     if options.json:
-        options.json.write_text(json.dumps({"machine": machine, "versions": versions(names), "peak": peak,
+        options.json.write_text(json.dumps({"machine": description(), "versions": versions(names), "peak": peak,
                                             "medians": medians, "runs": runs}, indent=1) + "\n")
     if options.png:
         draw(medians, options.cases, options.png)

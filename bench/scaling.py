@@ -24,7 +24,7 @@ from numba import prange
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import fastnet
-from bench.machine import cores, cpu_name, fma_peak
+from bench.machine import cores, description, fma_peak
 from bench.registry import DTYPES, Case, step_products
 from fastnet.workspace import Parameters, Workspace
 
@@ -162,8 +162,7 @@ def main() -> None:
     curves = measure(options.dtype, options.repeats)
     fastnet.set_num_threads(cores())
     peak = max(before, fma_peak(options.dtype, cores()))  # a limit: a neighbour can only make it look lower
-    machine = f"{cpu_name()}, {cores()} cores"
-    print(f"{machine}; {options.dtype}; FMA peak {peak:.0f} GFLOP/s, memory {stream / 1e9:.0f} GB/s\n")
+    print(f"{description()}; {options.dtype}; FMA peak {peak:.0f} GFLOP/s, memory {stream / 1e9:.0f} GB/s\n")
     print("| curve | value | D-H-C | batch | threads | µs/step | GFLOP/s | of FMA peak |\n"
           "|---|--:|---|--:|--:|--:|--:|--:|")
     for curve, points in curves.items():
@@ -173,7 +172,7 @@ def main() -> None:
                   f"{point['threads']} | {point['seconds'] * 1e6:.1f} | {point['gflops']:.1f} | "
                   f"{point['gflops'] / (peak * point['threads'] / cores()):.2f} |")
     if options.json:
-        options.json.write_text(json.dumps({"machine": machine, "dtype": options.dtype, "peak_gflops": peak,
+        options.json.write_text(json.dumps({"machine": description(), "dtype": options.dtype, "peak_gflops": peak,
                                             "bandwidth": stream, "curves": curves}, indent=1) + "\n")
     if options.png:
         draw(curves, peak, stream, options.png)

@@ -11,15 +11,30 @@ from math import log
 
 import numpy as np
 
-from .activations import logistic_block, logistic_element
+from .activations import ACTIVATIONS, logistic_block, logistic_element
 from .compiling import block
 from .exponential import exp_nonpositive
 
-__all__ = ["HEADS", "cross_entropy_block", "losses_block", "output_rows_block", "softmax_block"]
+__all__ = ["HEADS", "cross_entropy_block", "losses_block", "method_indices", "output_rows_block", "softmax_block"]
 
 HEADS = ("softmax", "logistic", "squared_error", "poisson")
 
 _SOFTMAX, _LOGISTIC, _SQUARED_ERROR, _POISSON = 0, 1, 2, 3
+
+
+def method_indices(activation: str | None, head: str | None) -> tuple[int | None, int | None]:
+    """Return an activation and a head as compiled code knows them: places in ACTIVATIONS and HEADS, or None for both.
+
+    Raises
+    ------
+    ValueError
+        If one is given without the other, or a name is not known.
+    """
+    if activation is None and head is None:
+        return None, None
+    if activation is None or head is None:
+        raise ValueError(f"activation and head must both be given, or none, got {activation} and {head}")
+    return ACTIVATIONS.index(activation), HEADS.index(head)
 
 
 @block

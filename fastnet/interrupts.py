@@ -16,6 +16,9 @@ T = TypeVar("T")
 _RUN_SECONDS = 0.01
 """How long one run of compiled steps is meant to take, so that neither Ctrl-C nor a progress bar waits long."""
 
+_RUN_INDICES = 1_000_000
+"""The most indices of samples that are drawn for one run: they are memory."""
+
 
 class DeferredInterrupt:
     """While it is entered, Ctrl-C only leaves a note; :meth:`check` raises the KeyboardInterrupt.
@@ -59,8 +62,8 @@ class DeferredInterrupt:
 class Pace:
     """How many compiled steps to take at a time, by how long the last ones took. Where a run ends changes no result."""
 
-    def __init__(self, most: int) -> None:
-        self._most = max(1, most)
+    def __init__(self, batch_size: int) -> None:
+        self._most = max(1, _RUN_INDICES // batch_size)
         self.steps = 1
 
     def __call__(self, run: Callable[[], T], steps: int) -> T:

@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import kernels
-from .activations import ACTIVATIONS
 from .blocks import BLOCK_ROWS
 from .checks import Layer, not_finite, writable
-from .heads import HEADS
+from .heads import method_indices
 from .inference import few_scores, network_scores, panel_lines, scratch_lines
 from .memory import aligned
 from .simd import PACK, tile_width
@@ -100,7 +99,7 @@ def infer(layers: Sequence[Layer], X: NDArray[Any], name: str = "X", checkpoint:
     """
     Ws, bs = zip(*layers, strict=True)
     work = sum([W.size for W in Ws])
-    method = (None, None) if activation is None or head is None else (ACTIVATIONS.index(activation), HEADS.index(head))
+    method = method_indices(activation, head)
     rows = max(64, _CHUNK_WORK // work)
     parts: list[tuple[NDArray[Any], NDArray[np.intp]]] = []
     for start in range(0, len(X), rows):

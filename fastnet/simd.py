@@ -40,9 +40,11 @@ from numba.extending import intrinsic
 from .compiling import shared
 from .memory import CACHE_LINE, memory_view
 
-__all__ = ["ISA", "PACK", "Target", "detect_target", "flush_subnormals", "lanes", "move", "restore_control", "row_tile",
-           "row_width", "tile", "tile_function_name", "tile_rows", "tile_width"]
+__all__ = ["ISA", "IS_ARM", "IS_X86", "PACK", "Target", "detect_target", "flush_subnormals", "lanes", "move",
+           "restore_control", "row_tile", "row_width", "tile", "tile_function_name", "tile_rows", "tile_width"]
 
+_X86_64, _ARM64 = ("x86_64", "amd64"), ("aarch64", "arm64")
+"""How the triple of a target begins."""
 
 _ROW_VECTORS = 8
 _ROW_SHAPES = [(1, vectors) for vectors in range(1, _ROW_VECTORS + 1)]
@@ -101,9 +103,9 @@ def _cpu_features() -> set[str]:
 def detect_target() -> Target:
     """Return the vector registers of the CPU that numba generates code for."""
     triple, features = llvm.get_process_triple(), _cpu_features()
-    if triple.startswith(("aarch64", "arm64")):
+    if triple.startswith(_ARM64):
         return _TARGETS["neon"]
-    if not triple.startswith(("x86_64", "amd64")):
+    if not triple.startswith(_X86_64):
         return _TARGETS["fallback"]
     if {"avx512f", "avx512vl", "avx512dq"} <= features:
         return _TARGETS["avx512"]
@@ -111,6 +113,8 @@ def detect_target() -> Target:
 
 
 ISA = detect_target()
+IS_X86 = llvm.get_process_triple().startswith(_X86_64)
+IS_ARM = llvm.get_process_triple().startswith(_ARM64)
 _HEIGHTS = ISA.heights
 
 PACK = ISA.max_rows
@@ -426,11 +430,11 @@ def _flush_typing(typingctx: Any) -> Any:
     """Type and emit `flush_subnormals`: two bits of MXCSR, or one of FPCR."""
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         i64 = ir.IntType(64)
-        if _X86:
+        if IS_X86:
             before = builder.zext(_mxcsr(builder), i64)
             _set_mxcsr(builder, builder.or_(builder.trunc(before, ir.IntType(32)), ir.Constant(ir.IntType(32), 0x8040)))
             return before
-        if _ARM:
+        if IS_ARM:
             get = cgutils.get_or_insert_function(builder.module, ir.FunctionType(i64, []), "llvm.aarch64.get.fpcr")
             before = builder.call(get, [])
             _set_fpcr(builder, builder.or_(before, ir.Constant(i64, 1 << 24)))
@@ -443,17 +447,13 @@ def _flush_typing(typingctx: Any) -> Any:
 def _restore_typing(typingctx: Any, control: Any) -> Any:
     """Type and emit `restore_control`."""
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        if _X86:
+        if IS_X86:
             _set_mxcsr(builder, builder.trunc(args[0], ir.IntType(32)))
-        elif _ARM:
+        elif IS_ARM:
             _set_fpcr(builder, args[0])
         return context.get_dummy_value()
 
     return types.void(types.int64), codegen
-
-
-_X86 = llvm.get_process_triple().startswith(("x86_64", "amd64"))
-_ARM = llvm.get_process_triple().startswith(("aarch64", "arm64"))
 
 
 def _mxcsr(builder: Any) -> Any:

@@ -25,7 +25,6 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -34,6 +33,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from .compiling import block
+from .simd import IS_ARM, IS_X86
 
 __all__ = ["complete", "counters", "run", "take", "wait_until"]
 
@@ -165,12 +165,11 @@ def _exchange_typing(typingctx: Any, array: Any, slot: Any, old: Any, new: Any) 
 def _rest_typing(typingctx: Any, yield_: Any) -> Any:
     """Tell the core that this is a loop that waits; with `yield_`, let another thread have the core."""
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        triple = llvm.get_process_triple()
         void = ir.VoidType()
-        if triple.startswith(("x86_64", "amd64")):
+        if IS_X86:
             builder.call(cgutils.get_or_insert_function(
                 builder.module, ir.FunctionType(void, []), "llvm.x86.sse2.pause"), [])
-        elif triple.startswith(("aarch64", "arm64")):
+        elif IS_ARM:
             i32 = ir.IntType(32)
             builder.call(cgutils.get_or_insert_function(
                 builder.module, ir.FunctionType(void, [i32]), "llvm.aarch64.hint"), [ir.Constant(i32, 1)])

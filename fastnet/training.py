@@ -18,9 +18,6 @@ from .workspace import Parameters, Workspace
 
 __all__ = ["Callback", "History", "accuracy", "prepare", "train"]
 
-_RUN_INDICES = 1_000_000
-"""The most indices of samples that are drawn for one run."""
-
 History = dict[str, list[float]]
 """``loss_history`` (an entry each iteration), ``train_acc_history`` and ``val_acc_history`` (one each check)."""
 
@@ -64,7 +61,7 @@ def train(trainable: Callable[[], tuple[list[Layer], bool]], update: Callable[[S
     if num_iters:
         prepare(X.dtype)  # here, where Ctrl-C still works at once
     engine = _Engine(batch_size)
-    pace = Pace(_RUN_INDICES // batch_size)
+    pace = Pace(batch_size)
     with DeferredInterrupt() as interrupt, engine:
         bar = iter(progress_bar(range(num_iters), description=progress if isinstance(progress, str) else "")
                    if progress else ())

@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import steps
-from .activations import ACTIVATIONS
 from .blocks import BLOCK_ROWS, LEAVES, gradient_sums, leaf_count, panel_count, panel_span, sample_sums
 from .checks import Layer
-from .heads import HEADS
+from .heads import method_indices
 from .memory import aligned
 from .optimizers import Optimizer
 from .simd import PACK, tile_width
@@ -53,23 +52,19 @@ class Parameters:
         self.moments: list[tuple[Arrays, Arrays]] = [
             ((*self._weights(range(1)), *self._transposed(range(1, len(layers)))), self._biases())
             for _ in range(0 if optimizer is None else optimizer.moments)]
-        for layer, (W, b) in enumerate(layers):
-            self._write(W, self.W[layer], layer + 1)
-            self._write(b[np.newaxis], self.b[layer], layer + 1)
+        for values, target, index in self._parts(layers):
+            self._write(values, target, index)
+        for layer, (W, _) in enumerate(layers):
             if layer:
                 self._write(W.T, self.WT[layer], layer)
-        for values, (weights, biases) in zip(moments, self.moments, strict=bool(moments)):
-            for layer, (W, b) in enumerate(values):
-                self._write(W.T if layer else W, weights[layer], layer if layer else 1)
-                self._write(b[np.newaxis], biases[layer], layer + 1)
+        for moment, packed in zip(moments, self.moments, strict=bool(moments)):
+            for values, target, index in _moment_parts(moment, packed):
+                self._write(values, target, index)
 
-    def store(self, layers: Sequence[Layer], moments: Sequence[Sequence[Layer]] = ()) -> None:
-        """Write the numbers into arrays of the shapes that they came from."""
-        for layer, (W, b) in enumerate(layers):
-            self._read(self.W[layer], W, layer + 1)
-            self._read(self.b[layer], b[np.newaxis], layer + 1)
-        for values, moment in zip(moments, self.moments, strict=bool(moments)):
-            self._read_moment(moment, values)
+    def store(self, layers: Sequence[Layer]) -> None:
+        """Write the parameters into arrays of the shapes that they came from."""
+        for values, source, index in self._parts(layers):
+            self._read(source, values, index)
 
     def release(self, layers: Sequence[Layer]) -> list[list[Layer]]:
         """`store`, and return the moments in new arrays, like `layers`.
@@ -81,14 +76,15 @@ class Parameters:
         moments = []
         while self.moments:
             moments.append([(np.empty_like(W), np.empty_like(b)) for W, b in layers])
-            self._read_moment(self.moments.pop(0), moments[-1])
+            for values, source, index in _moment_parts(moments[-1], self.moments.pop(0)):
+                self._read(source, values, index)
         return moments
 
-    def _read_moment(self, moment: tuple[Arrays, Arrays], values: Sequence[Layer]) -> None:
-        weights, biases = moment
-        for layer, (W, b) in enumerate(values):
-            self._read(weights[layer], W.T if layer else W, layer if layer else 1)
-            self._read(biases[layer], b[np.newaxis], layer + 1)
+    def _parts(self, layers: Sequence[Layer]) -> Iterator[tuple[NDArray[Any], NDArray[Any], int]]:
+        """Each parameter in rows, its panels, and the index in `sizes` of its columns."""
+        for layer, (W, b) in enumerate(layers):
+            yield W, self.W[layer], layer + 1
+            yield b[np.newaxis], self.b[layer], layer + 1
 
     def _zeros(self, panels: int, rows: int) -> NDArray[Any]:
         return aligned((panels, rows, tile_width(self.dtype.itemsize)), self.dtype, clear=True)
@@ -121,6 +117,15 @@ class Parameters:
             target[:, j0:j0 + n] = source[panel, :len(target), :n]
 
 
+def _moment_parts(moment: Sequence[Layer],
+                  packed: tuple[Arrays, Arrays]) -> Iterator[tuple[NDArray[Any], NDArray[Any], int]]:
+    """The same of a moment: it is packed like the array that is updated on the way, W of layer 0, WT of the others."""
+    weights, biases = packed
+    for layer, (W, b) in enumerate(moment):
+        yield (W.T, weights[layer], layer) if layer else (W, weights[0], 1)
+        yield b[np.newaxis], biases[layer], layer + 1
+
+
 class Workspace:
     """Every buffer for steps with minibatches of one size, and how their work is cut. Several may share parameters.
 
@@ -140,9 +145,8 @@ class Workspace:
                  sparse: bool = False) -> None:
         self._parameters = parameters
         self._head = head
-        self._method = (None if activation is None else ACTIVATIONS.index(activation),
-                        None if head is None else HEADS.index(head), parameters.optimizer)
-        if any((part is None) != (head is None) for part in self._method):
+        self._method = (*method_indices(activation, head), parameters.optimizer)
+        if (head is None) != (parameters.optimizer is None):
             raise ValueError(f"activation, head and optimizer must all be given, or none, got {self._method}")
         N, sizes, dtype = batch_size, parameters.sizes, parameters.dtype
         width = tile_width(dtype.itemsize)

@@ -1,5 +1,6 @@
 """scikit-learn's own tests of its estimators, as installed, with fastnet's in their place; and its checks of both."""
 
+import os
 import re
 import subprocess
 import sys
@@ -35,7 +36,7 @@ def test_scikit_learn_s_own(tmp_path, what, least):
     environment = {"PYTHONPATH": f"{tmp_path}:{Path(__file__).resolve().parent.parent}"}
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", str(tmp_path / "pytest.ini"), *plugin,
-         *target], cwd=tmp_path, env={**__import__("os").environ, **environment}, text=True, capture_output=True,
+         *target], cwd=tmp_path, env={**os.environ, **environment}, text=True, capture_output=True,
         timeout=600, check=False)
     print(result.stdout[-5000:], result.stderr[-5000:])
     assert result.returncode == 0

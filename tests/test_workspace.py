@@ -79,7 +79,7 @@ def test_steps_of_every_kind_agree_with_the_reference(rng, monkeypatch, dtype, a
             X, labels if head == "softmax" else Y, np.array([batches[step] for step in part]), rates[part], l2, weights,
             sums))
     expected, expected_moments = like(layers, np.copy), [like(moment, np.copy) for moment in moments]
-    parameters.store(layers, moments)
+    moments = parameters.release(layers)
     slack = 5000 * float(np.finfo(dtype).eps)
     for batch, rate, loss in zip(batches, rates, losses, strict=True):
         reference_loss, grads = reference.loss_and_grads(expected, X[batch], Y[batch], l2, activation, head,
@@ -228,6 +228,10 @@ def test_all_of_a_method_or_nothing():
         Workspace(parameters, 2, "relu", "softmax")
     with pytest.raises(ValueError, match="must all be given, or none"):
         Workspace(Parameters([(np.ones((4, 3)), np.ones(3))], OPTIMIZERS["adam"]), 2)
+    with pytest.raises(ValueError, match="must both be given, or none"):
+        Workspace(parameters, 2, "relu")
+    with pytest.raises(ValueError, match="must both be given, or none"):
+        network.infer([(np.ones((4, 3)), np.ones(3))], np.ones((2, 4)), head="softmax")
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -273,7 +277,7 @@ def test_subnormal_numbers_are_flushed_in_steps_and_not_outside():
     moments = [like(layers, np.zeros_like), second]
     parameters = Parameters(layers, OPTIMIZERS["adam"]._replace(beta_2=0.5), moments)
     Workspace(parameters, 2, "relu", "softmax").run(X, y, np.array([[0, 1]]), 1e-3, 0.0)
-    parameters.store(layers, moments)
+    moments = parameters.release(layers)
     supported = machine() in ("x86_64", "AMD64", "aarch64", "arm64")
     assert (moments[1][0][0][1] == (0 if supported else 0.75 * tiny)).all()
     assert np.float64(tiny) * 0.5 > 0  # this thread counts with them again

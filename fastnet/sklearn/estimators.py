@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .. import network
 from ..checks import Layer
+from . import private
 from .stochastic import OUTPUT_HEADS, fit_stochastic, trained_layers
 
 __all__ = ["MLPClassifier", "MLPRegressor"]
@@ -40,12 +41,25 @@ class _Accelerated:
             super()._fit_stochastic(X, y, *rest)  # type: ignore[misc]
 
     def _fit_lbfgs(self, *args: Any) -> None:
-        verbose = self.verbose  # type: ignore[has-type]
-        self.verbose = False if verbose == "progress" else verbose  # its iterations are SciPy's: there is no bar
-        try:
+        with private.without_bar(self):  # its iterations are SciPy's
             super()._fit_lbfgs(*args)  # type: ignore[misc]
-        finally:
-            self.verbose = verbose
+
+    def predict(self, X: Any) -> Any:
+        """Predict what samples are, as scikit-learn's `predict` does.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The samples.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            The predicted classes or values; a column for each label or output where there are several.
+        """
+        if "coefs_" not in vars(self):  # else asking costs more than a prediction
+            check_is_fitted(self)
+        return self._predict(X)  # type: ignore[attr-defined]
 
     def _forward_pass_fast(self, X: Any, check_input: bool = True) -> Any:
         return self._outputs(X, check_input)[0]
@@ -151,43 +165,9 @@ class MLPClassifier(_Accelerated, neural_network.MLPClassifier):  # noqa: D101
             return classes[(outputs[:, 0] > 0.5).astype(np.intp)]
         return self._label_binarizer.inverse_transform(outputs.ravel() if self.n_outputs_ == 1 else outputs)
 
-    def predict(self, X: Any) -> Any:
-        """Predict the classes of samples, as scikit-learn's `predict` does.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The samples.
-
-        Returns
-        -------
-        y : ndarray of shape (n_samples,) or (n_samples, n_classes)
-            The predicted classes.
-        """
-        if "coefs_" not in vars(self):  # else asking costs more than a prediction
-            check_is_fitted(self)
-        return self._predict(X)
-
 
 class MLPRegressor(_Accelerated, neural_network.MLPRegressor):  # noqa: D101
     __doc__ = _documented(neural_network.MLPRegressor, "Multi-layer perceptron regressor")
 
     _original = neural_network.MLPRegressor
     _parameter_constraints = {**neural_network.MLPRegressor._parameter_constraints, **_VERBOSE}  # noqa: RUF012
-
-    def predict(self, X: Any) -> Any:
-        """Predict the outputs for samples, as scikit-learn's `predict` does.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The samples.
-
-        Returns
-        -------
-        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            The predicted values.
-        """
-        if "coefs_" not in vars(self):
-            check_is_fitted(self)
-        return self._predict(X)

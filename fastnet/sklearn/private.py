@@ -6,7 +6,9 @@ one is refused when it is imported, with what was expected and what came.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 import sklearn
@@ -21,7 +23,7 @@ except ImportError:  # the check below says so
     AdamOptimizer = SGDOptimizer = None
 
 __all__ = ["has_sample_weight", "layer_sizes_of", "make_optimizer", "method_of", "moments", "sample_weight_of",
-           "set_moments", "update_no_improvement"]
+           "set_moments", "update_no_improvement", "without_bar"]
 
 _BUFFERS = ["activations", "deltas", "coef_grads", "intercept_grads", "layer_units", "incremental"]
 _KNOWN = {
@@ -101,9 +103,16 @@ def update_no_improvement(estimator: Any, validation: tuple[Any, Any, Any] | Non
     """Have an estimator judge an epoch, by its validation data where there are any."""
     X, y, sample_weight = (None, None, None) if validation is None else validation
     weights = [sample_weight] if has_sample_weight else []
-    verbose = estimator.verbose
-    estimator.verbose = False if verbose == "progress" else verbose  # a bar and printed scores do not go together
-    try:
+    with without_bar(estimator):
         estimator._update_no_improvement_count(validation is not None, X, y, *weights)
+
+
+@contextlib.contextmanager
+def without_bar(estimator: Any) -> Iterator[None]:
+    """Hide ``verbose="progress"``, which scikit-learn's own code would take for a wish to have scores printed."""
+    verbose = estimator.verbose
+    estimator.verbose = False if verbose == "progress" else verbose
+    try:
+        yield
     finally:
         estimator.verbose = verbose

@@ -30,9 +30,6 @@ from . import private
 
 __all__ = ["OUTPUT_HEADS", "fit_stochastic", "trained_layers"]
 
-_RUN_INDICES = 1_000_000
-"""The most indices of samples in one run of compiled steps."""
-
 OUTPUT_HEADS = {"softmax": "softmax", "logistic": "logistic", "identity": "squared_error", "exp": "poisson"}
 """The head of the engine whose outputs are those of each `out_activation_`."""
 
@@ -106,12 +103,9 @@ def fit_stochastic(estimator: Any, X: Any, y: Any, rest: tuple[Any, ...], stepwi
     if estimator.early_stopping:
         X, y, sample_weight, validation = _split(estimator, X, y, sample_weight)
     run = _Run(estimator, layers, X, y, sample_weight, method, _batch_size(estimator, X.shape[0]), fresh)
-    # An epoch at a time where something happens between two of them.
-    alone = stepwise or incremental or validation is not None or estimator.verbose not in (False, 0, "progress")
-    alone |= sample_weight is not None and sample_weight.min() <= 0
     try:
         with DeferredInterrupt() as interrupt, run.stored():
-            _epochs(estimator, run, validation, incremental, alone, stepwise, interrupt.check)
+            _epochs(estimator, run, validation, incremental, stepwise, interrupt.check)
     except KeyboardInterrupt:
         warnings.warn("Training interrupted by user.", stacklevel=4)
     if validation is not None:
@@ -181,18 +175,16 @@ class _Run:
         head = _HEADS[estimator.loss, estimator.out_activation_]
         self._y = y.argmax(axis=1) if head == "softmax" else _native(y, dtype)
         self._weights = None if sample_weight is None else _native(sample_weight, dtype)
-        self._adam = method.kind == ADAM
+        self.may_fail = sample_weight is not None and sample_weight.min() <= 0  # a minibatch may have no weight
+        self._method = method
         self._layers = layers
-        self._kept = len(private.moments(self._optimizer))
-        moments = []
-        if fresh:  # they are zeros, which need no memory twice
-            self._forget_moments()
-        else:
-            moments = [[(_moment(m, W), _moment(n, b)) for (m, n), (W, b) in zip(moment, layers, strict=True)]
-                       for moment in private.moments(self._optimizer)]
+        # Those of a fresh optimizer are zeros, which need not be written.
+        known = [] if fresh else private.moments(self._optimizer)
+        moments = [[(_moment(m, W), _moment(n, b)) for (m, n), (W, b) in zip(moment, layers, strict=True)]
+                   for moment in known]
         self._parameters = Parameters(layers, method, moments)
         self._workspace = Workspace(self._parameters, batch_size, estimator.activation, head, issparse(X))
-        self._pace = Pace(max(1, _RUN_INDICES // batch_size))
+        self._pace = Pace(batch_size)
         self.samples, self._order = X.shape[0], np.arange(X.shape[0])
         # The last minibatch of an epoch may be smaller.
         self._counts = np.full(-(-self.samples // batch_size), batch_size, np.intp)
@@ -205,14 +197,11 @@ class _Run:
         In between the optimizer has no moments: those that are packed take memory enough.
         """
         try:
-            self._forget_moments()
+            private.set_moments(self._optimizer, [[] for _ in range(self._method.moments)])
             yield
         finally:
             del self._workspace
             private.set_moments(self._optimizer, self._parameters.release(self._layers))
-
-    def _forget_moments(self) -> None:
-        private.set_moments(self._optimizer, [[] for _ in range(self._kept)])
 
     def store(self) -> None:
         """Bring `coefs_` and `intercepts_` up to date."""
@@ -248,7 +237,7 @@ class _Run:
     def _rates(self, epochs: int) -> NDArray[np.float64]:
         """The learning rate of each of the next steps, which Adam counts."""
         optimizer, steps = self._optimizer, len(self._counts)
-        if not self._adam:
+        if self._method.kind != ADAM:
             ahead, rates = copy.copy(optimizer), [optimizer.learning_rate]
             for epoch in range(1, epochs):
                 ahead.iteration_ends(self._estimator.t_ + epoch * self.samples)
@@ -273,16 +262,18 @@ class _Run:
         # The penalty of scikit-learn is 0.5 * alpha * sum(W^2) / (sum of weights).
         losses = self._workspace.run(self._X, self._y, batches, rates, self._estimator.alpha / divisors, self._weights,
                                      sums, counts)
-        if self._adam:
+        if self._method.kind == ADAM:
             self._optimizer.t += len(batches)
             self._optimizer.learning_rate = rates[-1]
         return losses
 
 
-def _epochs(estimator: Any, run: _Run, validation: tuple[Any, Any, Any] | None, incremental: bool, alone: bool,
+def _epochs(estimator: Any, run: _Run, validation: tuple[Any, Any, Any] | None, incremental: bool,
             stepwise: bool, check: Callable[[], None]) -> None:
-    """Train for as many epochs as it takes, one if `incremental`, and each by itself if `alone`."""
+    """Train for as many epochs as it takes, or one if `incremental`."""
     verbose = estimator.verbose and estimator.verbose != "progress"
+    # An epoch at a time where something may happen between two of them.
+    alone = stepwise or incremental or validation is not None or bool(verbose) or run.may_fail
     epochs = range(estimator.max_iter)
     bar = iter(progress_bar(epochs, description=type(estimator).__name__) if estimator.verbose == "progress" else ())
     estimator.n_iter_ = 0
