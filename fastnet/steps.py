@@ -390,7 +390,8 @@ def training_steps(number: int, counters: Array, activation: int | None, head: i
         with respect to each affine map.
     partial : array (LEAVES, panels, N, width)
         Used if `by_features`.
-    scores, scratch : array (shares, C, BLOCK_ROWS), array (shares, LEAVES - 1, BLOCK_ROWS, width)
+    scores, scratch : array (shares, C, BLOCK_ROWS), array (shares, at least 2, BLOCK_ROWS, width)
+        LEAVES - 1 for the second where a sum is made of leaves.
     sums : tuple of array (2, panels, D padded, width)
         The two sums that the gradient of a layer's weights is made of; (2, panels of the layer's input, H, width) but
         in the first. Used for layers for which there are two, and two shares of samples.

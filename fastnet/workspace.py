@@ -184,7 +184,7 @@ class Workspace:
             each(lambda layer: (panels[layer + 1], N, width)),
             zeros(*((LEAVES, panels[1], N, width) if by_features else (LEAVES, 1, 1, width))),
             zeros(shares, sizes[-1], BLOCK_ROWS),
-            zeros(shares, LEAVES - 1, BLOCK_ROWS, width),
+            zeros(shares, LEAVES - 1 if leaf_count(max(sizes)) > 1 else 2, BLOCK_ROWS, width),
             each(sums),
             each(lambda layer: (panels[layer + 1], 2, width)),
             each(lambda layer: (panels[layer + 1], packs[layer], width)),

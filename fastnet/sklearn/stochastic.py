@@ -30,6 +30,9 @@ from . import private
 
 __all__ = ["OUTPUT_HEADS", "fit_stochastic", "trained_layers"]
 
+_EPOCHS_INDICES = 1 << 14
+"""The most indices of samples in a run of several epochs: more would save no time that is worth their memory."""
+
 OUTPUT_HEADS = {"softmax": "softmax", "logistic": "logistic", "identity": "squared_error", "exp": "poisson"}
 """The head of the engine whose outputs are those of each `out_activation_`."""
 
@@ -92,17 +95,19 @@ def fit_stochastic(estimator: Any, X: Any, y: Any, rest: tuple[Any, ...], stepwi
     optimizer = getattr(estimator, "_optimizer", None) if incremental else None
     fresh = optimizer is None
     if fresh:
-        optimizer = private.make_optimizer(estimator, [*estimator.coefs_, *estimator.intercepts_])
+        optimizer = private.make_optimizer(estimator, [])  # its moments are zeros, which need no memory twice
     method = private.method_of(optimizer)
     if method is None:
         return False
-    estimator._optimizer = optimizer
     if estimator.early_stopping and incremental:
         raise ValueError("partial_fit does not support early_stopping=True")
     validation = None
     if estimator.early_stopping:
         X, y, sample_weight, validation = _split(estimator, X, y, sample_weight)
-    run = _Run(estimator, layers, X, y, sample_weight, method, _batch_size(estimator, X.shape[0]), fresh)
+    batch_size = _batch_size(estimator, X.shape[0])
+    if fresh:
+        vars(estimator).pop("_optimizer", None)  # the one of another fit has moments, which are memory
+    run = _Run(estimator, optimizer, layers, X, y, sample_weight, method, batch_size, fresh)
     try:
         with DeferredInterrupt() as interrupt, run.stored():
             _epochs(estimator, run, validation, incremental, stepwise, interrupt.check)
@@ -167,10 +172,10 @@ def _moment(moment: Any, parameter: NDArray[Any]) -> NDArray[Any]:
 class _Run:
     """The data, packed parameters and workspace of one fit."""
 
-    def __init__(self, estimator: Any, layers: list[Layer], X: Any, y: NDArray[Any], sample_weight: Any,
+    def __init__(self, estimator: Any, optimizer: Any, layers: list[Layer], X: Any, y: NDArray[Any], sample_weight: Any,
                  method: Optimizer, batch_size: int, fresh: bool) -> None:
         dtype = layers[0][0].dtype
-        self._estimator, self._optimizer = estimator, estimator._optimizer
+        self._estimator, self._optimizer = estimator, optimizer
         self._X = _non_zeros(X, dtype) if issparse(X) else _native(X, dtype)
         head = _HEADS[estimator.loss, estimator.out_activation_]
         self._y = y.argmax(axis=1) if head == "softmax" else _native(y, dtype)
@@ -178,7 +183,6 @@ class _Run:
         self.may_fail = sample_weight is not None and sample_weight.min() <= 0  # a minibatch may have no weight
         self._method = method
         self._layers = layers
-        # Those of a fresh optimizer are zeros, which need not be written.
         known = [] if fresh else private.moments(self._optimizer)
         moments = [[(_moment(m, W), _moment(n, b)) for (m, n), (W, b) in zip(moment, layers, strict=True)]
                    for moment in known]
@@ -197,6 +201,7 @@ class _Run:
         In between the optimizer has no moments: those that are packed take memory enough.
         """
         try:
+            self._estimator._optimizer = self._optimizer
             private.set_moments(self._optimizer, [[] for _ in range(self._method.moments)])
             yield
         finally:
@@ -213,8 +218,8 @@ class _Run:
         `check` is called after some steps where an epoch is long, and may raise.
         """
         steps = len(self._counts)
-        epochs = max(1, min(most, self._pace.steps // steps))
-        batches = np.concatenate([self._batches() for _ in range(epochs)])
+        epochs = max(1, min(most, self._pace.steps // steps, _EPOCHS_INDICES // self.samples))
+        batches = self._batches(epochs)
         counts, rates = np.tile(self._counts, epochs), self._rates(epochs)
         losses, done = np.empty(len(batches)), 0
         while done < len(batches):
@@ -226,13 +231,14 @@ class _Run:
                 check()
         return [np.float64(sum(epoch) / self.samples) for epoch in (losses * counts).reshape(epochs, steps).tolist()]
 
-    def _batches(self) -> NDArray[np.intp]:
-        """The samples of each minibatch of the next epoch, with zeros at the end where the last one is smaller."""
-        if self._estimator.shuffle:  # as sklearn.utils.shuffle draws
-            self._order = self._order[self._estimator._random_state.permutation(self.samples)]
-        batches = np.zeros((len(self._counts), self._counts[0]), np.intp)
-        batches.reshape(-1)[:self.samples] = self._order
-        return batches
+    def _batches(self, epochs: int) -> NDArray[np.intp]:
+        """The samples of each minibatch of the next epochs, with zeros where the last one of an epoch is smaller."""
+        batches = np.zeros((epochs, len(self._counts) * self._counts[0]), np.intp)
+        for row in batches:
+            if self._estimator.shuffle:  # as sklearn.utils.shuffle draws
+                self._order = self._order[self._estimator._random_state.permutation(self.samples)]
+            row[:self.samples] = self._order
+        return batches.reshape(-1, self._counts[0])
 
     def _rates(self, epochs: int) -> NDArray[np.float64]:
         """The learning rate of each of the next steps, which Adam counts."""
