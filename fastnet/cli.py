@@ -12,6 +12,7 @@ import math
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any, NoReturn
@@ -144,6 +145,11 @@ def _parser() -> _Parser:
     train.add_argument("--standardize", action="store_true",
                        help="bring each feature to mean 0 and standard deviation 1; predict then does the same")
     _training_options(train, "float32")
+    train.add_argument("--checkpoint", metavar="FILE",
+                       help="write to this file every ten seconds, after an epoch, how far the training has come")
+    train.add_argument("--resume", metavar="FILE",
+                       help="go on from such a file, with the same data and options (but for --epochs): the result is "
+                            "that of a training that was never interrupted")
     _option(train, "--out", "model.npz", "the model file to write", str, "MODEL")
     train.set_defaults(command=_train)
 
@@ -180,6 +186,8 @@ def _training_options(parser: argparse.ArgumentParser, dtype: str) -> None:
 
 # Commands
 
+_CHECKPOINT_SECONDS = 10.0
+
 
 def _demo(args: argparse.Namespace) -> None:
     from .demo import run_demo
@@ -195,6 +203,11 @@ def _train(args: argparse.Namespace) -> None:
     check_writable(args.out)
     table = read_table(args.data, args.label)
     _refuse_overwriting(args.out, "the model", data=args.data)
+    if args.checkpoint is not None:
+        check_writable(args.checkpoint)
+        _refuse_overwriting(args.checkpoint, "the checkpoint", data=args.data)
+        if os.path.realpath(args.checkpoint) == os.path.realpath(args.out):
+            raise ValueError(f"{args.out}: model and checkpoint need files of their own")
     if len(table.classes) < 2:
         raise ValueError(f"{args.data}: every sample has the label {table.classes[0]}; at least two classes are needed")
 
@@ -215,6 +228,7 @@ def _fit(table: Table, args: argparse.Namespace) -> tuple[StoredModel, list[tupl
     import numpy as np
 
     from . import TwoLayerNet, checks, training
+    from .checkpoints import Checkpoints, Progress, data_checksum, read_checkpoint
     from .progress import progress_bar
     from .storage import StoredModel
 
@@ -237,19 +251,35 @@ def _fit(table: Table, args: argparse.Namespace) -> tuple[StoredModel, list[tupl
         print(f"compiling for {dtype}, or loading what was compiled before", file=sys.stderr, flush=True)
     compile_seconds = training.prepare(dtype)
 
+    options = ("rate", "decay", "reg", "std", "hidden", "seed", "dtype", "standardize", "val_fraction")
+    run = {name: getattr(args, name) for name in options} | {"batch": batch, "data": data_checksum(X, table.y)}
+    so_far = Progress(0, args.rate, {"loss_history": [], "train_acc_history": [], "val_acc_history": []})  # in epochs
+    if args.resume is not None:
+        so_far, restore = read_checkpoint(args.resume, run, net.params, rng)
+        if so_far.iteration > args.epochs:
+            raise ValueError(f"--epochs must be at least {so_far.iteration}, the number of epochs in {args.resume}")
+        restore()
+    checkpoints = None if args.checkpoint is None else Checkpoints(args.checkpoint, _CHECKPOINT_SECONDS, run,
+                                                                   lambda: net.params, rng)
+    losses = so_far.history["loss_history"]
+
     start = time.perf_counter()
-    loss = math.nan
     # A call for each epoch: `train` lowers the rate and checks the accuracy only where the number of iterations in
     # an epoch is whole.
-    for epoch in progress_bar(range(args.epochs), description="epochs") if args.progress else range(args.epochs):
-        with np.errstate(all="ignore"):  # what overflows is found below
+    epochs = range(so_far.iteration, args.epochs)
+    for epoch in progress_bar(epochs, description="epochs") if args.progress else epochs:
+        with np.errstate(all="ignore"), warnings.catch_warnings():  # what overflows is found below
+            warnings.simplefilter("ignore", training.DivergenceWarning)
             history = net.train(X_train, y_train, X_val, y_val, learning_rate=args.rate * args.decay**epoch,
                                 learning_rate_decay=1.0, reg=args.reg, num_iters=-(-len(used) // batch),
                                 batch_size=batch)
-        loss = history["loss_history"][-1]
-        if not math.isfinite(loss) or not all(np.isfinite(array).all() for array in net.params.values()):
+        losses.append(history["loss_history"][-1])
+        so_far.iteration = epoch + 1
+        if not math.isfinite(losses[-1]) or not all(np.isfinite(array).all() for array in net.params.values()):
             raise ValueError(f"training diverged in epoch {epoch + 1}: lower --rate"
                              f"{'' if args.standardize else ' or use --standardize'}")
+        if checkpoints is not None and (checkpoints.due(epoch + 1) or epoch + 1 == args.epochs):
+            checkpoints.write(so_far)
     seconds = time.perf_counter() - start
 
     layers = checks.layers(net.params, 2, dtype)  # not by `predict`, which would have to be compiled
@@ -259,7 +289,7 @@ def _fit(table: Table, args: argparse.Namespace) -> tuple[StoredModel, list[tupl
     return model, [
         ("samples", f"{len(used)} for training, {n_val} for validation, {D} features each"),
         ("classes", str(len(table.classes))),
-        ("loss", f"{loss:.6g} in the last minibatch"),
+        ("loss", f"{losses[-1]:.6g} in the last minibatch"),
         ("accuracy", f"{train_accuracy:.4f} in training, {val_accuracy:.4f} in validation"),
         ("time", f"{compile_seconds:.2f} s compiling or loading, {seconds:.2f} s training"),
     ]
@@ -358,6 +388,6 @@ def _info(args: argparse.Namespace) -> None:  # noqa: ARG001
         ("tiles", f"up to {isa.max_rows} rows x {isa.max_vectors} vectors: {tiles}"),
         ("threads", f"{threads.get_num_threads()} of {settings.NUMBA_NUM_THREADS}, "
                     f"layer {threads.threading_layer()}"),
-        ("cache", cache or "none: no folder can be written to, so each process compiles anew"),
+        ("cache", cache or "none: no folder that only this user can write to, so each process compiles anew"),
     ):
         print(f"{name:10}{text}")

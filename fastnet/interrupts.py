@@ -52,6 +52,11 @@ class DeferredInterrupt:
             signal.default_int_handler(signum, frame)
         self._pending = True
 
+    @property
+    def pending(self) -> bool:
+        """Whether `check` will raise."""
+        return self._pending
+
     def check(self) -> None:
         """Raise KeyboardInterrupt if Ctrl-C has been pressed since the last check."""
         if self._pending:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from itertools import combinations, pairwise
@@ -10,7 +11,8 @@ from typing import Any, Self, overload
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import checks, kernels, network, reference, training
+from . import checks, kernels, network, reference, storage, training
+from .checkpoints import Checkpoints, checked_interval, data_checksum, read_checkpoint
 from .checks import Layer
 from .memory import aligned
 from .threads import checked_threads, using_threads
@@ -174,7 +176,8 @@ class TwoLayerNet:
     def train(self, X: ArrayLike, y: ArrayLike, X_val: ArrayLike, y_val: ArrayLike, learning_rate: float = 1e-3,
               learning_rate_decay: float = 0.95, reg: float = 5e-6, num_iters: int = 100, batch_size: int = 200,
               verbose: bool = False, *, progress: bool | str = False,
-              callback: Callback | None = None) -> History:
+              callback: Callback | None = None, checkpoint: str | os.PathLike[str] | None = None,
+              checkpoint_every: float = 60.0, resume: str | os.PathLike[str] | None = None) -> History:
         """Train with minibatch SGD, updating the arrays in `params` in place.
 
         Parameters
@@ -199,6 +202,14 @@ class TwoLayerNet:
         callback : callable, optional
             Called as ``callback(iteration, history)`` after each accuracy check, with the dict that `train` will
             return as it is so far. If it returns True, training stops.
+        checkpoint : path, optional
+            Write to this file, every now and then, at Ctrl-C and at the end, all that the run is: parameters, random
+            generator, learning rate, histories. Each time the file is replaced, whole or not at all.
+        checkpoint_every : float or int, default 60.0
+            How often: a float counts seconds, an int iterations.
+        resume : path, optional
+            Go on from such a file, with the same data and the same arguments (but for `num_iters`, which may be larger
+            now): parameters, generator and history are bit for bit those of a run that was never interrupted.
 
         Returns
         -------
@@ -211,9 +222,17 @@ class TwoLayerNet:
         Raises
         ------
         TypeError, ValueError
-            If an argument or `params` is not as described; nothing has been changed then.
+            If an argument or `params` is not as described, or the file is not of this run; nothing has been changed
+            then.
+        OSError
+            If a checkpoint cannot be written, or the one to go on from cannot be read.
         KeyboardInterrupt
             On Ctrl-C, after a whole step: `params` holds its result.
+
+        Warns
+        -----
+        DivergenceWarning
+            Once, with the iteration, when the loss or the parameters are no longer finite; training goes on.
         """
         layers, _ = self._trainable()
         inputs, classes = len(layers[0][0]), layers[-1][0].shape[1]
@@ -223,15 +242,30 @@ class TwoLayerNet:
         targets_val = checks.labels(y_val, "y_val", samples=len(samples_val), classes=classes)
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be callable or None, got {callback!r}")
+        steps = checks.integer(num_iters, "num_iters", minimum=0)
+        arguments: dict[str, Any] = {
+            "learning_rate": checks.number(learning_rate, "learning_rate"),
+            "learning_rate_decay": checks.number(learning_rate_decay, "learning_rate_decay"),
+            "l2": self._l2_strength(reg), "batch_size": checks.integer(batch_size, "batch_size", minimum=1)}
+        every = checked_interval(checkpoint_every)
+        checkpoints, so_far = None, None
+        if checkpoint is not None or resume is not None:
+            run = {**arguments, "dtype": str(self.dtype),
+                   "data": data_checksum(samples, targets, samples_val, targets_val)}
+            if checkpoint is not None:
+                checkpoints = Checkpoints(checkpoint, every, run, self._named_arrays, self._rng)
+            if resume is not None:
+                so_far, restore = read_checkpoint(resume, run, self._named_arrays(), self._rng)
+                if so_far.iteration > steps:
+                    raise ValueError(f"num_iters must be at least {so_far.iteration}, the number of iterations in "
+                                     f"{os.fspath(resume)}, got {steps}")
+                restore()
         with using_threads(self._threads):
             return training.train(
                 lambda: self._trainable(inputs, classes), self._update, self._random.choice,
-                checks.writable(samples), targets, samples_val, targets_val,
-                learning_rate=checks.number(learning_rate, "learning_rate"),
-                learning_rate_decay=checks.number(learning_rate_decay, "learning_rate_decay"),
-                l2=self._l2_strength(reg), num_iters=checks.integer(num_iters, "num_iters", minimum=0),
-                batch_size=checks.integer(batch_size, "batch_size", minimum=1), verbose=bool(verbose),
-                progress=progress, callback=callback)
+                checks.writable(samples), targets, samples_val, targets_val, **arguments, num_iters=steps,
+                verbose=bool(verbose), progress=progress, callback=callback, checkpoints=checkpoints,
+                progress_so_far=so_far)
 
     def _trainable(self, inputs: int | None = None, classes: int | None = None) -> tuple[list[Layer], bool]:
         """The layers, and whether they may be trained in place; the arrays in `params` have to be writable floats.
@@ -251,6 +285,10 @@ class TwoLayerNet:
         arrays = [array for layer in layers for array in layer]
         views = all(np.may_share_memory(self.params[name], array) for name, array in _named(layers))
         return layers, views and not any(np.may_share_memory(*pair) for pair in combinations(arrays, 2))
+
+    def _named_arrays(self) -> dict[str, NDArray[Any]]:
+        """The user's own arrays that are trained."""
+        return {name: self.params[name] for name, _ in _named(self._layers())}
 
     def _update(self, grads: Sequence[Layer], learning_rate: float) -> None:
         """Take a step on the arrays in `params`, of any layout, dtype or overlap, as the course's class does it."""
@@ -288,6 +326,52 @@ class TwoLayerNet:
         """
         return kernels.softmax(self._infer(X)[0])
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the network to a file: whole or not at all, without pickles.
+
+        Parameters
+        ----------
+        path : path
+            The file to write or to replace; with a name that ends in ``.safetensors`` in that format (extra
+            `safetensors`), else as an ``.npz``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `params` is not as it should be, or not finite.
+        OSError
+            If the file cannot be written; an old one is as it was.
+        """
+        storage.save_network(path, dict(_named(self._layers())), self.l2)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], **options: Any) -> Self:
+        """Return the network that `save` wrote to a file. Nothing in the file is trusted.
+
+        Parameters
+        ----------
+        path : path
+        **options
+            As for the constructor: `rng`, `threads`.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be opened.
+        ValueError
+            If it is no intact file of a network; the message says what is wrong with it.
+        """
+        return cls._from_params(*storage.load_network(path), **options)
+
+    @classmethod
+    def _from_params(cls, params: dict[str, NDArray[Any]], l2: str, **options: Any) -> Self:
+        (inputs, hidden), classes = params["W1"].shape, params["W2"].shape[1]
+        rng = checks.random_source(options.pop("rng", None))
+        net = cls(inputs, hidden, classes, 0.0, dtype=params["W1"].dtype, l2=l2, rng=0, **options)  # it draws
+        net._rng = rng
+        for name, array in params.items():
+            net.params[name][...] = array
+        return net
 
     def to_sklearn(self) -> Any:
         """Return a `sklearn.neural_network.MLPClassifier` that predicts the same, as if it had been fitted.
@@ -330,12 +414,7 @@ class TwoLayerNet:
         """
         from .sklearn.convert import parameters_of
 
-        params = parameters_of(estimator)
-        (inputs, hidden), classes = params["W1"].shape, params["W2"].shape[1]
-        net = cls(inputs, hidden, classes, 0.0, dtype=params["W1"].dtype, **options)
-        for name, array in params.items():
-            net.params[name][...] = array
-        return net
+        return cls._from_params(parameters_of(estimator), **{"l2": "full", **options})
 
 
 def _named(layers: Sequence[Layer]) -> list[tuple[str, NDArray[Any]]]:

@@ -1,25 +1,30 @@
-"""Model files: everything that a prediction needs, in an .npz file without pickles."""
+"""Model files: everything that a prediction needs, in an .npz without pickles or a .safetensors."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from .atomic import atomic_write
-from .npz import read_npz
+from . import containers
+from .containers import Contents, FaultError
 
-__all__ = ["StoredModel", "load_model", "save_model"]
+__all__ = ["LABELLED", "NETWORK", "StoredModel", "labelled_model", "load_model", "load_network", "network_parameters",
+           "save_model", "save_network"]
 
 Array = np.ndarray[Any, Any]
 
-_FORMAT = 1
+NETWORK, LABELLED = "TwoLayerNet", "labelled TwoLayerNet"
+"""Kinds of files: a network by itself; one whose classes have names, and whose features may have to be standardized."""
+
 _PARAMS = ("W1", "b1", "W2", "b2")
-_OPTIONAL = {"mean": "f8", "scale": "f8", "features": "U1"}
-"""Parts that a model may lack. Its file has each of them all the same, then empty: a part lost to damage is noticed."""
-_MEMBERS = ("format", *_PARAMS, "classes", "l2", *_OPTIONAL)
+_OPTIONAL = ("mean", "scale")
+
+_MOST_CHARACTERS = 1 << 26
+"""The most characters that an array of names takes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,20 +45,7 @@ class StoredModel:
     """Names of the features in the order of the rows of W1, strings (D,)."""
 
     def __post_init__(self) -> None:
-        if set(self.params) != set(_PARAMS):
-            raise ValueError(f"the parameters of a model are {', '.join(_PARAMS)}, got {', '.join(self.params)}")
-        W1, b1, W2, b2 = (self.params[name] for name in _PARAMS)
-        if W1.ndim != 2 or W2.ndim != 2:
-            raise ValueError(f"W1 and W2 must have two dimensions, got the shapes {W1.shape} and {W2.shape}")
-        D, H = W1.shape
-        C = W2.shape[1]
-        if not (D and H and C):
-            raise ValueError(f"a model must have inputs, hidden units and classes, got {D}, {H} and {C} of them")
-        if W1.dtype not in (np.float32, np.float64):
-            raise ValueError(f"W1 must be float32 or float64, got {W1.dtype}")
-        _check("b1", b1, (H,), W1.dtype)
-        _check("W2", W2, (H, C), W1.dtype)
-        _check("b2", b2, (C,), W1.dtype)
+        D, C = _check_params(self.params)
         if self.l2 not in ("full", "half"):
             raise ValueError(f"l2 must be 'full' or 'half', got {self.l2!r}")
         _check_names("classes", self.classes, C)
@@ -61,13 +53,10 @@ class StoredModel:
             _check_names("features", self.features, D)
         if (self.mean is None) != (self.scale is None):
             raise ValueError("mean and scale belong together, and one of them is missing")
-        for name, array in (("W1", W1), ("b1", b1), ("W2", W2), ("b2", b2), ("mean", self.mean), ("scale", self.scale)):
-            if array is None:
-                continue
-            if name in ("mean", "scale"):
+        for name in _OPTIONAL:
+            array = getattr(self, name)
+            if array is not None:
                 _check(name, array, (D,), np.dtype(np.float64))
-            if not np.isfinite(array).all():
-                raise ValueError(f"{name} holds numbers that are not finite")
         if self.scale is not None and self.scale.min() <= 0:
             raise ValueError("scale must be above 0")
 
@@ -84,11 +73,30 @@ class StoredModel:
         return (X - self.mean) / self.scale
 
 
+def _check_params(params: Mapping[str, Array]) -> tuple[int, int]:
+    """Return D and C, or raise ValueError if these are not the parameters of a network."""
+    if set(params) != set(_PARAMS):
+        raise ValueError(f"the parameters of a model are {', '.join(_PARAMS)}, got {', '.join(params)}")
+    W1, W2 = params["W1"], params["W2"]
+    if W1.ndim != 2 or W2.ndim != 2:
+        raise ValueError(f"W1 and W2 must have two dimensions, got the shapes {W1.shape} and {W2.shape}")
+    (D, H), C = W1.shape, W2.shape[1]
+    if not (D and H and C):
+        raise ValueError(f"a model must have inputs, hidden units and classes, got {D}, {H} and {C} of them")
+    if W1.dtype not in (np.float32, np.float64):
+        raise ValueError(f"W1 must be float32 or float64, got {W1.dtype}")
+    for name, shape in zip(_PARAMS, ((D, H), (H,), (H, C), (C,)), strict=True):
+        _check(name, params[name], shape, W1.dtype)
+    return D, C
+
+
 def _check(name: str, array: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
     if array.shape != shape:
         raise ValueError(f"{name} must have the shape {shape}, got {array.shape}")
     if array.dtype != dtype:
         raise ValueError(f"{name} must be {dtype}, got {array.dtype}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} holds numbers that are not finite")
 
 
 def _check_names(name: str, array: Array, count: int) -> None:
@@ -110,29 +118,52 @@ def save_model(path: str | os.PathLike[str], model: StoredModel) -> None:
     Parameters
     ----------
     path : path
-        The file to write or to replace.
+        The file to write or to replace; .safetensors or else .npz.
     model : StoredModel
         What to write.
     """
-    members: dict[str, Any] = {"format": np.int64(_FORMAT), **model.params, "classes": model.classes, "l2": model.l2}
-    for name, kind in _OPTIONAL.items():
-        array = getattr(model, name)
-        members[name] = np.zeros(0, kind) if array is None else array
-    with atomic_write(path) as file:
-        np.savez(file, **members)
+    fields = {"l2": model.l2, "classes": model.classes.tolist(),
+              "features": None if model.features is None else model.features.tolist()}
+    optional = {name: getattr(model, name) for name in _OPTIONAL if getattr(model, name) is not None}
+    containers.write(path, LABELLED, fields, {**model.params, **optional})
+
+
+def save_network(path: str | os.PathLike[str], params: Mapping[str, Array], l2: str) -> None:
+    """Write the parameters of a network: W1 (D, H), b1 (H,), W2 (H, C), b2 (C,), float32 or float64.
+
+    Raises
+    ------
+    ValueError
+        If they do not agree, or are not finite: no such file could be read.
+    """
+    _check_params(dict(params))
+    containers.write(path, NETWORK, {"l2": l2}, params)
+
+
+def load_network(path: str | os.PathLike[str]) -> tuple[dict[str, Array], str]:
+    """Return the parameters that `save_network` wrote, and the form of the penalty; nothing in the file is trusted.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be opened.
+    ValueError
+        If it is no intact file of a network; the message says what is wrong with it.
+    """
+    contents = containers.read(path, (NETWORK,), "a TwoLayerNet")
+    try:
+        return network_parameters(contents)
+    except ValueError as error:
+        raise containers.described(error, path, "a TwoLayerNet") from None
 
 
 def load_model(path: str | os.PathLike[str]) -> StoredModel:
-    """Read a model file; nothing in it is trusted.
+    """Read a model file, also one of a network by itself, whose classes are then 0 to C - 1; nothing in it is trusted.
 
     Parameters
     ----------
     path : path
-        A file that `save_model` wrote.
-
-    Returns
-    -------
-    StoredModel
+        A file that `save_model` or `save_network` wrote.
 
     Raises
     ------
@@ -141,27 +172,57 @@ def load_model(path: str | os.PathLike[str]) -> StoredModel:
     ValueError
         If it is no intact model file; the message says what is wrong with it.
     """
-    arrays = read_npz(path)
+    contents = containers.read(path, (NETWORK, LABELLED), "a model")
     try:
-        return _model(arrays)
+        return labelled_model(contents)
     except ValueError as error:
-        raise ValueError(f"{path} is not a model that fastnet can read: {error}") from None
+        raise containers.described(error, path, "a model") from None
 
 
-def _model(arrays: dict[str, Array]) -> StoredModel:
-    number = arrays.get("format")
-    if number is None or number.shape != () or number.dtype != np.int64:
-        raise ValueError("it holds no format number")
-    if number != _FORMAT:
-        raise ValueError(f"it has the format {number}, and this version of fastnet reads format {_FORMAT}")
-    missing = [name for name in _MEMBERS if name not in arrays]
-    if missing:
-        raise ValueError(f"it lacks {', '.join(missing)}")
-    unexpected = [name for name in arrays if name not in _MEMBERS]
-    if unexpected:
-        raise ValueError(f"it holds {', '.join(map(repr, unexpected))}, which no model has")
-    l2 = arrays["l2"]
-    if l2.shape != () or l2.dtype.kind != "U":
-        raise ValueError("l2 must be a string")
-    optional = {name: arrays[name] if arrays[name].size else None for name in _OPTIONAL}
-    return StoredModel({name: arrays[name] for name in _PARAMS}, arrays["classes"], l2=l2.item(), **optional)
+def labelled_model(contents: Contents) -> StoredModel:
+    """Return what a file of either kind describes.
+
+    Raises
+    ------
+    ValueError
+        If it describes no model.
+    """
+    if contents.kind == NETWORK:
+        params, l2 = network_parameters(contents)
+        return StoredModel(params, np.arange(params["W2"].shape[1], dtype=np.int64), l2=l2)
+    optional = [name for name in _OPTIONAL if name in contents.arrays]
+    contents.expect(("l2", "classes", "features"), (*_PARAMS, *optional))
+    features = contents.fields["features"]
+    return StoredModel({name: contents.arrays[name] for name in _PARAMS}, _names(contents.fields["classes"], "classes"),
+                       l2=contents.fields["l2"], features=None if features is None else _names(features, "features"),
+                       **{name: contents.arrays[name] for name in optional})
+
+
+def network_parameters(contents: Contents) -> tuple[dict[str, Array], str]:
+    """Return the parameters and the form of the penalty of a network that a file describes.
+
+    Raises
+    ------
+    ValueError
+        If it describes none.
+    """
+    contents.expect(("l2",), _PARAMS)
+    params = {name: contents.arrays[name] for name in _PARAMS}
+    _check_params(params)
+    return params, contents.choice("l2", ("full", "half"))
+
+
+def _names(value: Any, name: str) -> Array:
+    """An array of names: strings, or integers."""
+    if isinstance(value, list) and value:
+        if all(isinstance(part, str) for part in value):
+            # An array of strings takes as much for each as for the longest; and UTF-8 cannot hold half a character.
+            if len(value) * max(map(len, value)) > _MOST_CHARACTERS or any("\ud800" <= c <= "\udfff" for c in
+                                                                           "".join(value)):
+                raise FaultError(f"{name} holds text that is too long, or not Unicode")
+            names = np.array(value)
+            if names.tolist() == value:  # NumPy drops zeros at the end
+                return names
+        elif all(type(part) is int and -2**63 <= part < 2**63 for part in value):
+            return np.array(value, np.int64)
+    raise FaultError(f"{name} must be a list of strings or of 64-bit integers")

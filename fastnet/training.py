@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import math
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,12 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import checks, network
+from .checkpoints import Checkpoints, Progress
 from .checks import Layer
 from .interrupts import DeferredInterrupt, Pace
 from .progress import progress_bar
 from .workspace import Parameters, Workspace
 
-__all__ = ["Callback", "History", "accuracy", "prepare", "train"]
+__all__ = ["Callback", "DivergenceWarning", "History", "accuracy", "prepare", "train"]
+
+
+class DivergenceWarning(RuntimeWarning):
+    """Training has diverged: losses or parameters are no longer finite numbers."""
+
 
 History = dict[str, list[float]]
 """``loss_history`` (an entry each iteration), ``train_acc_history`` and ``val_acc_history`` (one each check)."""
@@ -35,7 +43,7 @@ def train(trainable: Callable[[], tuple[list[Layer], bool]], update: Callable[[S
           draw_batch: Callable[[int, int], NDArray[np.intp]], X: NDArray[Any], y: NDArray[np.int64],
           X_val: NDArray[Any], y_val: NDArray[np.int64], *, learning_rate: float, learning_rate_decay: float,
           l2: float, num_iters: int, batch_size: int, verbose: bool, progress: bool | str,
-          callback: Callback | None) -> History:
+          callback: Callback | None, checkpoints: Checkpoints | None, progress_so_far: Progress | None) -> History:
     """Run `num_iters` steps of minibatch SGD in the course's order of events; return the histories.
 
     Parameters
@@ -51,33 +59,44 @@ def train(trainable: Callable[[], tuple[list[Layer], bool]], update: Callable[[S
         Checked data, of the layers' dtype.
     learning_rate, learning_rate_decay, l2, num_iters, batch_size, verbose, progress, callback
         As in :meth:`fastnet.TwoLayerNet.train`, with the L2 penalty as 0.5 * l2 * sum(W^2).
+    checkpoints
+        Where and when the run is written down; None for never.
+    progress_so_far
+        How far the run has come already; None for a new one.
     """
     samples = len(X)
     # A float, and the check comes after the update: so the accuracies are taken at iteration 0 and then at multiples
     # of it, which a quotient that is no integer seldom has. That is the course's behaviour, and histories depend on it.
     iterations_per_epoch = max(samples / batch_size, 1)
-    history: History = {"loss_history": [], "train_acc_history": [], "val_acc_history": []}
+    empty: History = {"loss_history": [], "train_acc_history": [], "val_acc_history": []}
+    now = progress_so_far or Progress(0, learning_rate, empty)
+    history = now.history
     layers, in_place = trainable()
     if num_iters:
         prepare(X.dtype)  # here, where Ctrl-C still works at once
     engine = _Engine(batch_size)
     pace = Pace(batch_size)
     with DeferredInterrupt() as interrupt, engine:
-        bar = iter(progress_bar(range(num_iters), description=progress if isinstance(progress, str) else "")
-                   if progress else ())
-        it, stopped = 0, False
-        while it < num_iters and not stopped:
+        bar = iter(progress_bar(range(now.iteration, num_iters),
+                                description=progress if isinstance(progress, str) else "") if progress else ())
+        diverged = False
+        while now.iteration < num_iters and not now.stopped:
+            it = now.iteration
             next(bar, None)  # the bar is at iteration `it`
-            done = _next_stop(it, min(it + pace.steps if in_place else it + 1, num_iters), iterations_per_epoch)
+            stop = min(it + pace.steps if in_place else it + 1, num_iters,
+                       num_iters if checkpoints is None else checkpoints.next_stop(it))
+            done = _next_stop(it, stop, iterations_per_epoch)
             batches = draw_batch(samples, (done - it) * batch_size).reshape(done - it, batch_size)
             if in_place:
-                losses = pace(functools.partial(engine.run, layers, X, y, batches, learning_rate, l2), done - it)
+                losses = pace(functools.partial(engine.run, layers, X, y, batches, now.learning_rate, l2), done - it)
             else:
                 loss, grads = network.loss_and_grads(layers, X[batches[0]], y[batches[0]], l2)
-                update(grads, learning_rate)
+                update(grads, now.learning_rate)
                 layers, in_place = trainable()
                 losses = [loss]
             history["loss_history"] += losses
+            if not diverged and not math.isfinite(sum(losses)):
+                diverged = _warn_of_divergence(losses, it)
             if verbose:
                 for printed in range(-(-it // 100) * 100, done, 100):
                     print(f"iteration {printed} / {num_iters}: loss {history['loss_history'][printed]:f}")
@@ -90,17 +109,35 @@ def train(trainable: Callable[[], tuple[list[Layer], bool]], update: Callable[[S
                 batch = batches[-1]
                 history["train_acc_history"].append(accuracy(layers, X[batch], y[batch]))
                 history["val_acc_history"].append(accuracy(layers, X_val, y_val, interrupt.check))
-                learning_rate *= learning_rate_decay
+                now.learning_rate *= learning_rate_decay
                 if callback is not None:
-                    stopped = callback(last, history) is True
-                    if not stopped:
+                    now.stopped = callback(last, history) is True
+                    if not now.stopped:
                         layers, in_place = trainable()
                         engine.forget()
-            it = done
+            now.iteration = done
+            ending = now.stopped or done == num_iters
+            if checkpoints is not None and (ending or interrupt.pending or checkpoints.due(done)):
+                engine.store()
+                checkpoints.write(now)
             interrupt.check()
-        if not stopped:
+        if not now.stopped:
             next(bar, None)  # past the end, where the bar is closed
+    finite = all(np.isfinite(array).all() for layer in layers for array in layer)
+    if history["loss_history"] and not diverged and not finite:
+        warnings.warn("training diverged in its last step: parameters are not finite; lower learning_rate",
+                      DivergenceWarning, stacklevel=3)
     return history
+
+
+def _warn_of_divergence(losses: Sequence[float], first: int) -> bool:
+    """Warn that a loss is not finite, if one is; the first of these is that of iteration `first`."""
+    for iteration, loss in enumerate(losses, first):
+        if not math.isfinite(loss):
+            warnings.warn(f"training diverged: the loss is {loss} at iteration {iteration}; lower learning_rate, or "
+                          f"scale the features", DivergenceWarning, stacklevel=4)
+            return True
+    return False
 
 
 class _Engine:

@@ -452,3 +452,43 @@ def test_more_than_memory_holds(fail, tmp_path, monkeypatch):
     X, names = blobs()
     data = write_csv(tmp_path / "data.csv", ["x", "y", "label"], *X.T, names)
     assert "not enough memory" in fail("train", data, "--out", tmp_path / "model.npz")
+
+
+# Checkpoints
+
+
+def test_training_goes_on_from_a_checkpoint(tmp_path, data, succeed, fail, monkeypatch):
+    whole, resumed = tmp_path / "whole.npz", tmp_path / "resumed.npz"
+    options = ("train", data, "--hidden", "8", "--batch", "10", "--no-progress", "--standardize")
+    out = succeed(*options, "--epochs", "15", "--out", whole)
+    succeed(*options, "--epochs", "6", "--out", resumed, "--checkpoint", tmp_path / "run.npz")
+    again = succeed(*options, "--epochs", "15", "--out", resumed, "--resume", tmp_path / "run.npz")
+    assert resumed.read_bytes() == whole.read_bytes()
+    assert [line for line in again.splitlines() if not line.startswith(("time", "model"))] == [
+        line for line in out.splitlines() if not line.startswith(("time", "model"))]
+    assert "batch 10, and it is 11" in fail("train", data, "--hidden", "8", "--batch", "11", "--no-progress",
+                                            "--standardize", "--resume", tmp_path / "run.npz", "--out", resumed)
+    assert "--epochs must be at least 6" in fail(*options, "--epochs", "5", "--resume", tmp_path / "run.npz")
+    assert "it holds 'labelled" in fail(*options, "--resume", whole, "--out", resumed)
+    assert "files of their own" in fail(*options, "--checkpoint", resumed, "--out", resumed)
+    assert "would overwrite the data" in fail(*options, "--checkpoint", data, "--out", resumed)
+
+
+def test_checkpoints_by_the_clock(tmp_path, data, succeed, monkeypatch):
+    from fastnet import checkpoints, cli
+
+    monkeypatch.setattr(cli, "_CHECKPOINT_SECONDS", 1e-9)
+    written = []
+    monkeypatch.setattr(checkpoints.Checkpoints, "write", lambda self, so_far: written.append(so_far.iteration))
+    succeed("train", data, *QUICK, "--out", tmp_path / "m.npz", "--checkpoint", tmp_path / "run.npz")
+    assert written == list(range(1, 16))
+
+
+def test_predict_with_a_network_by_itself(tmp_path, data, model, succeed):
+    stored = load_model(model)
+    net = fastnet.TwoLayerNet(*stored.sizes, dtype=np.float32, rng=0)
+    net.params.update(stored.params)
+    net.save(tmp_path / "net.npz")
+    named = succeed("predict", model, data).split()[1:]
+    labels = succeed("predict", tmp_path / "net.npz", data).split()[1:]
+    assert [str(stored.classes[int(label)]) for label in labels] == named

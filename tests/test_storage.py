@@ -1,5 +1,6 @@
 import dataclasses
 import io
+import json
 import os
 import re
 import stat
@@ -8,8 +9,10 @@ import zipfile
 
 import numpy as np
 import pytest
+from safetensors import numpy as safetensors_numpy
 
-from fastnet import storage
+import fastnet
+from fastnet import containers
 from fastnet.atomic import atomic_write
 from fastnet.storage import StoredModel, load_model, save_model
 
@@ -26,28 +29,52 @@ def make_model(dtype=np.float32, **changes):
 
 
 def members(model):
-    """What is in the model's file."""
-    optional = {"mean": model.mean, "scale": model.scale, "features": model.features}
-    return {"format": np.int64(1), **model.params, "classes": model.classes, "l2": np.array(model.l2),
-            **{name: np.zeros(0) if array is None else array for name, array in optional.items()}}
+    """Arrays in the model's file, but for the description."""
+    optional = {"mean": model.mean, "scale": model.scale}
+    return {**model.params, **{name: array for name, array in optional.items() if array is not None}}
+
+
+def fields(model):
+    """What the description of the model's file says."""
+    return {"format": 2, "kind": "labelled TwoLayerNet", "l2": model.l2, "classes": model.classes.tolist(),
+            "features": None if model.features is None else model.features.tolist()}
+
+
+def write(path, model, save=np.savez, **changes):
+    """Write a model's file with other arrays or fields; None leaves one out, and ... makes a field null."""
+    arrays, description = members(model), fields(model)
+    for name, value in changes.items():
+        if isinstance(value, np.ndarray) or name in arrays:
+            arrays[name] = value
+        else:
+            description[name] = value
+    arrays = {name: array for name, array in arrays.items() if array is not None}
+    description = {"arrays": list(arrays)} | {name: value for name, value in description.items()
+                                              if value is not None or name == "features"}
+    text = json.dumps({name: None if value is ... else value for name, value in description.items()})
+    save(path, fastnet=np.frombuffer(text.encode(), np.uint8),
+         **arrays)
 
 
 def assert_same(ours, theirs):
-    for name in ("mean", "scale", "features"):
-        assert (getattr(ours, name) is None) == (getattr(theirs, name) is None), name
+    assert fields(ours) == fields(theirs)
+    assert ours.classes.dtype == theirs.classes.dtype
     ours, theirs = members(ours), members(theirs)
+    assert set(ours) == set(theirs)
     for name, array in ours.items():
-        assert np.asarray(array).dtype == np.asarray(theirs[name]).dtype, name
-        assert np.array_equal(array, theirs[name]), name
+        assert array.dtype == theirs[name].dtype, name
+        assert array.tobytes() == theirs[name].tobytes(), name
 
 
 @pytest.mark.parametrize("model", [
     make_model(), make_model(np.float64, l2="full"), make_model(mean=None, scale=None, features=None),
     make_model(classes=np.array([-7, 2**40])), make_model(classes=np.array(["日本", "x\ny"])),
 ])
-def test_comes_back_the_same(tmp_path, model):
-    save_model(tmp_path / "model", model)
-    assert_same(load_model(tmp_path / "model"), model)
+@pytest.mark.parametrize("name", ["model", "model.safetensors"])
+def test_comes_back_the_same(tmp_path, model, name):
+    save_model(tmp_path / name, model)
+    assert_same(load_model(tmp_path / name), model)
+    assert_same(fastnet.load(tmp_path / name), model)
 
 
 def test_a_fortran_ordered_parameter_comes_back_the_same(tmp_path):
@@ -59,9 +86,8 @@ def test_a_fortran_ordered_parameter_comes_back_the_same(tmp_path):
 
 def test_another_byte_order_is_read(tmp_path):
     model = make_model()
-    swapped = {name: np.asarray(array).astype(np.asarray(array).dtype.newbyteorder("S"))
-               for name, array in members(model).items()}
-    np.savez(tmp_path / "model.npz", **swapped)
+    write(tmp_path / "model.npz", model, **{name: array.astype(array.dtype.newbyteorder("S"))
+                                            for name, array in members(model).items()})
     assert_same(load_model(tmp_path / "model.npz"), model)
 
 
@@ -93,7 +119,7 @@ def test_a_failure_leaves_the_old_file_alone(tmp_path, monkeypatch):
         file.write(b"half of it")
         raise OSError("disk full")
 
-    monkeypatch.setattr(storage.np, "savez", fail)
+    monkeypatch.setattr(containers.np, "savez", fail)
     with pytest.raises(OSError, match="disk full"):
         save_model(path, make_model(np.float64))
     assert path.read_bytes() == before
@@ -176,27 +202,89 @@ def test_parameters_that_do_not_agree(name, array, message):
 
 @pytest.mark.parametrize(("changes", "message"), [
     ({"W1": None}, "lacks W1"),
-    ({"classes": None, "l2": None}, "lacks classes, l2"),
+    ({"classes": None, "l2": None}, "lacks l2, classes"),
     ({"format": None}, "no format number"),
-    ({"format": np.array([1])}, "no format number"),
-    ({"format": np.array("1")}, "no format number"),
-    ({"format": np.int64(2)}, "format 2.*reads format 1"),
+    ({"format": [2]}, "no format number"),
+    ({"format": "2"}, "no format number"),
+    ({"format": True}, "no format number"),
+    ({"format": 1}, "format 1.*reads format 2"),
+    ({"format": 10**400}, "absurd"),
+    ({"kind": "MLPClassifier"}, "holds 'MLPClassifier'"),
+    ({"kind": ["TwoLayerNet"]}, "holds"),
+    ({"kind": "TwoLayerNet"}, "'classes'"),
     ({"extra": np.zeros(1)}, "'extra'"),
-    ({"l2": np.array(1)}, "l2 must be"),
+    ({"extra": 1}, "'extra'"),
+    ({"arrays": 1}, "which arrays"),
+    ({"arrays": ["W1", "b1", "W2", "b2", "mean", "scale", "x"]}, "lacks 'x'"),
+    ({"arrays": ["W1", "b1", "W2", "b2"]}, "should not hold 'mean', 'scale'"),
+    ({"l2": 1}, "l2 must be"),
+    ({"l2": ...}, "l2 must be"),
     ({"b2": np.zeros(C + 1, np.float32)}, "b2 must have the shape"),
     ({"W1": np.array([None])}, "Python objects"),
-    ({"classes": np.array(["a", None])}, "Python objects"),
-    ({"b1": np.zeros(H, [("x", "f4")])}, "b1 must be float32"),
-    ({"mean": None}, "lacks mean"),
-    ({"mean": np.zeros(0)}, "belong together"),
-    ({"features": np.array(["a"])}, "features must have the shape"),
+    ({"W1": np.zeros((D, H), complex)}, "W1 must be an array of numbers"),
+    ({"b1": np.zeros(H, [("x", "f4")])}, "b1 must be an array of numbers"),
+    ({"mean": None}, "belong together"),
+    ({"mean": np.zeros(0)}, "mean must have the shape"),
+    ({"features": ["a"]}, "features must have the shape"),
+    ({"features": [1, 2, 3, 4]}, "features must be strings"),
+    ({"classes": ...}, "classes must be a list"),
+    ({"classes": []}, "classes must be a list"),
+    ({"classes": ["a", 1]}, "classes must be a list"),
+    ({"classes": [True, False]}, "classes must be a list"),
+    ({"classes": [1, 2**63]}, "classes must be a list"),
+    ({"classes": [[1], [2]]}, "classes must be a list"),
+    ({"classes": ["a", "b\0"]}, "classes must be a list"),
+    ({"classes": ["a", "\ud800"]}, "not Unicode"),
+    ({"classes": ["x" * 100_000, *"y" * 100_000]}, "too long"),
 ])
 def test_wrong_members(tmp_path, changes, message):
     path = tmp_path / "model.npz"
-    arrays = {name: array for name, array in (members(make_model()) | changes).items() if array is not None}
-    np.savez(path, **arrays)
+    write(path, make_model(), **changes)
     with pytest.raises(ValueError, match=f"model.npz.*{message}"):
         load_model(path)
+
+
+@pytest.mark.parametrize("text", [
+    b"", b"{", b"[]", b"null", b"\xff", b"[" * 100_000, b'{"format": ' + b"9" * 5000 + b"}"])
+def test_descriptions_that_are_none(tmp_path, text):
+    np.savez(tmp_path / "model.npz", fastnet=np.frombuffer(text, np.uint8), **members(make_model()))
+    with pytest.raises(ValueError, match=r"model\.npz.*(description|format)"):
+        load_model(tmp_path / "model.npz")
+
+
+@pytest.mark.parametrize("description", [None, np.zeros(3), np.zeros((1, 2), np.uint8)])
+def test_no_description(tmp_path, description):
+    given = {} if description is None else {"fastnet": description}
+    np.savez(tmp_path / "model.npz", **given, **members(make_model()))
+    with pytest.raises(ValueError, match=r"model\.npz.*no description"):
+        load_model(tmp_path / "model.npz")
+
+
+def test_safetensors_of_others_and_damaged_ones(tmp_path):
+    path = tmp_path / "model.safetensors"
+    safetensors_numpy.save_file({"weight": np.ones(3)}, path)
+    with pytest.raises(ValueError, match="no description"):
+        load_model(path)
+    save_model(path, make_model())
+    content = path.read_bytes()
+    for damaged in (b"", content[:100], content[:-1], b"\xff" * 100, content.replace(b'"F32"', b'"I32"', 1),
+                    content.replace(b'"F32"', b'"F64"', 1)):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"model\.safetensors"):
+            load_model(path)
+    with pytest.raises(FileNotFoundError):
+        load_model(tmp_path / "missing.safetensors")
+
+
+def test_leftovers_of_killed_processes_are_removed(tmp_path):
+    names = [".model.npz.0123456789ab.tmp", ".model.npz.cafecafecafe.tmp", ".other.npz.0123456789ab.tmp",
+             "model.npz.tmp"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"half")
+    for name in names[:1] + names[2:]:
+        os.utime(tmp_path / name, (0, 0))
+    save_model(tmp_path / "model.npz", make_model())
+    assert sorted(os.listdir(tmp_path)) == sorted([*names[1:], "model.npz"])
 
 
 def test_missing_file_and_folder(tmp_path):
@@ -284,7 +372,7 @@ def test_damage_is_found_or_harmless(tmp_path, compressed):
     """Checksums cover all arrays: either the file is refused, or the model is what it was."""
     path = tmp_path / "model.npz"
     model = make_model()
-    (np.savez_compressed if compressed else np.savez)(path, **members(model))
+    write(path, model, np.savez_compressed if compressed else np.savez)
     content = path.read_bytes()
     random = np.random.RandomState(11)
     damaged = [content[:length] for length in random.randint(0, len(content), 100)]

@@ -7,6 +7,7 @@ accelerated (the solver ``lbfgs``, and parameters of unusual types) is left to s
 from __future__ import annotations
 
 import copy
+import os
 from typing import Any, Self
 
 import numpy as np
@@ -16,9 +17,9 @@ from sklearn import neural_network
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .. import network
+from .. import containers, network
 from ..checks import Layer
-from . import private
+from . import private, storage
 from .stochastic import OUTPUT_HEADS, fit_stochastic, trained_layers
 
 __all__ = ["MLPClassifier", "MLPRegressor"]
@@ -86,15 +87,62 @@ class _Accelerated:
         samples = np.require(X, dtype, ["C", "A"])
         if layers[0][0].dtype != dtype:
             layers = [(W.astype(dtype), b.astype(dtype)) for W, b in layers]
-        # A parallel region of numba's may not be begun in two threads at once; one row has none.
-        return network.infer(layers, samples, region=len(samples) == 1,
-                             activation=self.activation, head=head)  # type: ignore[attr-defined]
+        return network.infer(layers, samples, activation=self.activation, head=head)  # type: ignore[attr-defined]
 
     def _is_plain(self, X: Any) -> bool:
         """Whether X needs no more validation than a look for NaN and inf."""
         return (type(X) is np.ndarray and X.ndim == 2 and X.dtype in (np.float32, np.float64) and len(X) > 0
                 and X.dtype.isnative and X.shape[1] == vars(self).get("n_features_in_")
                 and not hasattr(self, "feature_names_in_"))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the estimator to a file, all of its state: whole or not at all, without pickles.
+
+        After `load`, `predict`, `partial_fit` and a `fit` with `warm_start` go on as if nothing had been.
+
+        Parameters
+        ----------
+        path : path
+            The file to write or to replace; with a name that ends in ``.safetensors`` in that format (extra
+            `safetensors`), else as an ``.npz``.
+
+        Raises
+        ------
+        TypeError
+            If a parameter or an attribute is of a kind that the file has no place for, or this is of a class of yours.
+        ValueError
+            If the parameters are not finite.
+        OSError
+            If the file cannot be written; an old one is as it was.
+        """
+        if type(self) not in (MLPClassifier, MLPRegressor):
+            raise TypeError(f"{type(self).__name__} is a class of its own: only MLPClassifier and MLPRegressor can be "
+                            f"saved")
+        containers.write(path, type(self).__name__, *storage.described(self))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Return the estimator that `save` wrote to a file. Nothing in the file is trusted.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be opened.
+        ValueError
+            If it is no intact file of such an estimator; the message says what is wrong with it.
+        """
+        what = f"an {cls.__name__}"
+        contents = containers.read(path, (cls.__name__,), what)
+        try:
+            return cls._from_contents(contents)
+        except ValueError as error:
+            raise containers.described(error, path, what) from None
+
+    @classmethod
+    def _from_contents(cls, contents: containers.Contents) -> Self:
+        estimator = cls()
+        storage.restore(contents, estimator)
+        return estimator
 
     def to_sklearn(self) -> Any:
         """Return scikit-learn's own estimator with the same parameters and the same state, independent of this one.

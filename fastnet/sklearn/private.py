@@ -22,8 +22,8 @@ try:
 except ImportError:  # the check below says so
     AdamOptimizer = SGDOptimizer = None
 
-__all__ = ["has_sample_weight", "layer_sizes_of", "make_optimizer", "method_of", "moments", "sample_weight_of",
-           "set_moments", "update_no_improvement", "without_bar"]
+__all__ = ["counters", "has_sample_weight", "layer_sizes_of", "make_optimizer", "method_of", "moments",
+           "sample_weight_of", "set_moments", "update_no_improvement", "without_bar"]
 
 _BUFFERS = ["activations", "deltas", "coef_grads", "intercept_grads", "layer_units", "incremental"]
 _KNOWN = {
@@ -76,12 +76,17 @@ def method_of(optimizer: Any) -> Optimizer | None:
     return None
 
 
-def make_optimizer(estimator: Any, params: list[Any]) -> Any:
-    """Return scikit-learn's optimizer for an estimator, with moments of 0."""
-    if estimator.solver == "sgd":
+def make_optimizer(estimator: Any, params: list[Any], solver: str | None = None) -> Any:
+    """Return scikit-learn's optimizer for an estimator, with moments of 0; its own by default, or that of `solver`."""
+    if (solver or estimator.solver) == "sgd":
         return SGDOptimizer(params, estimator.learning_rate_init, estimator.learning_rate, estimator.momentum,
                             estimator.nesterovs_momentum, estimator.power_t)
     return AdamOptimizer(params, estimator.learning_rate_init, estimator.beta_1, estimator.beta_2, estimator.epsilon)
+
+
+def counters(optimizer: Any) -> dict[str, Any]:
+    """Return all that an optimizer knows but its moments, by the names of its attributes."""
+    return {name: value for name, value in vars(optimizer).items() if name not in ("velocities", "ms", "vs")}
 
 
 def moments(optimizer: Any) -> list[list[Layer]]:

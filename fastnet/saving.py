@@ -1,0 +1,82 @@
+"""`save` and `load` for every kind of model, told apart by what the file says."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from . import containers, storage
+from .model import TwoLayerNet
+from .storage import StoredModel
+
+__all__ = ["load", "save"]
+
+_ESTIMATORS = ("MLPClassifier", "MLPRegressor")
+
+_HOME = f"{__package__}.sklearn.estimators"
+"""Where these are, asked by name: scikit-learn is not imported for that."""
+
+
+def save(model: Any, path: str | os.PathLike[str]) -> None:
+    """Write a model to a file: whole or not at all, without pickles.
+
+    Parameters
+    ----------
+    model : fastnet.TwoLayerNet, or MLPClassifier or MLPRegressor of fastnet.sklearn
+        What to write. An estimator keeps all of its state: after `load`, `partial_fit` goes on as if nothing had been.
+    path : path
+        The file to write or to replace; with a name that ends in ``.safetensors`` in that format (extra
+        `safetensors`), else as an ``.npz``.
+
+    Raises
+    ------
+    TypeError
+        If it is something else.
+    ValueError
+        If its parameters are not finite, or not as they should be.
+    OSError
+        If the file cannot be written; an old one is as it was.
+    """
+    if isinstance(model, StoredModel):
+        storage.save_model(path, model)
+    elif isinstance(model, TwoLayerNet) or any(cls.__module__ == _HOME for cls in type(model).__mro__):
+        model.save(path)
+    else:
+        kind = f"{type(model).__module__}.{type(model).__qualname__}"
+        raise TypeError(f"model must be a TwoLayerNet, or an MLPClassifier or MLPRegressor of fastnet.sklearn, got a "
+                        f"{kind}{' (its from_sklearn makes one)' if kind.startswith('sklearn.') else ''}")
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+    """Return the model that a file holds; nothing in the file is trusted.
+
+    Parameters
+    ----------
+    path : path
+        A file that `save`, the `save` of a model, or ``fastnet train`` wrote.
+
+    Returns
+    -------
+    TwoLayerNet, MLPClassifier, MLPRegressor or fastnet.storage.StoredModel
+        The last is what ``fastnet train`` writes: parameters, names of the classes, and how to standardize features.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be opened.
+    ValueError
+        If it is no intact model file; the message says what is wrong with it.
+    ImportError
+        If it holds an estimator, and scikit-learn is not installed (extra `sklearn`).
+    """
+    contents = containers.read(path, (storage.NETWORK, storage.LABELLED, *_ESTIMATORS), "a model")
+    try:
+        if contents.kind in _ESTIMATORS:
+            from .sklearn import estimators
+
+            return getattr(estimators, contents.kind)._from_contents(contents)
+        if contents.kind == storage.NETWORK:
+            return TwoLayerNet._from_params(*storage.network_parameters(contents))
+        return storage.labelled_model(contents)
+    except ValueError as error:
+        raise containers.described(error, path, "a model") from None

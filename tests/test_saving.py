@@ -1,0 +1,229 @@
+"""`save` and `load` of networks and estimators: the same afterwards, and nothing in a file is trusted."""
+
+import json
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+
+import fastnet
+from fastnet import TwoLayerNet
+from fastnet.sklearn import MLPClassifier, MLPRegressor
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+names = pytest.mark.parametrize("name", ["model.npz", "model.safetensors"])
+
+
+def data(rng, targets="multiclass", samples=60):
+    X = rng.standard_normal((samples, 5))
+    y = {"multiclass": rng.randint(3, size=samples), "binary": X[:, 0] > 0,
+         "strings": np.array(["no", "yes", "maybe"])[rng.randint(3, size=samples)],
+         "objects": np.array(["no", "yes"], object)[rng.randint(2, size=samples)],
+         "multilabel": rng.randint(2, size=(samples, 3)), "regression": X[:, 0], "outputs": X[:, :2],
+         "floats": rng.randint(2, size=samples) * 2.0, "bytes": rng.randint(3, size=samples).astype(np.int8)}[targets]
+    return X, y
+
+
+# Networks
+
+
+@names
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_network_comes_back_the_same(tmp_path, rng, dtype, name):
+    net = TwoLayerNet(4, 3, 2, std=1, dtype=dtype, l2="half", rng=rng)
+    net.params["b1"] = rng.standard_normal((1, 3)).astype(dtype)
+    net.save(tmp_path / name)
+    np.random.seed(3)
+    before = np.random.get_state()[1].copy()
+    for loaded in (TwoLayerNet.load(tmp_path / name), fastnet.load(tmp_path / name)):
+        assert type(loaded) is TwoLayerNet
+        assert (loaded.dtype, loaded.l2) == (net.dtype, "half")
+        for key, array in loaded.params.items():
+            assert array.tobytes() == net.params[key].tobytes()
+    assert (np.random.get_state()[1] == before).all()
+    assert loaded.params["b1"].shape == (3,)
+    X, y = rng.standard_normal((6, 4)), np.array([0, 1, 0, 1, 0, 1])
+    assert loaded.predict_proba(X).tobytes() == net.predict_proba(X).tobytes()
+    histories = [each.train(X, y, X, y, num_iters=5, batch_size=3) for each in (
+        TwoLayerNet.load(tmp_path / name, rng=7), TwoLayerNet.load(tmp_path / name, rng=np.random.RandomState(7)))]
+    assert histories[0] == histories[1]
+
+
+def test_what_cannot_be_saved(tmp_path):
+    net = TwoLayerNet(4, 3, 2, rng=0)
+    net.save(tmp_path / "model.npz")
+    before = (tmp_path / "model.npz").read_bytes()
+    net.params["W2"][0, 0] = np.nan
+    with pytest.raises(ValueError, match="W2 holds numbers that are not finite"):
+        fastnet.save(net, tmp_path / "model.npz")
+    with pytest.raises(TypeError, match=r"got a builtins\.dict"):
+        fastnet.save({}, tmp_path / "model.npz")
+    with pytest.raises(TypeError, match=r"sklearn.*from_sklearn"):
+        fastnet.save(MLPClassifier().to_sklearn(), tmp_path / "model.npz")
+    with pytest.raises(TypeError, match="warm_start is a object"):
+        fastnet.save(MLPClassifier(warm_start=object()), tmp_path / "model.npz")
+
+    class Mine(MLPClassifier):
+        pass
+
+    with pytest.raises(TypeError, match="Mine is a class of its own"):
+        fastnet.save(Mine(), tmp_path / "model.npz")
+    estimator = MLPClassifier()
+    estimator.remark_ = "mine"
+    with pytest.raises(TypeError, match="remark_"):
+        fastnet.save(estimator, tmp_path / "model.npz")
+    assert (tmp_path / "model.npz").read_bytes() == before
+
+
+def test_another_kind_of_file(tmp_path):
+    TwoLayerNet(4, 3, 2, rng=0).save(tmp_path / "network.npz")
+    MLPClassifier().save(tmp_path / "classifier.npz")
+    for load, file in ((TwoLayerNet.load, "classifier.npz"), (MLPClassifier.load, "network.npz"),
+                       (MLPRegressor.load, "classifier.npz")):
+        with pytest.raises(ValueError, match=f"{file} is not an? .*it holds '"):
+            load(tmp_path / file)
+
+
+# Estimators
+
+
+def same(ours, theirs):
+    """Whether two values of attributes are the same in all bits and types."""
+    if isinstance(ours, np.ndarray):
+        return ours.dtype == theirs.dtype and ours.shape == theirs.shape and ours.tolist() == theirs.tolist()
+    if isinstance(ours, list | tuple):
+        return type(ours) is type(theirs) and len(ours) == len(theirs) and all(map(same, ours, theirs))
+    if isinstance(ours, np.random.RandomState):
+        return repr(ours.get_state()) == repr(theirs.get_state())
+    if hasattr(ours, "__dict__"):
+        return type(ours) is type(theirs) and same_state(ours, theirs)
+    return ours == theirs or (ours != ours and theirs != theirs)
+
+
+def same_state(ours, theirs):
+    derived = {"_coef_indptr", "_intercept_indptr"}  # of lbfgs
+    assert set(vars(ours)) - derived == set(vars(theirs)) - derived
+    for name in set(vars(ours)) - derived:
+        assert same(vars(ours)[name], vars(theirs)[name]), name
+    return True
+
+
+@names
+@pytest.mark.parametrize(("targets", "options"), [
+    ("multiclass", {}), ("binary", {"early_stopping": True}),
+    ("strings", {"solver": "sgd", "learning_rate": "adaptive"}),
+    ("objects", {"hidden_layer_sizes": [4, 3]}), ("multilabel", {}), ("regression", {"random_state": None}),
+    ("outputs", {"solver": "sgd", "momentum": 0.0}), ("floats", {"solver": "lbfgs"}),
+    ("bytes", {"random_state": np.random.RandomState(4)}),
+])
+def test_an_estimator_goes_on_as_if_nothing_had_been(tmp_path, rng, targets, options, name):
+    X, y = data(rng, targets)
+    cls = MLPRegressor if targets in ("regression", "outputs") else MLPClassifier
+    estimator = cls(**{"random_state": 0, "max_iter": 4, "hidden_layer_sizes": (4,), "warm_start": True, **options})
+    estimator.save(tmp_path / name)
+    assert same_state(cls.load(tmp_path / name), estimator)
+    estimator.fit(pd.DataFrame(X, columns=list("abcde")), y)
+    fastnet.save(estimator, tmp_path / name)
+    loaded = fastnet.load(tmp_path / name)
+    assert type(loaded) is cls
+    assert same_state(loaded, estimator)
+    shared = estimator._random_state is estimator.random_state
+    assert (loaded._random_state is loaded.random_state) == shared
+    more = pd.DataFrame(X[::-1], columns=list("abcde"))
+    for each in (estimator, loaded):
+        if estimator.random_state is not None:
+            each.fit(more, y)
+        if estimator.solver != "lbfgs" and not estimator.early_stopping:
+            each.partial_fit(more, y)
+    if estimator.random_state is not None:
+        assert same_state(loaded, estimator)
+    assert same(loaded.predict(more), estimator.predict(more))
+    clone(loaded).fit(X, y)
+
+
+CHANGES = [
+    (lambda fields: fields.pop("params"), "parameters"),
+    (lambda fields: fields["params"].pop("alpha"), "parameters"),
+    (lambda fields: fields["params"].update(alpha=-1.0), "alpha"),
+    (lambda fields: fields["params"].update(alpha=[1.0]), "alpha"),
+    (lambda fields: fields["params"].update(solver="evil"), "solver"),
+    (lambda fields: fields["params"].update(hidden_layer_sizes={"list": [4, 2**40]}), "hidden_layer_sizes"),
+    (lambda fields: fields["params"].update(hidden_layer_sizes={"list": [5]}), "W1 must have the shape"),
+    (lambda fields: fields["params"].update(loss="squared_error"), "loss must be"),
+    (lambda fields: fields["params"].update(random_state={"generator": "RandomState", "state": {}}), "state"),
+    (lambda fields: fields.update(n_layers_=4), "n_layers_"),
+    (lambda fields: fields.update(n_outputs_=2**31), "W2 must have the shape|sizes|classes"),
+    (lambda fields: fields.update(n_features_in_=-1), "n_features_in_"),
+    (lambda fields: fields.update(n_features_in_=2**70), "n_features_in_"),
+    (lambda fields: fields.update(n_iter_=1.5), "n_iter_"),
+    (lambda fields: fields.update(loss_="low"), "loss_"),
+    (lambda fields: fields.update(out_activation_="evil"), "out_activation_"),
+    (lambda fields: fields.update(other_=1), "other_"),
+    (lambda fields: fields.pop("n_layers_"), "lacks n_layers_"),
+    (lambda fields: fields.pop("optimizer"), "lacks optimizer"),
+    (lambda fields: fields.update(optimizer={}), "optimizer"),
+    (lambda fields: fields["optimizer"].update(t=1.5), "t of the optimizer"),
+    (lambda fields: fields["optimizer"].update(t=10**400), "t of the optimizer"),
+    (lambda fields: fields["optimizer"].update(beta_1="x"), "beta_1"),
+    (lambda fields: fields["optimizer"].update(epsilon=float("nan")), "epsilon"),
+    (lambda fields: fields.update(_random_state={}), "state"),
+    (lambda fields: fields.update(_random_state="random_state"), "state of a generator"),
+    (lambda fields: fields["_random_state"]["state"]["state"].update(pos=10**6), "place"),
+    (lambda fields: fields["_random_state"]["state"]["state"].update(key=[1] * 623), "built"),
+    (lambda fields: fields["_random_state"]["state"]["state"]["key"].__setitem__(0, -1), "built|takes"),
+    (lambda fields: fields.pop("target"), "target"),
+    (lambda fields: fields.update(target=["evil", False]), "target"),
+    (lambda fields: fields["classes_"].update(values=[0, 1]), "outputs"),
+    (lambda fields: fields["classes_"].update(values=[2, 1, 0]), "ascending"),
+    (lambda fields: fields["classes_"].update(values=[0, 1, 1]), "ascending"),
+    (lambda fields: fields["classes_"].update(values=[0, 1, 2.5]), "fit the dtype"),
+    (lambda fields: fields["classes_"].update(values=[0, 1, 2**70]), "fit the dtype"),
+    (lambda fields: fields["classes_"].update(values=[0, 1, [2]]), "fit the dtype"),
+    (lambda fields: fields["classes_"].update(dtype="O"), "dtype"),
+    (lambda fields: fields["classes_"].update(dtype="<U999999999"), "dtype"),
+    (lambda fields: fields["classes_"].update(dtype="strings"), "strings"),
+    (lambda fields: fields.update(feature_names_in_=["a"]), "feature_names_in_"),
+]
+
+
+@pytest.mark.parametrize("number", range(len(CHANGES)))
+def test_descriptions_of_no_estimator(tmp_path, rng, number):
+    change, message = CHANGES[number]
+    path = tmp_path / "model.npz"
+    MLPClassifier((4,), random_state=0, max_iter=1).fit(*data(rng)).save(path)
+    arrays = dict(np.load(path))
+    fields = json.loads(arrays["fastnet"].tobytes())
+    change(fields)
+    arrays["fastnet"] = np.frombuffer(json.dumps(fields).encode(), np.uint8)
+    np.savez(path, **arrays)
+    with pytest.raises(ValueError, match=rf"(?s)model\.npz.*({message})"):
+        MLPClassifier.load(path)
+
+
+def test_every_field_and_array_of_an_estimator_is_needed_or_checked(tmp_path, rng):
+    path = tmp_path / "model.npz"
+    estimator = MLPClassifier((4,), random_state=0, max_iter=1).fit(*data(rng))
+    estimator.save(path)
+    arrays = dict(np.load(path))
+    fields = json.loads(arrays.pop("fastnet").tobytes())
+    optional = set()
+    for name in [*fields, *arrays]:
+        fewer = {key: value for key, value in fields.items() if key != name}
+        rest = {key: value for key, value in arrays.items() if key != name}
+        if "arrays" in fewer:
+            fewer["arrays"] = list(rest)
+        np.savez(path, fastnet=np.frombuffer(json.dumps(fewer).encode(), np.uint8), **rest)
+        try:
+            loaded = MLPClassifier.load(path)
+        except ValueError:
+            continue
+        optional.add(name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            loaded.predict(np.zeros((2, 5)))
+            loaded.fit(*data(rng))
+    assert optional <= {"loss_", "best_loss_", "loss_curve_", "_no_improvement_count", "validation_scores_",
+                        "best_validation_score_"}
