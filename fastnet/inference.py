@@ -35,6 +35,7 @@ from .blocks import (
 )
 from .compiling import block, inline, kernel, worker
 from .heads import output_rows_block
+from .regions import enter_region, leave_region
 from .simd import row_width, tile_rows, tile_width
 from .team import complete, take, wait_until
 from .threads import shares
@@ -248,7 +249,7 @@ def few_scores(activation: int | None, head: int | None, X: Array, Ws: Arrays, b
     clear_block(zeros[0])
     bias, scratch = np.empty((count, 1, tile), X.dtype), np.empty((count, LEAVES - 1, rows, tile), X.dtype)
     activations = np.empty((count, 2, panels, rows, tile), X.dtype)
-    if count == 1:
+    if count == 1 or not enter_region():
         rows_block(activation, head, X, Ws, bs, none, Z, labels, zeros, bias[0], activations[0], scratch[0], finite,
                    FIRST, N)
     else:
@@ -256,6 +257,7 @@ def few_scores(activation: int | None, head: int | None, X: Array, Ws: Arrays, b
             share = np.intp(t)
             rows_block(activation, head, X, Ws, bs, none, Z, labels, zeros, bias[share], activations[share],
                        scratch[share], finite, tile_share(share, count, N), tile_share(share + 1, count, N))
+        leave_region()
     for i in range(N):
         if not finite[i]:
             return Z, labels, i

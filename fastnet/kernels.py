@@ -2,8 +2,8 @@
 
 Each is ``@njit(parallel=True)``: it checks shapes and labels (whatever calls it, Python or other compiled code), makes
 the result, and runs a block function (:mod:`fastnet.blocks`) over shares of the rows, in parallel where the work pays
-for it. Any layout and any size from 1 up is taken; results are C-contiguous. Only `all_finite` is serial, and has no
-namesake.
+for it and a region is to be had (:mod:`fastnet.regions`). Any layout and any size from 1 up is taken; results are
+C-contiguous. Only `all_finite` is serial, and has no namesake.
 
 Shape letters: N samples, D inputs, H hidden units, C classes. Arrays are float32 or float64, all of one dtype, aligned
 and of native byte order; in `axpy` they must not overlap. What kernels make of other types is not defined:
@@ -40,9 +40,10 @@ from .blocks import (
     tile_share,
     total_of_squares,
 )
-from .compiling import block, inline, kernel, task
+from .compiling import block, inline, kernel, takes, task
 from .heads import cross_entropy_block, softmax_block
 from .optimizers import axpy_block
+from .regions import enter_region, leave_region
 from .simd import PACK, tile_rows
 from .threads import share_start, shares
 
@@ -67,6 +68,7 @@ ELEMENT_WORK = 16
 EXP_WORK = 64
 
 # Each share of a parallel loop writes rows (or columns) of its own, whole tiles high, so nothing is summed twice.
+# Between `enter_region` and `leave_region` nothing allocates or raises: who does not leave shuts all others out.
 
 
 @block
@@ -168,6 +170,7 @@ def copy_rows_block(X, Y, i0, i1):
             target[j] = source[j]
 
 
+@takes(X=2, W=2, b=1)
 @kernel
 def affine_forward(X: Array, W: Array, b: Array) -> Array:
     """Z = X W + b.
@@ -203,16 +206,18 @@ def affine_forward(X: Array, W: Array, b: Array) -> Array:
     count = tile_shares(N, N * D * H)
     scratch = np.empty((count, LEAVES - 1, min(N, BLOCK_ROWS), H), X.dtype)
     A = np.ascontiguousarray(X).reshape(1, N, D)
-    if count == 1:
+    if count == 1 or not enter_region():
         affine_rows_block(A, W, bias, Z, zeros, scratch[0], FIRST, N)
     else:
         for t in prange(count):
             share = np.intp(t)  # the index of a prange is unsigned
             affine_rows_block(A, W, bias, Z, zeros, scratch[share], tile_share(share, count, N),
                               tile_share(share + 1, count, N))
+        leave_region()
     return Z
 
 
+@takes(Z=2)
 @kernel
 def relu(Z: Array) -> Array:
     """A = max(0, Z), elementwise.
@@ -235,15 +240,17 @@ def relu(Z: Array) -> Array:
         raise ValueError("relu: Z must have at least one row")
     A = np.empty((N, H), Z.dtype)
     count = shares(N, ELEMENT_WORK * N * H)
-    if count == 1:
+    if count == 1 or not enter_region():
         relu_rows_block(Z, A, FIRST, N)
     else:
         for t in prange(count):
             share = np.intp(t)
             relu_rows_block(Z, A, share_start(share, count, N), share_start(share + 1, count, N))
+        leave_region()
     return A
 
 
+@takes(dA=2, A=2)
 @kernel
 def relu_mask(dA: Array, A: Array) -> Array:
     """dZ = dA * (A > 0): the derivative of ReLU, which is 0 at exactly 0.
@@ -271,15 +278,17 @@ def relu_mask(dA: Array, A: Array) -> Array:
         raise ValueError("relu_mask: dA and A must have the same shape")
     dZ = np.empty((N, H), dA.dtype)
     count = shares(N, ELEMENT_WORK * N * H)
-    if count == 1:
+    if count == 1 or not enter_region():
         relu_mask_rows_block(dA, A, dZ, FIRST, N)
     else:
         for t in prange(count):
             share = np.intp(t)
             relu_mask_rows_block(dA, A, dZ, share_start(share, count, N), share_start(share + 1, count, N))
+        leave_region()
     return dZ
 
 
+@takes(Z=2)
 @kernel
 def softmax(Z: Array) -> Array:
     """P_ic = exp(Z_ic - m_i) / sum_c exp(Z_ic - m_i) with m_i = max_c Z_ic.
@@ -306,16 +315,18 @@ def softmax(Z: Array) -> Array:
     totals = np.empty(N, Z.dtype)
     count = shares(N, EXP_WORK * N * C)
     S = np.empty((count, C, BLOCK_ROWS), Z.dtype)
-    if count == 1:
+    if count == 1 or not enter_region():
         softmax_rows_block(Z, P, S[0], maxima, totals, FIRST, N)
     else:
         for t in prange(count):
             share = np.intp(t)
             softmax_rows_block(Z, P, S[share], maxima, totals, share_start(share, count, N),
                                share_start(share + 1, count, N))
+        leave_region()
     return P
 
 
+@takes(Z=2, y="labels")
 @kernel
 def softmax_cross_entropy(Z: Array, y: Array) -> tuple[float, Array]:
     """Mean cross-entropy of softmax(Z) with the labels y, and its gradient with respect to Z.
@@ -356,16 +367,18 @@ def softmax_cross_entropy(Z: Array, y: Array) -> tuple[float, Array]:
     totals = np.empty(N, Z.dtype)
     count = shares(N, EXP_WORK * N * C)
     S = np.empty((count, C, BLOCK_ROWS), Z.dtype)
-    if count == 1:
+    if count == 1 or not enter_region():
         cross_entropy_rows_block(Z, labels, delta, S[0], losses, maxima, totals, FIRST, N)
     else:
         for t in prange(count):
             share = np.intp(t)
             cross_entropy_rows_block(Z, labels, delta, S[share], losses, maxima, totals,
                                      share_start(share, count, N), share_start(share + 1, count, N))
+        leave_region()
     return ordered_sum(losses) / N, delta
 
 
+@takes(delta=2, W=2, A=2)
 @kernel
 def propagate_delta(delta: Array, W: Array, A: Array) -> Array:
     """Delta of the layer below: (delta W^T) * (A > 0).
@@ -402,7 +415,7 @@ def propagate_delta(delta: Array, W: Array, A: Array) -> Array:
     A = np.ascontiguousarray(A)
     dZ = np.empty((N, H), delta.dtype)
     count = tile_shares(N, N * C * H)
-    if count == 1:
+    if count == 1 or not enter_region():
         product_rows_block(D, WT, zeros, dZ, FIRST, N)
         relu_mask_block(dZ, A, N, H)
     else:
@@ -411,9 +424,11 @@ def propagate_delta(delta: Array, W: Array, A: Array) -> Array:
             i0, i1 = tile_share(share, count, N), tile_share(share + 1, count, N)
             product_rows_block(D, WT, zeros, dZ, i0, i1)
             relu_mask_block(dZ[i0:i1], A[i0:i1], i1 - i0, H)
+        leave_region()
     return dZ
 
 
+@takes(A=2, delta=2)
 @kernel
 def weight_gradient(A: Array, delta: Array) -> Array:
     """dW = A^T delta.
@@ -446,15 +461,17 @@ def weight_gradient(A: Array, delta: Array) -> Array:
     left = np.ascontiguousarray(A).reshape(1, N, D)
     parts = np.empty((gradient_sums(N, D, H), D, H), A.dtype)  # there are two only where they are small
     count = tile_shares(D, N * D * H)
-    if count == 1:
+    if count == 1 or not enter_region():
         gradient_rows_block(left, delta, zeros, parts, FIRST, D)
     else:
         for t in prange(count):
             share = np.intp(t)
             gradient_rows_block(left, delta, zeros, parts, tile_share(share, count, D), tile_share(share + 1, count, D))
+        leave_region()
     return parts[0]
 
 
+@takes(delta=2)
 @kernel
 def bias_gradient(delta: Array) -> Array:
     """db = the sum of delta over its rows.
@@ -478,15 +495,17 @@ def bias_gradient(delta: Array) -> Array:
     sums = sample_sums(N)
     parts = np.empty((sums, H), delta.dtype)
     count = shares(H // 64, ELEMENT_WORK * N * H)
-    if count <= 1:
+    if count <= 1 or not enter_region():
         bias_sums_block(delta, parts, sums, FIRST, H)
     else:
         for t in prange(count):
             share = np.intp(t)
             bias_sums_block(delta, parts, sums, share_start(share, count, H), share_start(share + 1, count, H))
+        leave_region()
     return parts[0]
 
 
+@takes(W=2)
 @kernel
 def sum_of_squares(W: Array) -> float:
     """Sum of W^2.
@@ -510,15 +529,17 @@ def sum_of_squares(W: Array) -> float:
     packs = (D + PACK - 1) // PACK
     sums = np.empty((packs, H), W.dtype)
     count = shares(packs, ELEMENT_WORK * W.size)
-    if count == 1:
+    if count == 1 or not enter_region():
         square_sums_block(W, sums, D, H, FIRST, packs)
     else:
         for t in prange(count):
             share = np.intp(t)
             square_sums_block(W, sums, D, H, share_start(share, count, packs), share_start(share + 1, count, packs))
+        leave_region()
     return total_of_squares(np.float64(0), sums, H)
 
 
+@takes(alpha=0, X=1, Y=1)
 @kernel
 def axpy(alpha: float, X: Array, Y: Array) -> None:
     """Y += alpha * X, in place.
@@ -539,14 +560,16 @@ def axpy(alpha: float, X: Array, Y: Array) -> None:
         raise ValueError("axpy: X and Y must have the same length")
     factor = Y.dtype.type(alpha)
     count = shares(n, ELEMENT_WORK * n)
-    if count == 1:
+    if count == 1 or not enter_region():
         axpy_block(factor, X, Y, FIRST, n)
     else:
         for t in prange(count):
             share = np.intp(t)
             axpy_block(factor, X, Y, share_start(share, count, n), share_start(share + 1, count, n))
+        leave_region()
 
 
+@takes(v=1)
 @task
 def all_finite(v: Array) -> bool:
     """Whether no element is NaN or infinite. In one thread: it is as fast as memory.

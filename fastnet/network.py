@@ -117,12 +117,13 @@ def _infer(method: tuple[int | None, int | None], Ws: tuple[NDArray[Any], ...], 
     """Scores and labels of one chunk, whose samples are counted from `first` on; `work` is multiply-adds for each."""
     N, dtype = len(X), X.dtype
     samples = writable(X).reshape(1, N, X.shape[1])
-    slow = region and slow_regions()  # to ask has numba load its threads, which are of no use without a region
+    # One sample has no region. To ask has numba load its threads, which are of no use without one.
+    slow = region and N > 1 and slow_regions()
     if region and N * work < (_SLOW_REGION_WORK if slow else _REGION_WORK):
-        if slow and N > 1:
+        if slow:
             with using_threads(1):
                 Z, labels, bad = few_scores(*method, samples, Ws, bs)
-        else:  # one sample has no region
+        else:
             Z, labels, bad = few_scores(*method, samples, Ws, bs)
         if bad >= 0:
             raise not_finite(X, bad, name, first)

@@ -10,8 +10,8 @@ No worker ever waits for a worker that has not begun: what it waits for has been
 it does not matter how many of the workers really run, or when they come: one alone does everything. Who takes a share
 changes no result.
 
-The counters are an int64 array: how many shares are complete, and for each share the phase that was last taken. This
-is the only file with atomic operations, which numba does not have; hence LLVM again.
+The counters are an int64 array: how many shares are complete, and for each share the phase that was last taken. They
+are changed by atomic operations, which numba does not have; hence LLVM again.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from .compiling import block
 from .simd import IS_ARM, IS_X86
 
-__all__ = ["complete", "counters", "run", "take", "wait_until"]
+__all__ = ["complete", "counters", "operation", "run", "take", "wait_until"]
 
 _LINE = 16
 """Elements from one counter to the next: two cache lines, so that no two counters share one or its neighbour."""
@@ -82,6 +82,7 @@ class _Helpers:
     """Threads that wait for jobs; more are started when more are needed."""
 
     def __init__(self) -> None:
+        self.process = os.getpid()
         self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
         self._count = 0
         self._lock = threading.Lock()
@@ -104,14 +105,12 @@ class _Helpers:
 _helpers = _Helpers()
 
 
-def _forget_helpers() -> None:
-    """After a fork: the threads are the parent's."""
+def _helpers_of_this_process() -> _Helpers:
+    """The helpers; after a fork, which Python may know nothing of, new ones: the threads are the parent's."""
     global _helpers
-    _helpers = _Helpers()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_helpers)
+    if _helpers.process != os.getpid():
+        _helpers = _Helpers()
+    return _helpers
 
 
 def run(work: Callable[..., None], workers: int, *args: Any) -> None:
@@ -123,7 +122,7 @@ def run(work: Callable[..., None], workers: int, *args: Any) -> None:
         work(0, *args)
         return
     jobs = [_Job(functools.partial(work, worker, *args)) for worker in range(1, workers)]
-    _helpers.put(jobs)
+    _helpers_of_this_process().put(jobs)
     try:
         work(0, *args)
     finally:
@@ -201,15 +200,16 @@ def _rest_twin(yield_: bool) -> None:
     raise RuntimeError("without compilation there is one worker, which has nobody to wait for")
 
 
-def _operation(typing: Callable[..., Any], twin: Callable[..., Any], name: str) -> Callable[..., Any]:
+def operation(typing: Callable[..., Any], twin: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """Return the intrinsic called `name` that `typing` defines; without compilation, its twin in Python."""
     typing.__name__ = typing.__qualname__ = name
     return twin if config.DISABLE_JIT else intrinsic(typing)
 
 
-_load = _operation(_load_typing, _load_twin, "_load")
-_increment = _operation(_increment_typing, _increment_twin, "_increment")
-_exchange = _operation(_exchange_typing, _exchange_twin, "_exchange")
-_rest = _operation(_rest_typing, _rest_twin, "_rest")
+_load = operation(_load_typing, _load_twin, "_load")
+_increment = operation(_increment_typing, _increment_twin, "_increment")
+_exchange = operation(_exchange_typing, _exchange_twin, "_exchange")
+_rest = operation(_rest_typing, _rest_twin, "_rest")
 
 
 @block

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import operator
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from numba.core import config
 from numba.np.ufunc import parallel
 
 from .compiling import inline, shared
+from .regions import regions_closed
 
 __all__ = ["checked_threads", "get_num_threads", "set_num_threads", "share_count", "share_start", "shares",
            "slow_regions", "threading_layer", "using_threads"]
@@ -59,7 +61,7 @@ def checked_threads(threads: int) -> int:
     try:
         count = operator.index(threads)
     except TypeError:
-        raise TypeError(f"threads must be an integer, got {threads!r}") from None
+        raise TypeError(f"threads must be an integer, got {type(threads).__name__}") from None
     most = numba.config.NUMBA_NUM_THREADS
     if not 1 <= count <= most:
         raise ValueError(f"threads must be between 1 and {most}, got {count} (the environment variable "
@@ -101,7 +103,11 @@ def using_threads(threads: int | None) -> Iterator[None]:
 
 def get_num_threads() -> int:
     """Return how many threads the kernels use in the calling thread."""
-    return int(numba.get_num_threads())
+    try:
+        return int(numba.get_num_threads())
+    except RuntimeError:  # after a fork, workqueue no longer knows what a new thread begins with
+        numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+        return int(numba.config.NUMBA_NUM_THREADS)
 
 
 def threading_layer() -> str:
@@ -112,5 +118,12 @@ def threading_layer() -> str:
 
 @functools.cache
 def slow_regions() -> bool:
-    """Whether a parallel region takes some hundred microseconds to begin: it does on workqueue, Numba's own layer."""
-    return not numba.config.DISABLE_JIT and threading_layer() == "workqueue"
+    """Whether small work had better not wait for a parallel region.
+
+    On workqueue, numba's own layer, one takes some hundred microseconds to begin; a forked child has none at all.
+    """
+    return not numba.config.DISABLE_JIT and (regions_closed() or threading_layer() == "workqueue")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=slow_regions.cache_clear)
