@@ -13,16 +13,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import datasets, kernels, reference
     from .model import TwoLayerNet, warmup
+    from .saving import load, save
     from .sklearn.patch import patch_sklearn, unpatch_sklearn
     from .threads import get_num_threads, set_num_threads
+    from .training import DivergenceWarning
+    from .verification import verify
 
 __version__ = "0.1.0"
 
-__all__ = ["TwoLayerNet", "__version__", "datasets", "get_num_threads", "kernels", "patch_sklearn", "reference",
-           "set_num_threads", "unpatch_sklearn", "warmup"]
+__all__ = ["DivergenceWarning", "TwoLayerNet", "__version__", "datasets", "get_num_threads", "kernels", "load",
+           "patch_sklearn", "reference", "save", "set_num_threads", "unpatch_sklearn", "verify", "warmup"]
 
 # Looked up when first used (PEP 562): the command line answers --help, and Ctrl-C, without waiting for numba's import.
-_HOMES = {"TwoLayerNet": "model", "warmup": "model", "get_num_threads": "threads", "set_num_threads": "threads",
+_HOMES = {"TwoLayerNet": "model", "warmup": "model", "DivergenceWarning": "training", "verify": "verification",
+          "load": "saving", "save": "saving", "get_num_threads": "threads", "set_num_threads": "threads",
           "patch_sklearn": "sklearn.patch", "unpatch_sklearn": "sklearn.patch",
           "datasets": None, "kernels": None, "reference": None}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +20,7 @@ from . import kernels
 from .memory import memory_view
 
 __all__ = ["Layer", "choice", "features", "floating_dtype", "integer", "labels", "layers", "not_finite", "number",
-           "random_source", "writable"]
+           "path", "random_source", "shortened", "writable"]
 
 Layer = tuple[NDArray[Any], NDArray[Any]]
 """Weights (D, H) and bias (H,) of one affine layer."""
@@ -30,14 +31,17 @@ _FINITE_PIECE = 1 << 20
 
 def number(value: Any, name: str, *, minimum: float | None = None) -> float:
     """Return `value` as a finite float of at least `minimum`."""
+    # float() takes more than that: text, what has a mask or a unit, and complex numbers with a warning.
+    odd = isinstance(value, str | bytes | complex) or value is np.ma.masked or (
+        isinstance(value, np.ndarray | np.generic) and value.dtype.kind not in "buif")
     try:
-        result = float(value) if np.ndim(value) == 0 and not isinstance(value, str | bytes) else None
+        result = None if odd or np.ndim(value) else float(value)
     except OverflowError:  # an integer beyond every float
         result = np.inf
     except (TypeError, ValueError):
         result = None
     if result is None:
-        raise TypeError(f"{name} must be a number, got {_short(value)}")
+        raise TypeError(f"{name} must be a number, got {shortened(value)}")
     if not np.isfinite(result):
         raise ValueError(f"{name} must be finite, got {result}")
     if minimum is not None and result < minimum:
@@ -45,33 +49,41 @@ def number(value: Any, name: str, *, minimum: float | None = None) -> float:
     return result
 
 
-def integer(value: Any, name: str, *, minimum: int) -> int:
-    """Return `value` as an int of at least `minimum`."""
+def integer(value: Any, name: str, *, minimum: int, maximum: int = sys.maxsize) -> int:
+    """Return `value` as an int from `minimum` to `maximum`."""
     try:
         result = operator.index(value)
     except TypeError:
-        raise TypeError(f"{name} must be an integer, got {_short(value)}") from None
-    if not minimum <= result <= sys.maxsize:
-        bound = f"at least {minimum}" if result < minimum else f"at most {sys.maxsize}"
-        raise ValueError(f"{name} must be {bound}, got {_short(result)}")
+        raise TypeError(f"{name} must be an integer, got {shortened(value)}") from None
+    if not minimum <= result <= maximum:
+        bound = f"at least {minimum}" if result < minimum else f"at most {maximum}"
+        raise ValueError(f"{name} must be {bound}, got {shortened(result)}")
     return result
 
 
 def choice(value: Any, name: str, options: tuple[str, ...]) -> str:
     """Return `value` if it is one of `options`."""
     if not isinstance(value, str) or value not in options:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}, got {_short(value)}")
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}, got {shortened(value)}")
     return value
+
+
+def path(value: Any, name: str) -> str:
+    """Return `value` as the name of a file."""
+    try:
+        return os.fsdecode(value)
+    except TypeError:
+        raise TypeError(f"{name} must be the path of a file, got {shortened(value)}") from None
 
 
 def floating_dtype(dtype: Any) -> np.dtype[Any]:
     """Return `dtype` as numpy's float32 or float64."""
     try:
         result: np.dtype[Any] | None = None if dtype is None else np.dtype(dtype).newbyteorder("=")
-    except (TypeError, ValueError, SyntaxError):
+    except Exception:  # of many kinds
         result = None
     if result is None or result.kind != "f" or result.itemsize not in (4, 8):
-        raise ValueError(f"dtype must be float32 or float64, got {_short(dtype)}")
+        raise ValueError(f"dtype must be float32 or float64, got {shortened(dtype)}")
     return result
 
 
@@ -82,16 +94,17 @@ def random_source(rng: Any) -> np.random.Generator | np.random.RandomState | Non
     try:
         return np.random.RandomState(operator.index(rng))
     except TypeError:
-        raise TypeError(f"rng must be None, an integer seed, a RandomState or a Generator, got {_short(rng)}") from None
+        raise TypeError("rng must be None, an integer seed, a RandomState or a Generator, got "
+                        f"{shortened(rng)}") from None
     except ValueError:
-        raise ValueError(f"rng as a seed must be between 0 and 2**32 - 1, got {rng}") from None
+        raise ValueError(f"rng as a seed must be between 0 and 2**32 - 1, got {shortened(rng)}") from None
 
 
-def features(X: Any, name: str, *, columns: int, dtype: np.dtype[Any], finite: bool = True) -> NDArray[Any]:
+def features(X: Any, name: str, *, columns: int | None, dtype: np.dtype[Any], finite: bool = True) -> NDArray[Any]:
     """Return `X` as a finite array (N, `columns`) of `dtype`: native, aligned and C-contiguous, copied only if need be.
 
-    More than two dimensions are flattened to (N, -1). The result may be read-only. Without `finite` whoever uses the
-    array looks out for NaN and inf.
+    More than two dimensions are flattened to (N, -1). The result may be read-only. Where `columns` is None, any number
+    from 1 on will do. Without `finite` whoever uses the array looks out for NaN and inf.
     """
     if type(X) is np.ndarray and X.ndim == 2 and X.dtype == dtype and X.shape[1] == columns and len(X) and (
             X.flags.c_contiguous and X.flags.aligned):
@@ -105,10 +118,12 @@ def features(X: Any, name: str, *, columns: int, dtype: np.dtype[Any], finite: b
     if array.shape[0] == 0:
         raise ValueError(f"{name} must have at least one sample, got shape {array.shape}")
     width = math.prod(array.shape[1:])
-    if width != columns:
+    if columns is None and width == 0:
+        raise ValueError(f"{name} must have at least one feature, got shape {array.shape}")
+    if columns not in (None, width):
         raise ValueError(f"{name} must have {columns} features for each sample, as params['W1'] has rows, "
                          f"got {width} (shape {array.shape})")
-    with np.errstate(over="ignore"):  # what does not fit the dtype becomes inf, and is reported as such
+    with np.errstate(over="ignore", invalid="ignore"):  # what does not fit the dtype becomes inf, which is reported
         array = np.require(array.reshape(array.shape[0], width), dtype=dtype, requirements=["C", "A"])
     return _finite(array, name) if finite else array
 
@@ -140,13 +155,14 @@ def writable(array: NDArray[Any]) -> NDArray[Any]:
 
 def labels(y: Any, name: str, *, samples: int, classes: int) -> NDArray[np.int64]:
     """Return a private copy of the labels `y` as int64, one for each of `samples` samples, each in 0..`classes`-1."""
-    array = np.array(_array(y, name))  # copied first, checked then: nothing can change in between
+    array = _array(y, name)
     if array.dtype.kind not in "buif":
         raise TypeError(f"{name} must be an array of integer labels, got dtype {array.dtype}")
     if array.ndim != 1:
         raise ValueError(f"{name} must have one dimension, one label for each sample, got shape {array.shape}")
     if array.shape[0] != samples:
         raise ValueError(f"{name} must have one label for each sample: expected {samples}, got {array.shape[0]}")
+    array = np.array(array).reshape(samples)  # values are checked in the copy: nothing can change them in between
     if array.dtype.kind == "f":
         odd = np.flatnonzero(~(np.isfinite(array) & (array == np.floor(array))))
         if odd.size:
@@ -161,14 +177,15 @@ def labels(y: Any, name: str, *, samples: int, classes: int) -> NDArray[np.int64
 def layers(params: Any, depth: int, dtype: np.dtype[Any]) -> list[Layer]:
     """Return the layers in `params` (W1, b1, ... W`depth`, b`depth`): native, aligned, C-contiguous arrays of `dtype`.
 
-    An array that is all that already, and writable, is returned as a view, so that writing to the layer writes to it.
-    Biases may have shape (H,) or (1, H); in the layer they are (H,).
+    An array that is all that already, and writable, is returned as a view, so that writing to the layer writes to it,
+    and giving the array another shape does nothing to the layer. Biases may have shape (H,) or (1, H); in the layer
+    they are (H,).
     """
     if not isinstance(params, Mapping):
-        raise TypeError(f"params must be a dict, got {_short(params)}")
+        raise TypeError(f"params must be a dict, got {shortened(params)}")
     result: list[Layer] = []
     for number_ in range(1, depth + 1):
-        W, b = (_parameter(params, f"{letter}{number_}", dtype) for letter in "Wb")
+        W, b = (_parameter(params, f"{letter}{number_}") for letter in "Wb")
         if W.ndim != 2 or 0 in W.shape:
             raise ValueError(f"params['W{number_}'] must be a matrix without an empty side, got shape {W.shape}")
         if b.shape not in ((W.shape[1],), (1, W.shape[1])):
@@ -177,20 +194,25 @@ def layers(params: Any, depth: int, dtype: np.dtype[Any]) -> list[Layer]:
         if result and W.shape[0] != result[-1][0].shape[1]:
             raise ValueError(f"params['W{number_}'] must have a row for each of the {result[-1][0].shape[1]} columns "
                              f"of params['W{number_ - 1}'], got shape {W.shape}")
-        result.append((W, b.reshape(-1)))
+        result.append((_computable(W, dtype), _computable(b, dtype).reshape(-1)))
     return result
 
 
-def _parameter(params: Mapping[str, Any], name: str, dtype: np.dtype[Any]) -> NDArray[Any]:
+def _parameter(params: Mapping[str, Any], name: str) -> NDArray[Any]:
     if name not in params:
         raise ValueError(f"params must have the keys W1, b1, W2, b2 and so on, got none named {name!r}")
     array = params[name]
-    if type(array) is np.ndarray and array.dtype == dtype and array.flags.carray:
-        return array  # the common case, quickly: this is asked four times in each call
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "uif":
-        kind = f"an array of dtype {array.dtype}" if isinstance(array, np.ndarray) else _short(array)
+        kind = f"an array of dtype {array.dtype}" if isinstance(array, np.ndarray) else shortened(array)
         raise TypeError(f"params[{name!r}] must be a NumPy array of real numbers, got {kind}")
-    return np.require(np.asarray(array), dtype=dtype, requirements=["C", "A", "W"])
+    return array.view() if type(array) is np.ndarray else _array(array, f"params[{name!r}]")
+
+
+def _computable(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    if array.dtype == dtype and array.flags.carray:
+        return array
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.require(array, dtype=dtype, requirements=["C", "A", "W"])
 
 
 def _array(value: Any, name: str) -> NDArray[Any]:
@@ -202,6 +224,10 @@ def _array(value: Any, name: str) -> NDArray[Any]:
         raise TypeError(f"{name} must be an array: {error}") from None
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
+def shortened(value: Any) -> str:
+    """Return how `value` is printed, cut short, and its type: for messages."""
+    try:
+        text = repr(value)
+    except Exception:  # whatever that is, it is no reason to hide what is wrong
+        text = "something that cannot be printed"
     return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(value).__name__})"

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numba
+import numpy as np
 from numba.core import config
 from numba.extending import register_jitable
 
 from .caching import DiskCache, cache_directory
 
-__all__ = ["block", "cache_directory", "inline", "kernel", "shared", "task", "worker"]
+__all__ = ["block", "cache_directory", "inline", "kernel", "shared", "takes", "task", "worker"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -54,6 +55,55 @@ def inline(function: Function) -> Function:
 def kernel(function: Function) -> Function:
     """Compile a kernel: ``@njit(parallel=True)``, called from Python."""
     return cast(Function, _cached(function, parallel=True))
+
+
+def takes(**arguments: int | str) -> Callable[[Function], Function]:
+    """Have a kernel refuse arguments of other types by a TypeError: numba would compile for them, or fail at length.
+
+    For each argument its dimensions, as an array of float32 or float64, all of one dtype; 0 for a number, "labels" for
+    a vector of integers. They are looked at when a call finds nothing compiled for its types: others are no slower.
+    """
+    def guarded(dispatcher: Any) -> Any:
+        if not config.DISABLE_JIT:
+            compile_for_args, name = dispatcher._compile_for_args, dispatcher.__name__
+
+            def look_and_compile(*args: Any, **kwargs: Any) -> Any:
+                given = [*zip(arguments, args, strict=False), *kwargs.items()]
+                for argument, value in given:
+                    expected = _mismatch(value, arguments.get(argument))
+                    if expected:
+                        raise TypeError(f"{name}: {argument} must be {expected}, got {_described(value)}")
+                dtypes = {str(value.dtype) for argument, value in given if arguments.get(argument) in (1, 2)}
+                if len(dtypes) > 1:
+                    raise TypeError(f"{name}: arrays must be of one dtype, got {' and '.join(sorted(dtypes))}")
+                return compile_for_args(*args, **kwargs)
+
+            dispatcher._compile_for_args = look_and_compile
+        return dispatcher
+
+    return guarded
+
+
+def _mismatch(value: Any, kind: int | str | None) -> str | None:
+    """What an argument of a kernel must be, if it is not that."""
+    if kind is None:  # numba says that there is no such argument
+        return None
+    if kind == 0:
+        return None if isinstance(value, int | float | np.floating | np.integer) else "a real number"
+    plain = isinstance(value, np.ndarray) and value.dtype.isnative and value.flags.aligned
+    if kind == "labels":
+        fits = plain and value.ndim == 1 and value.dtype.kind in "iu"
+        return None if fits else "a vector of integers, aligned and of native byte order"
+    fits = plain and value.ndim == kind and value.dtype in (np.float32, np.float64)
+    form = "matrix" if kind == 2 else "vector"
+    return None if fits else f"a {form} of float32 or float64, aligned and of native byte order"
+
+
+def _described(value: Any) -> str:
+    if not isinstance(value, np.ndarray):
+        return type(value).__name__
+    odd = "" if value.flags.aligned else ", not aligned"
+    return f"an array of {value.dtype} with {value.ndim} dimensions{odd}"
 
 
 def task(function: Function) -> Function:

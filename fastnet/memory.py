@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,8 @@ def aligned(shape: Sequence[int], dtype: np.dtype[Any], *, clear: bool = False) 
     NumPy's own begin anywhere, mostly 16 bytes after a line: each vector then straddles two, and costs twice.
     """
     size = math.prod(shape) * dtype.itemsize
+    if size > sys.maxsize - CACHE_LINE:
+        raise MemoryError(f"there is no room for an array of shape {tuple(shape)} and dtype {dtype}")
     memory = (np.zeros if clear else np.empty)(size + CACHE_LINE, np.uint8)
     start = -memory.ctypes.data % CACHE_LINE
     return memory[start:start + size].view(dtype).reshape(shape)

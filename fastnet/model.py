@@ -79,11 +79,15 @@ class TwoLayerNet:
         self._l2 = checks.choice(l2, "l2", ("full", "half"))
         self._rng = checks.random_source(rng)
         self._threads = None if threads is None else checked_threads(threads)
+        if scale * 40 > float(np.finfo(self.dtype).max):  # no normal number that is drawn is larger
+            raise ValueError(f"std is too large for {self.dtype}, got {scale:g}")
         self.params = {}
         for index, shape in enumerate(pairwise(sizes), start=1):
-            weights = self.params[f"W{index}"] = aligned(shape, self.dtype)
-            weights[...] = scale * self._random.standard_normal(shape)
+            self.params[f"W{index}"] = aligned(shape, self.dtype)
             self.params[f"b{index}"] = aligned(shape[1:], self.dtype, clear=True)
+        for name, array in self.params.items():  # last: where memory has run out nothing has been drawn
+            if name.startswith("W"):
+                array[...] = scale * self._random.standard_normal(array.shape)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -122,7 +126,7 @@ class TwoLayerNet:
     def _l2_strength(self, reg: float) -> float:
         """The engine's l2, with loss 0.5 * l2 * sum(W^2), for the user's reg."""
         strength = checks.number(reg, "reg", minimum=0) * (2 if self.l2 == "full" else 1)
-        if strength > np.finfo(self.dtype).max:
+        if strength > float(np.finfo(self.dtype).max):  # else NumPy warns that it does not fit
             raise ValueError(f"reg is too large for {self.dtype}, got {reg:g}")
         return strength
 
@@ -166,12 +170,14 @@ class TwoLayerNet:
         if y is None:
             return self._infer(X)[0]
         layers = self._layers()
+        # To look at X and y may run code of theirs, which may change `params`: this call goes by what they were.
+        shapes = [self.params[name].shape for name, _ in _named(layers)]
         samples = checks.features(X, "X", columns=len(layers[0][0]), dtype=self.dtype)
         targets = checks.labels(y, "y", samples=len(samples), classes=layers[-1][0].shape[1])
         strength = self._l2_strength(reg)
         with using_threads(self._threads):
             loss, grads = network.loss_and_grads(layers, checks.writable(samples), targets, strength)
-        return loss, {name: grad.reshape(self.params[name].shape) for name, grad in _named(grads)}
+        return loss, {name: grad.reshape(shape) for (name, grad), shape in zip(_named(grads), shapes, strict=True)}
 
     def train(self, X: ArrayLike, y: ArrayLike, X_val: ArrayLike, y_val: ArrayLike, learning_rate: float = 1e-3,
               learning_rate_decay: float = 0.95, reg: float = 5e-6, num_iters: int = 100, batch_size: int = 200,
@@ -241,14 +247,17 @@ class TwoLayerNet:
         samples_val = checks.features(X_val, "X_val", columns=inputs, dtype=self.dtype)
         targets_val = checks.labels(y_val, "y_val", samples=len(samples_val), classes=classes)
         if callback is not None and not callable(callback):
-            raise TypeError(f"callback must be callable or None, got {callback!r}")
+            raise TypeError(f"callback must be callable or None, got {checks.shortened(callback)}")
         steps = checks.integer(num_iters, "num_iters", minimum=0)
         arguments: dict[str, Any] = {
             "learning_rate": checks.number(learning_rate, "learning_rate"),
             "learning_rate_decay": checks.number(learning_rate_decay, "learning_rate_decay"),
-            "l2": self._l2_strength(reg), "batch_size": checks.integer(batch_size, "batch_size", minimum=1)}
+            "l2": self._l2_strength(reg),
+            "batch_size": checks.integer(batch_size, "batch_size", minimum=1, maximum=2**48)}
         every = checked_interval(checkpoint_every)
         checkpoints, so_far = None, None
+        checkpoint = None if checkpoint is None else checks.path(checkpoint, "checkpoint")
+        resume = None if resume is None else checks.path(resume, "resume")
         if checkpoint is not None or resume is not None:
             run = {**arguments, "dtype": str(self.dtype),
                    "data": data_checksum(samples, targets, samples_val, targets_val)}
