@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from . import containers, generators
 from .atomic import check_writable
+from .checks import shortened
 from .containers import FaultError
 
 __all__ = ["Checkpoints", "Progress", "checked_interval", "data_checksum", "read_checkpoint"]
@@ -47,9 +48,9 @@ def checked_interval(value: Any) -> int | float:
         value = value.item()
     if type(value) not in (int, float):
         raise TypeError(f"checkpoint_every must be a number of iterations (int) or of seconds (float), got "
-                        f"{value!r:.60}")
+                        f"{shortened(value)}")
     if not 0 < value < float("inf"):
-        raise ValueError(f"checkpoint_every must be above 0 and finite, got {value!r:.60}")
+        raise ValueError(f"checkpoint_every must be above 0 and finite, got {shortened(value)}")
     return value
 
 

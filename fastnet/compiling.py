@@ -58,10 +58,11 @@ def kernel(function: Function) -> Function:
 
 
 def takes(**arguments: int | str) -> Callable[[Function], Function]:
-    """Have a kernel refuse arguments of other types by a TypeError: numba would compile for them, or fail at length.
+    """Have a kernel refuse arguments of other types, for which numba would compile, or fail at great length.
 
-    For each argument its dimensions, as an array of float32 or float64, all of one dtype; 0 for a number, "labels" for
-    a vector of integers. They are looked at when a call finds nothing compiled for its types: others are no slower.
+    It raises a TypeError. For each argument the dimensions that it has as an array of float32 or float64, all of one
+    dtype; 0 for a number, "labels" for a vector of integers in any plain dtype. They are looked at when a call finds
+    nothing compiled for its types: other calls are no slower.
     """
     def guarded(dispatcher: Any) -> Any:
         if not config.DISABLE_JIT:
@@ -90,20 +91,18 @@ def _mismatch(value: Any, kind: int | str | None) -> str | None:
         return None
     if kind == 0:
         return None if isinstance(value, int | float | np.floating | np.integer) else "a real number"
-    plain = isinstance(value, np.ndarray) and value.dtype.isnative and value.flags.aligned
+    plain = isinstance(value, np.ndarray) and value.dtype.isnative
     if kind == "labels":
-        fits = plain and value.ndim == 1 and value.dtype.kind in "iu"
-        return None if fits else "a vector of integers, aligned and of native byte order"
+        fits = plain and value.ndim == 1 and (value.dtype.kind in "biu" or value.dtype in (np.float32, np.float64))
+        return None if fits else "a vector of integers, of native byte order"
     fits = plain and value.ndim == kind and value.dtype in (np.float32, np.float64)
-    form = "matrix" if kind == 2 else "vector"
-    return None if fits else f"a {form} of float32 or float64, aligned and of native byte order"
+    return None if fits else f"a {'matrix' if kind == 2 else 'vector'} of float32 or float64, of native byte order"
 
 
 def _described(value: Any) -> str:
     if not isinstance(value, np.ndarray):
         return type(value).__name__
-    odd = "" if value.flags.aligned else ", not aligned"
-    return f"an array of {value.dtype} with {value.ndim} dimensions{odd}"
+    return f"an array of {value.dtype} with {value.ndim} dimensions"
 
 
 def task(function: Function) -> Function:

@@ -11,7 +11,8 @@ and its number, and prints how they ended; its status is 1 if one ended otherwis
   as they were before.
 
 The calls are made in a process of its own, which is watched: a crash or a hang counts, and the next call goes on.
-`--call NUMBER` repeats a single one in this process. The ordinary tests make 2000 (test_hostile.py).
+`--call NUMBER` repeats a single one in this process. The ordinary tests make 2000, without those of kernels and
+estimators, which compile much (test_hostile.py).
 """
 
 import argparse
@@ -305,7 +306,8 @@ def training_case(random):
     """A network, which argument is hostile, and all of them."""
     net, (D, _, C) = make_net(random)
     target = pool.pick(random, ["X", "y", "X_val", "y_val", "learning_rate", "learning_rate_decay", "reg", "num_iters",
-                                "batch_size", "verbose", "callback", "params", "params", "none"])
+                                "batch_size", "verbose", "callback", "checkpoint_every", "checkpoint", "resume",
+                                "params", "params", "none"])
     samples, others = pool.pick(random, [1, 2, 6]), pool.pick(random, [1, 5])
     hostile = {
         "X": pool.features(random, samples, D, net, target == "X"),
@@ -330,6 +332,14 @@ def training_case(random):
         hostile["callback"] = pool.nonsense(random)
         if hostile["callback"].value is None or callable(hostile["callback"].value):
             hostile["callback"] = pool.Value("None", GOOD, None)
+    if target == "checkpoint_every":
+        hostile[target] = pool.number(random, True)
+        if hostile[target].verdict == GOOD or isinstance(hostile[target].value, int):  # but not 0
+            hostile[target] = hostile[target]._replace(verdict=ODD)
+    if target in ("checkpoint", "resume"):
+        hostile[target] = pool.nonsense(random)
+        if hostile[target].value is None or isinstance(hostile[target].value, str | bytes):  # a file's name
+            hostile[target] = pool.Value("None", GOOD, None)
     if target == "params":
         name, _, verdict = pool.spoil(random, net)
         hostile["params"] = pool.Value(name, verdict, None)
@@ -373,7 +383,7 @@ def effect_call(random):
         expect([np.reshape(part, -1) for part in got],
                [[np.reshape(part, -1) for part in expected] for expected in expectations], net.dtype)
 
-    hostile = {part: pool.Value(name, ODD, None) for part in [where, "params", "affine_forward", "model"]}
+    hostile = {part: pool.Value(name, ODD, None) for part in (where, "params")}
     return f"{where}: {outcome(lambda: getattr(net, method.split()[0])(**arguments), hostile, check)}"
 
 
@@ -387,7 +397,7 @@ def constructor_call(random):
                          (BAD, {"names": 3}), (BAD, np.dtype("V8"))],
                "l2": [(GOOD, "half"), (BAD, "FULL"), (BAD, b"full"), (ODD, np.str_("full")), (BAD, ["full"]),
                       (BAD, np.array("full"))],
-               "rng": [(GOOD, 0), (GOOD, None), (GOOD, np.int8(3)), (GOOD, True), (GOOD, 2**32 - 1), (BAD, 2**32),
+               "rng": [(GOOD, 0), (GOOD, None), (GOOD, np.int8(3)), (ODD, True), (GOOD, 2**32 - 1), (BAD, 2**32),
                        (BAD, -1), (BAD, 1.0), (BAD, np.random), (BAD, np.random.MT19937(0)), (BAD, [1, 2]),
                        (GOOD, np.random.default_rng(0))],
                "threads": [(GOOD, None), (GOOD, 1), (GOOD, np.int8(1)), (GOOD, True), (BAD, 0), (BAD, -1),
@@ -400,9 +410,6 @@ def constructor_call(random):
             hostile[name] = pool.nonsense(random)
             if hostile[name].value is None or isinstance(hostile[name].value, type | np.dtype):
                 hostile[name] = hostile[name]._replace(verdict=ODD)
-    if target == "rng" and "rng" in hostile and hostile["rng"].name == "True":
-        hostile["rng"] = hostile["rng"]._replace(verdict=ODD)
-
     def check(net):
         sizes = [int(hostile[name].value.__index__()) for name in names[:3]]
         if net.params["W1"].shape != tuple(sizes[:2]) or net.params["W2"].shape != tuple(sizes[1:]):
@@ -494,8 +501,8 @@ def kernel_call(random):
 def kernel_type_call(random):
     """A kernel with one argument of another type: refused, before anything is compiled.
 
-    Not of another byte order or alignment, or with a mask: what numba has seen of such kinds once (a read-only array,
-    say) it does not tell from them again.
+    Not of another byte order, or with a mask: once numba has seen an array that is not plain (a read-only one, say) it
+    does not tell them from such.
     """
     name = pool.pick(random, list(KERNELS))
     sides = dict(zip("NDHC", (5, 4, 3, 2), strict=True))
@@ -513,8 +520,8 @@ def kernel_type_call(random):
         kind = pool.pick(random, [*kinds, *dtypes])
         value = pool.Value(kind, BAD, kinds[kind](array) if kind in kinds else array.astype(kind))
         floats = sum(letters not in "ay" for letters in KERNELS[name])
-        if (kind == "i8" and array.dtype == np.int64) or (kind == "f4" and array.dtype == float and floats == 1):
-            value = value._replace(verdict=GOOD)  # as it should be
+        if kind in ("i8", "f4", "?") if array.dtype == np.int64 else kind == "f4" and floats == 1:
+            value = value._replace(verdict=ODD)  # as it should be, or labels in another form
     if value.value is np.ma.masked:
         value = pool.Value("None", BAD, None)
     arguments[at] = value.value

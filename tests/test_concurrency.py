@@ -1,5 +1,6 @@
 """Threads and processes: one parallel region at a time, none in a forked child; small runs of the stress script."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import numba
 import numpy as np
 import pytest
 
-from fastnet import regions
+from fastnet import inference, kernels, regions
 from fastnet.regions import enter_region, leave_region
 
 from .conftest import COMPILED
@@ -52,6 +53,25 @@ def test_nobody_slips_in():
     assert counter[0] == 400_000
 
 
+@pytest.mark.parametrize("module", [kernels, inference])
+def test_every_parallel_loop_is_a_region(module):
+    def is_call(node, name):
+        return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
+
+    tree = ast.parse(Path(module.__file__).read_text())
+    loops = [node for node in ast.walk(tree) if isinstance(node, ast.For) and is_call(node.iter, "prange")]
+    guarded = []
+    for node in ast.walk(tree):
+        # if ... or not enter_region(): serial; else: for ... in prange(...): ...; leave_region()
+        if isinstance(node, ast.If) and any(is_call(part, "enter_region") for part in ast.walk(node.test)):
+            loop, end = node.orelse
+            assert is_call(node.test.values[-1].operand, "enter_region")
+            assert is_call(end.value, "leave_region")
+            guarded.append(loop)
+    assert len(loops) == len(guarded) > 0
+    assert set(loops) == set(guarded)
+
+
 FORKED = """
 import ctypes, os, sys, threading, warnings
 import numba, numpy as np
@@ -69,19 +89,14 @@ if numba.config.DISABLE_JIT:
 else:
     enter, leave = numba.njit(lambda: enter_region()), numba.njit(lambda: leave_region())
 assert not threads.slow_regions() or numba.threading_layer() == "workqueue"
-seen = []
-team.run(seen.append, 2)
+if sys.argv[1] == "Python":
+    team.run(lambda worker: None, 2)  # there are helpers, which the child will not have
 assert enter()
 if sys.argv[2] == "free":
     leave()
 
-def fork_in_c():  # as some web servers do it: without what Python runs before a fork
-    child = ctypes.PyDLL(None).fork()
-    if not child:
-        ctypes.pythonapi.PyOS_AfterFork_Child()
-    return child
-
-fork = os.fork if sys.argv[1] == "Python" else fork_in_c
+# Some web servers fork in C, without what Python runs around a fork. Python has no other threads then.
+fork = os.fork if sys.argv[1] == "Python" else ctypes.PyDLL(None).fork
 
 def check(depth):
     assert regions.regions_closed()
@@ -114,7 +129,7 @@ def run(depth):
             os._exit(status)
     assert os.waitpid(child, 0)[1] == 0
 
-run(1)
+run(1 if fork is os.fork else 0)
 """
 
 

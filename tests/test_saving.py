@@ -13,7 +13,8 @@ import fastnet
 from fastnet import TwoLayerNet
 from fastnet.sklearn import MLPClassifier, MLPRegressor
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+              pytest.mark.filterwarnings("ignore:scipy.optimize:DeprecationWarning")]  # an old scikit-learn's
 names = pytest.mark.parametrize("name", ["model.npz", "model.safetensors"])
 
 
