@@ -389,10 +389,10 @@ def run(scenario, layer, predictions, forks):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("scenarios", nargs="*", choices=[*SCENARIOS, []], help="default: all")
+    parser.add_argument("--scenarios", nargs="+", choices=SCENARIOS, default=list(SCENARIOS), help="default: all")
     parser.add_argument("--predictions", type=int, default=1000, help="in each of 8 threads (default %(default)s)")
     parser.add_argument("--forks", type=int, default=100, help="default %(default)s")
-    parser.add_argument("--layers", nargs="+", choices=LAYERS, default=LAYERS)
+    parser.add_argument("--layers", nargs="+", choices=LAYERS, default=LAYERS, help="default: all that load")
     parser.add_argument("--inside", choices=SCENARIOS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.inside:
@@ -403,7 +403,7 @@ def main():
         if not loads(layer):
             print(f"{layer}: not to be had here", flush=True)
             continue
-        for scenario in options.scenarios or SCENARIOS:
+        for scenario in options.scenarios:
             start = time.perf_counter()
             status = run(scenario, layer, options.predictions, options.forks)
             failed += status != 0
