@@ -103,11 +103,7 @@ def using_threads(threads: int | None) -> Iterator[None]:
 
 def get_num_threads() -> int:
     """Return how many threads the kernels use in the calling thread."""
-    try:
-        return int(numba.get_num_threads())
-    except RuntimeError:  # after a fork, workqueue no longer knows what a new thread begins with
-        numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
-        return int(numba.config.NUMBA_NUM_THREADS)
+    return int(numba.get_num_threads())
 
 
 def threading_layer() -> str:
