@@ -9,11 +9,11 @@ from typing import Any, TypeVar, cast
 import numba
 import numpy as np
 from numba.core import config
-from numba.extending import register_jitable
+from numba.extending import intrinsic, register_jitable
 
 from .caching import DiskCache, cache_directory
 
-__all__ = ["block", "cache_directory", "inline", "kernel", "shared", "takes", "task", "worker"]
+__all__ = ["block", "cache_directory", "inline", "kernel", "operation", "shared", "takes", "task", "worker"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -45,6 +45,12 @@ def block(function: Function) -> Function:
 def shared(function: Function) -> Function:
     """Leave a function to Python, for which it is as it stands, and let compiled code call it too."""
     return cast(Function, register_jitable(function))
+
+
+def operation(typing: Callable[..., Any], twin: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """Return the intrinsic called `name` that `typing` defines; without compilation, its twin in Python."""
+    typing.__name__ = typing.__qualname__ = name
+    return twin if config.DISABLE_JIT else cast(Callable[..., Any], intrinsic(typing))
 
 
 def inline(function: Function) -> Function:

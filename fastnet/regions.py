@@ -27,7 +27,7 @@ from numba.core import cgutils
 from numba.core.compiler_lock import global_compiler_lock
 from numba.np.ufunc import parallel
 
-from .team import operation
+from .compiling import operation
 
 __all__ = ["enter_region", "leave_region", "regions_closed"]
 

@@ -18,7 +18,8 @@ Everything lies so that tiles read memory in a row:
 - *panels*, (panels, rows, tile width): weights, activations and deltas. A panel is as wide as a tile.
 
 What is padded is never read by what is not. Shape letters: N samples, D inputs, H hidden units, C classes. `sizes` is
-(D, H, ..., C). Arrays that come as tuples have an item for each layer. :class:`fastnet.network.Workspace` makes them.
+(D, H, ..., C). What there is for each layer comes as a stack (:mod:`fastnet.stacks`).
+:class:`fastnet.workspace.Workspace` makes it all.
 """
 
 from __future__ import annotations
@@ -59,13 +60,13 @@ from .heads import losses_block
 from .optimizers import Optimizer, update_block
 from .simd import PACK, flush_subnormals, move, restore_control
 from .sparse import NonZeros, begin_block, has_non_zeros, sparse_affine_block, sparse_gradient_block
+from .stacks import Stack, at
 from .team import complete, take, wait_until
 from .threads import share_start
 
 __all__ = ["training_steps"]
 
 Array = NDArray[Any]
-Arrays = tuple[Array, ...]
 
 
 @block
@@ -117,11 +118,19 @@ def end_flushing(optimizer, control):
 
 
 @block
-def item(arrays, index):
-    """arrays[index], or None of None."""
-    if arrays is None:
+def item(array, index):
+    """array[index], or None of None."""
+    if array is None:
         return None
-    return arrays[index]
+    return array[index]
+
+
+@block
+def moment_at(moments, layer):
+    """Array number `layer` of a stack, or None of None."""
+    if moments is None:
+        return None
+    return at(moments, layer)
 
 
 @inline
@@ -148,19 +157,21 @@ def samples_block(activation, head, sizes, W, b, WT, first_done, non_zeros, X0, 
     X0 is the packed minibatch, if there are no `non_zeros`; `scores`, `scratch`, `labels`, `maxima` and `totals` belong
     to the caller alone.
     """
-    depth, step, m = len(W), zeros.itemsize, stop - start
+    depth, step, m = sizes.shape[0] - 1, zeros.itemsize, stop - start
     for layer in range(depth):
-        panels, columns = W[layer].shape[0], sizes[layer + 1]
+        weights_in, biases, output, columns = at(W, layer), at(b, layer), at(A, layer + 1), sizes[layer + 1]
+        below, left = X0, packed_rows(X0, start)
+        if layer > 0:
+            below = at(A, layer)
+            left = panel_rows(below, start, sizes[layer])
+        panels = output.shape[0]
         for panel in range(panels):
             j0, n = panel_span(panel, panels, columns, step)
-            Z = A[layer + 1][panel, start:stop]
-            below, left = X0, packed_rows(X0, start)
-            if layer > 0:
-                below, left = A[layer], panel_rows(A[layer], start, sizes[layer])
+            Z = output[panel, start:stop]
             if layer == 0 and has_non_zeros(non_zeros):
-                sparse_affine_block(non_zeros, batch[start:stop], W[0][panel], b[0][panel], Z, n)
+                sparse_affine_block(non_zeros, batch[start:stop], weights_in[panel], biases[panel], Z, n)
             elif layer > 0 or not first_done:
-                affine_block(below, left, W[layer][panel], FIRST, b[layer][panel], zeros, Z, scratch, m, sizes[layer],
+                affine_block(below, left, weights_in[panel], FIRST, biases[panel], zeros, Z, scratch, m, sizes[layer],
                              FIRST, n)
             if layer < depth - 1:
                 activate_block(Z, m, n, activation)
@@ -170,21 +181,20 @@ def samples_block(activation, head, sizes, W, b, WT, first_done, non_zeros, X0, 
                         scores[j0 + j, i] = Z[i, j]
     losses_block(head, scores, y, targets, weights, batch[start:stop], weight_sum, losses[start:stop], labels, maxima,
                  totals)
-    last = delta[depth - 1]
+    last = at(delta, depth - 1)
     for panel in range(last.shape[0]):
         j0, n = panel_span(panel, last.shape[0], sizes[depth], step)
         for i in range(m):
             for j in range(n):
                 last[panel, start + i, j] = scores[j0 + j, i]
     for layer in range(depth - 1, 0, -1):
-        below = delta[layer - 1]
-        left = panel_rows(delta[layer], start, sizes[layer + 1])
+        above, below, activations, transposed = at(delta, layer), at(delta, layer - 1), at(A, layer), at(WT, layer)
+        left = panel_rows(above, start, sizes[layer + 1])
         for panel in range(below.shape[0]):
             _, n = panel_span(panel, below.shape[0], sizes[layer], step)
             dZ = below[panel, start:stop]
-            product_block(delta[layer], left, WT[layer][panel], FIRST, zeros, dZ, FIRST, m, FIRST, sizes[layer + 1],
-                          FIRST, n)
-            activation_mask_block(dZ, A[layer][panel, start:stop], m, n, activation)
+            product_block(above, left, transposed[panel], FIRST, zeros, dZ, FIRST, m, FIRST, sizes[layer + 1], FIRST, n)
+            activation_mask_block(dZ, activations[panel, start:stop], m, n, activation)
 
 
 @inline
@@ -195,28 +205,29 @@ def own_gradients_block(sizes, A, delta, non_zeros, X0, sums, db, zeros, part, f
     `upper_update_block`.
     """
     step, begins = zeros.itemsize, start == first
-    for layer in range(len(delta)):
+    for layer in range(sizes.shape[0] - 1):
+        dZ, below, parts = at(delta, layer), at(A, layer), at(sums, layer)
         inputs, outputs = sizes[layer], sizes[layer + 1]
-        panels = delta[layer].shape[0]
-        split = gradient_sums(delta[layer].shape[1], inputs, outputs) == 2
+        panels, others = dZ.shape[0], below.shape[0]
+        split = gradient_sums(dZ.shape[1], inputs, outputs) == 2
         for panel in range(panels):
             j0, n = panel_span(panel, panels, outputs, step)
-            total = db[layer][panel, part]
+            total = at(db, layer)[panel, part]
             if begins:
                 clear_block(total[:n])
-            bias_gradient_block(delta[layer][panel, start:stop], total, FIRST, n)
+            bias_gradient_block(dZ[panel, start:stop], total, FIRST, n)
             if layer == 0 and has_non_zeros(non_zeros):
                 continue
             if split and layer == 0:
-                target = sums[0][part, panel]
-                product_block(X0, packed_columns(X0, FIRST), delta[0][panel], FIRST, zeros if begins else target,
-                              target, FIRST, target.shape[0], start, stop, FIRST, n)
+                target = parts[part * panels + panel]
+                product_block(X0, packed_columns(X0, FIRST), dZ[panel], FIRST, zeros if begins else target, target,
+                              FIRST, target.shape[0], start, stop, FIRST, n)
             elif split:
-                for other in range(A[layer].shape[0]):
-                    _, width = panel_span(other, A[layer].shape[0], inputs, step)
-                    target = sums[layer][part, other, j0:j0 + n]
-                    product_block(delta[layer], panel_columns(delta[layer], panel), A[layer][other], FIRST,
-                                  zeros if begins else target, target, FIRST, n, start, stop, FIRST, width)
+                for other in range(others):
+                    _, width = panel_span(other, others, inputs, step)
+                    target = parts[part * others + other, j0:j0 + n]
+                    product_block(dZ, panel_columns(dZ, panel), below[other], FIRST, zeros if begins else target,
+                                  target, FIRST, n, start, stop, FIRST, width)
 
 
 @inline
@@ -240,8 +251,8 @@ def first_update_block(sizes, batch, W, first_moment, second_moment, non_zeros, 
             if sparse:
                 sparse_gradient_block(non_zeros, batch, delta[panel], total, cursors, i0, i1, n)
             elif own and parts == 2:
-                total, t0 = sums[0, panel], i0
-                add_block(sums[1, panel], total, i0, i1, FIRST, n)
+                total, t0 = sums[panel], i0
+                add_block(sums[panels + panel], total, i0, i1, FIRST, n)
             else:
                 gradient_block(X0, packed_columns(X0, first), delta[panel], zeros, gradient, parts, batch.shape[0],
                                FIRST, (last - first) * PACK, FIRST, n)
@@ -279,8 +290,8 @@ def upper_update_block(sizes, samples, layer, W, WT, first_moment, second_moment
             k0, m = panel_span(other, W.shape[0], outputs, step)
             total, t0 = gradient[0], FIRST
             if own and parts == 2:
-                total, t0 = sums[0, panel], k0
-                add_block(sums[1, panel], total, k0, k0 + m, first, last - first)
+                total, t0 = sums[panel], k0
+                add_block(sums[WT.shape[0] + panel], total, k0, k0 + m, first, last - first)
             else:
                 gradient_block(delta, panel_columns(delta, other), A[panel], zeros, gradient, parts, samples, FIRST, m,
                                first, last - first)
@@ -317,25 +328,25 @@ def loss_block(sizes, row_losses, weight_sum, squares, l2):
     """The loss of a minibatch from what its samples and the weights have left, whose squares are used up."""
     loss = ordered_sum(row_losses) / weight_sum
     if l2 != 0:
-        for layer in range(len(squares) - 1, -1, -1):
-            panels, columns = squares[layer].shape[0], sizes[layer + 1]
+        for layer in range(sizes.shape[0] - 2, -1, -1):
+            parts, columns = at(squares, layer), sizes[layer + 1]
             total = np.float64(0)
-            for panel in range(panels):
-                _, n = panel_span(panel, panels, columns, squares[layer].itemsize)
-                total = total_of_squares(total, squares[layer][panel], n)
+            for panel in range(parts.shape[0]):
+                _, n = panel_span(panel, parts.shape[0], columns, parts.itemsize)
+                total = total_of_squares(total, parts[panel], n)
             loss += 0.5 * l2 * total
     return loss
 
 
 @worker
 def training_steps(number: int, counters: Array, activation: int | None, head: int | None, optimizer: Optimizer | None,
-                   sample_count: int, feature_count: int, by_features: bool, own: bool, sizes: tuple[int, ...],
-                   W: Arrays, b: Arrays, WT: Arrays, first_moments: Arrays | None, second_moments: Arrays | None,
-                   first_moments_b: Arrays | None, second_moments_b: Arrays | None, X: Array,
+                   sample_count: int, feature_count: int, by_features: bool, own: bool, sizes: Array,
+                   W: Stack, b: Stack, WT: Stack, first_moments: Stack | None, second_moments: Stack | None,
+                   first_moments_b: Stack | None, second_moments_b: Stack | None, X: Array,
                    non_zeros: NonZeros | None, y: Array, targets: Array, weights: Array, batches: Array, counts: Array,
-                   rates: Array, penalties: Array, weight_sums: Array, losses: Array, X0: Array, A: Arrays,
-                   delta: Arrays, partial: Array, scores: Array, scratch: Array, sums: Arrays, db: Arrays,
-                   squares: Arrays, zeros: Array, labels: Array, cursors: Array, maxima: Array, totals: Array,
+                   rates: Array, penalties: Array, weight_sums: Array, losses: Array, X0: Array, A: Stack,
+                   delta: Stack, partial: Array, scores: Array, scratch: Array, sums: Stack, db: Stack,
+                   squares: Stack, zeros: Array, labels: Array, cursors: Array, maxima: Array, totals: Array,
                    row_losses: Array) -> None:
     """Do the shares of one worker of a team that takes a step for each minibatch.
 
@@ -359,14 +370,14 @@ def training_steps(number: int, counters: Array, activation: int | None, head: i
     own : bool
         Whether each of two shares of samples makes one of the two sums of those gradients that are made of two. Changes
         no result.
-    sizes : tuple of int (D, H, ..., C)
-    W, b : tuple of array (panels, D padded, width), tuple of array (panels, 1, width)
+    sizes : intp array (D, H, ..., C)
+    W, b : stack of array (panels, D padded, width), stack of array (panels, 1, width)
         Weights and biases of each layer.
-    WT : tuple of array (panels of the layer's input, H, width)
+    WT : stack of array (panels of the layer's input, H, width)
         The weights transposed; that of the first layer is not used.
-    first_moments, second_moments : None or tuple of array
+    first_moments, second_moments : None or stack
         The optimizer's, of the weights: of the shape of W in the first layer, and of WT in the others.
-    first_moments_b, second_moments_b : None or tuple of array (panels, 1, width)
+    first_moments_b, second_moments_b : None or stack of array (panels, 1, width)
         The same of the biases.
     X : array (M, D), C-contiguous
         All samples.
@@ -385,17 +396,18 @@ def training_steps(number: int, counters: Array, activation: int | None, head: i
         Receives the loss of each minibatch before its update.
     X0 : array (D padded / PACK, N, PACK)
         The minibatch, packed; not used for `non_zeros`.
-    A, delta : tuples of array (panels, N, width)
+    A, delta : stacks of array (panels, N, width)
         What goes into each layer (that of the first is not used) and at last what comes out; the gradient of the loss
-        with respect to each affine map.
+        with respect to each affine map. The last of both may be one array.
     partial : array (LEAVES, panels, N, width)
         Used if `by_features`.
     scores, scratch : array (shares, C, BLOCK_ROWS), array (shares, at least 2, BLOCK_ROWS, width)
         LEAVES - 1 for the second where a sum is made of leaves.
-    sums : tuple of array (2, panels, D padded, width)
-        The two sums that the gradient of a layer's weights is made of; (2, panels of the layer's input, H, width) but
-        in the first. Used for layers for which there are two, and two shares of samples.
-    db, squares : tuple of array (panels, 2, width), tuple of array (panels, D padded / PACK, width)
+    sums : stack of array (2 panels, D padded, width)
+        The two sums that the gradient of a layer's weights is made of, first all panels of the one;
+        (2 panels of the layer's input, H, width) but in the first. Used for layers for which there are two, and two
+        shares of samples.
+    db, squares : stack of array (panels, 2, width), stack of array (panels, D padded / PACK, width)
     zeros : array (1, width) of zeros
     labels, cursors : intp array (shares, BLOCK_ROWS), intp array (shares, N)
         Scratch, as what follows; cursors are used for `non_zeros`. Each share has cache lines of its own.
@@ -403,7 +415,7 @@ def training_steps(number: int, counters: Array, activation: int | None, head: i
     row_losses : float64 array (2, N)
     """
     control = begin_flushing(optimizer)
-    steps, depth = batches.shape[0], len(W)
+    steps, depth = batches.shape[0], sizes.shape[0] - 1
     packs, pairs = (sizes[0] + PACK - 1) // PACK, feature_count <= LEAVES // 2
     for phase in range(2 * steps + 2):
         step, by_samples = phase // 2, phase % 2
@@ -425,7 +437,7 @@ def training_steps(number: int, counters: Array, activation: int | None, head: i
                     start = first + piece * BLOCK_ROWS
                     stop = min(start + BLOCK_ROWS, last)
                     if by_features:
-                        join_block(partial, A[1], sizes[1], pairs, start, stop)
+                        join_block(partial, at(A, 1), sizes[1], pairs, start, stop)
                     elif not has_non_zeros(non_zeros):
                         gather_block(X, batches[step], X0, FIRST, packs, start, stop)
                     samples_block(activation, head, sizes, W, b, WT, by_features, non_zeros, X0, y, targets, weights,
@@ -443,26 +455,27 @@ def training_steps(number: int, counters: Array, activation: int | None, head: i
                 if step > 0:
                     rate, penalty = zeros.dtype.type(rates[step - 1]), zeros.dtype.type(penalties[step - 1])
                     squared, samples = penalties[step - 1] != 0, counts[step - 1]
-                    first_update_block(sizes, batches[step - 1, :samples], W[0], item(first_moments, 0),
-                                       item(second_moments, 0), non_zeros, cursors[share], X0, delta[0], sums[0], own,
-                                       scratch[share], squares[0], squared, zeros, rate, penalty, optimizer, p0, p1)
+                    first_update_block(sizes, batches[step - 1, :samples], at(W, 0), moment_at(first_moments, 0),
+                                       moment_at(second_moments, 0), non_zeros, cursors[share], X0, at(delta, 0),
+                                       at(sums, 0), own, scratch[share], at(squares, 0), squared, zeros, rate, penalty,
+                                       optimizer, p0, p1)
                     for layer in range(1, depth):
-                        upper_update_block(sizes, samples, layer, W[layer], WT[layer], item(first_moments, layer),
-                                           item(second_moments, layer), A[layer], delta[layer], sums[layer], own,
-                                           scratch[share], squares[layer], squared, zeros, rate, penalty, optimizer,
-                                           share, count)
+                        upper_update_block(sizes, samples, layer, at(W, layer), at(WT, layer),
+                                           moment_at(first_moments, layer), moment_at(second_moments, layer),
+                                           at(A, layer), at(delta, layer), at(sums, layer), own, scratch[share],
+                                           at(squares, layer), squared, zeros, rate, penalty, optimizer, share, count)
                     for layer in range(depth):
                         part, parts = share, count
                         if by_features and layer == 0:  # all by the first share: it needs it below and must not wait
                             part, parts = min(share, 1), 1
-                        bias_update_block(b[layer], item(first_moments_b, layer), item(second_moments_b, layer),
-                                          samples, delta[layer], own, db[layer], sizes[layer + 1], rate, optimizer,
-                                          part, parts)
+                        bias_update_block(at(b, layer), moment_at(first_moments_b, layer),
+                                          moment_at(second_moments_b, layer), samples, at(delta, layer), own,
+                                          at(db, layer), sizes[layer + 1], rate, optimizer, part, parts)
                 if by_features and step < steps:
                     for start in range(0, counts[step], BLOCK_ROWS):
                         stop = min(start + BLOCK_ROWS, counts[step])
                         gather_block(X, batches[step], X0, p0, p1, start, stop)
-                        partial_sums_block(X0, W[0], b[0], zeros, partial, sizes[0], sizes[1], leaf0, leaf1, pairs,
-                                           start, stop)
+                        partial_sums_block(X0, at(W, 0), at(b, 0), zeros, partial, sizes[0], sizes[1], leaf0, leaf1,
+                                           pairs, start, stop)
             complete(counters)
     end_flushing(optimizer, control)

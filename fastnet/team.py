@@ -29,13 +29,12 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils, config
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from .compiling import block
+from .compiling import block, operation
 from .simd import IS_ARM, IS_X86
 
-__all__ = ["complete", "counters", "operation", "run", "take", "wait_until"]
+__all__ = ["complete", "counters", "run", "take", "wait_until"]
 
 _LINE = 16
 """Elements from one counter to the next: two cache lines, so that no two counters share one or its neighbour."""
@@ -198,12 +197,6 @@ def _exchange_twin(array: Any, slot: int, old: int, new: int) -> bool:
 
 def _rest_twin(yield_: bool) -> None:
     raise RuntimeError("without compilation there is one worker, which has nobody to wait for")
-
-
-def operation(typing: Callable[..., Any], twin: Callable[..., Any], name: str) -> Callable[..., Any]:
-    """Return the intrinsic called `name` that `typing` defines; without compilation, its twin in Python."""
-    typing.__name__ = typing.__qualname__ = name
-    return twin if config.DISABLE_JIT else intrinsic(typing)
 
 
 _load = operation(_load_typing, _load_twin, "_load")

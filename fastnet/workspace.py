@@ -19,6 +19,7 @@ from .memory import aligned
 from .optimizers import Optimizer
 from .simd import PACK, tile_width
 from .sparse import NonZeros, ascending
+from .stacks import Stack, stack
 from .team import counters
 from .team import run as run_team
 from .threads import share_count
@@ -60,6 +61,11 @@ class Parameters:
         for moment, packed in zip(moments, self.moments, strict=bool(moments)):
             for values, target, index in _moment_parts(moment, packed):
                 self._write(values, target, index)
+        # For training_steps. An optimizer with one moment has the second in name only.
+        stacks: list[Stack | None] = [stack(part) for moment in self.moments for part in moment] or [None, None]
+        first, first_b, second, second_b = (stacks * 2)[:4]
+        self.stacks = (np.array(self.sizes, np.intp), stack(self.W), stack(self.b), stack(self.WT),
+                       first, second, first_b, second_b)
 
     def store(self, layers: Sequence[Layer]) -> None:
         """Write the parameters into arrays of the shapes that they came from."""
@@ -73,6 +79,7 @@ class Parameters:
         """
         self.store(layers)
         self.W = self.b = self.WT = ()
+        del self.stacks
         moments = []
         while self.moments:
             moments.append([(np.empty_like(W), np.empty_like(b)) for W, b in layers])
@@ -169,28 +176,27 @@ class Workspace:
         def zeros(*shape: int) -> NDArray[Any]:
             return aligned(shape, dtype, clear=True)
 
-        def each(shape: Callable[[int], tuple[int, ...]]) -> Arrays:
-            return tuple(zeros(*shape(layer)) for layer in range(depth))
+        def each(shape: Callable[[int], tuple[int, ...]]) -> list[NDArray[Any]]:
+            return [zeros(*shape(layer)) for layer in range(depth)]
 
         def sums(layer: int) -> tuple[int, ...]:
             if not own or (sparse and not layer) or gradient_sums(N, sizes[layer], sizes[layer + 1]) == 1:
-                return 2, 1, 1, width
-            return (2, panels[layer], sizes[layer + 1], width) if layer else (2, panels[1], packs[0] * PACK, width)
+                return 2, 1, width
+            return (2 * panels[layer], sizes[layer + 1], width) if layer else (2 * panels[1], packs[0] * PACK, width)
 
-        outputs = each(lambda layer: (panels[layer + 1], N, width))
+        deltas = each(lambda layer: (panels[layer + 1], N, width))
+        outputs = [zeros(1, 1, width), *(zeros(*delta.shape) for delta in deltas[:-1]), deltas[-1]]
+        gradients, biases = each(sums), each(lambda layer: (panels[layer + 1], 2, width))
+        squares = each(lambda layer: (panels[layer + 1], packs[layer], width))
+        self._stacked = [outputs, deltas, gradients, biases, squares]  # stacks keep nothing alive
         self._scratch = (
-            zeros(*((1, 1, PACK) if sparse else (packs[0], N, PACK))),
-            (zeros(1, 1, width), *outputs),
-            each(lambda layer: (panels[layer + 1], N, width)),
+            zeros(*((1, 1, PACK) if sparse else (packs[0], N, PACK))), stack(outputs), stack(deltas),
             zeros(*((LEAVES, panels[1], N, width) if by_features else (LEAVES, 1, 1, width))),
             zeros(shares, sizes[-1], BLOCK_ROWS),
             zeros(shares, LEAVES - 1 if leaf_count(max(sizes)) > 1 else 2, BLOCK_ROWS, width),
-            each(sums),
-            each(lambda layer: (panels[layer + 1], 2, width)),
-            each(lambda layer: (panels[layer + 1], packs[layer], width)),
-            zeros(1, width), aligned((shares, BLOCK_ROWS), np.dtype(np.intp)),
-            aligned((shares, N if sparse else 1), np.dtype(np.intp)), zeros(shares, BLOCK_ROWS),
-            zeros(shares, BLOCK_ROWS), np.zeros((2, N)))
+            stack(gradients), stack(biases), stack(squares), zeros(1, width),
+            aligned((shares, BLOCK_ROWS), np.dtype(np.intp)), aligned((shares, N if sparse else 1), np.dtype(np.intp)),
+            zeros(shares, BLOCK_ROWS), zeros(shares, BLOCK_ROWS), np.zeros((2, N)))
 
     def run(self, X: NDArray[Any] | NonZeros, y: NDArray[Any], batches: NDArray[np.intp],
             rates: float | NDArray[np.float64], l2: float | NDArray[np.float64], weights: NDArray[Any] | None = None,
@@ -245,15 +251,9 @@ class Workspace:
             by_step[-1][:] = values
         losses = np.empty(steps_count)
         parameters = self._parameters
-        moments: list[Any] = [part for moment in parameters.moments for part in moment]
-        if parameters.optimizer is None:
-            moments = [None] * 4
-        else:  # an optimizer with one moment has the second in name only
-            first, first_b, second, second_b = (moments * 2)[:4]
-            moments = [first, second, first_b, second_b]
         run_team(steps.training_steps, self._shares, counters(self._shares), *self._method, *self._cut,
-                 parameters.sizes, parameters.W, parameters.b, parameters.WT, *moments, samples, non_zeros, labels,
-                 targets, weights, batches, counts, *by_step, losses, *self._scratch)
+                 *parameters.stacks, samples, non_zeros, labels, targets, weights, batches, counts, *by_step, losses,
+                 *self._scratch)
         return losses
 
     def _samples(self, X: NDArray[Any] | NonZeros) -> tuple[NDArray[Any], NonZeros | None, int]:

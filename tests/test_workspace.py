@@ -38,6 +38,13 @@ def like(layers, fill):
     return [tuple(fill(array) for array in layer) for layer in layers]
 
 
+def large_moments(rng, layers, optimizer):
+    """Moments to begin with. Where second moments are tiny, Adam divides one rounding error by another."""
+    scale = 0.01 if OPTIMIZERS[optimizer].moments == 1 else 1
+    return [like(layers, lambda array: (scale * rng.uniform(0.5, 1, array.shape)).astype(array.dtype))
+            for _ in range(OPTIMIZERS[optimizer].moments)]
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize(("activation", "head", "optimizer", "widths", "samples", "shares"), [
     ("relu", "softmax", "adam", (6, 50, 4), 37, 1),
@@ -67,10 +74,7 @@ def test_steps_of_every_kind_agree_with_the_reference(rng, monkeypatch, dtype, a
     sizes = [samples, samples, samples, max(samples // 3, 1)]  # the last minibatch is smaller
     batches = [rng.randint(M, size=size) for size in sizes]
     rates = rng.uniform(0.5, 1, 4) * (1e-3 if optimizer in ("adam", "rmsprop") else 1e-2)
-    # Second moments that are large enough: where they are tiny, Adam divides one rounding error by another.
-    scale = 0.01 if OPTIMIZERS[optimizer].moments == 1 else 1
-    moments = [like(layers, lambda w: (scale * rng.uniform(0.5, 1, w.shape)).astype(dtype))
-               for _ in range(OPTIMIZERS[optimizer].moments)]
+    moments = large_moments(rng, layers, optimizer)
     parameters = Parameters(layers, OPTIMIZERS[optimizer], moments)
     losses = np.array([], float)
     for part in ([0, 1, 2], [3]):
@@ -102,9 +106,10 @@ def test_the_same_bits_however_many_workers(rng, monkeypatch, dtype, widths, sam
               for D, H in pairwise(widths)]
     X, y = rng.standard_normal((40, widths[0])).astype(dtype), rng.standard_normal((40, widths[-1])).astype(dtype)
     batches, results = rng.randint(40, size=(4, samples)), []
+    moments = large_moments(rng, layers, optimizer)
     for shares in (1, 2, 3, 4):
         monkeypatch.setattr(workspaces, "share_count", lambda units, work, most=shares: min(most, units))
-        parameters = Parameters(layers, OPTIMIZERS[optimizer])
+        parameters = Parameters(layers, OPTIMIZERS[optimizer], moments)
         losses = Workspace(parameters, samples, "tanh", "squared_error").run(X, y, batches, 1e-2, 0.1)
         copied = like(layers, np.zeros_like)
         parameters.store(copied)
@@ -131,8 +136,9 @@ def test_samples_by_their_non_zeros(rng, monkeypatch, dtype, index, widths, samp
     non_zeros = NonZeros(X[rows, columns], columns.astype(index),
                          np.append(0, np.bincount(rows, minlength=40).cumsum()).astype(index))
     y, batches, results = rng.randint(widths[-1], size=40), rng.randint(40, size=(4, samples)), []
+    moments = large_moments(rng, layers, optimizer)
     for given in (X, non_zeros):
-        parameters = Parameters(layers, OPTIMIZERS[optimizer])
+        parameters = Parameters(layers, OPTIMIZERS[optimizer], moments)
         losses = Workspace(parameters, samples, "tanh", "softmax", sparse=given is non_zeros).run(
             given, y, batches, 1e-2, 0.01, counts=np.array([samples, samples, 1, samples]))
         copied = like(layers, np.zeros_like)
