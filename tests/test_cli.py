@@ -208,6 +208,7 @@ def test_epochs_are_whole_and_the_rate_decays_once_in_each(tmp_path, data, succe
     assert calls == [(81, 9, 9, 0.5), (81, 9, 9, 0.25), (81, 9, 9, 0.125)]
 
 
+@pytest.mark.skipif(not COMPILED, reason="two thousand iterations take half a minute uncompiled")
 def test_defaults_learn_the_digits(tmp_path, succeed):
     from fastnet.datasets import load_digits
     X, y = load_digits()

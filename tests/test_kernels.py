@@ -8,7 +8,7 @@ from fastnet import kernels, reference
 
 from . import strategies as draw
 from .conftest import COMPILED
-from .strategies import LAYOUTS, lay_out
+from .strategies import KINDS, lay_out
 from .tolerances import assert_within, product_bound
 
 quiet = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's about NaN and overflow, which are the point here
@@ -19,28 +19,32 @@ def normal(seed, dtype, layout, *shapes, scale=1.0):
     return [lay_out((scale * random.standard_normal(shape)).astype(dtype), layout) for shape in shapes]
 
 
-@given(draw.seeds, draw.dtypes, draw.layouts, draw.scales, draw.sizes, draw.sizes, draw.sizes)
-def test_affine_forward(seed, dtype, layout, scale, N, D, H):
+@given(draw.seeds, draw.kinds, draw.scales, draw.sizes, draw.sizes, draw.sizes)
+def test_affine_forward(seed, kind, scale, N, D, H):
+    dtype, layout = kind
     X, W, b = normal(seed, dtype, layout, (N, D), (D, H), H, scale=scale)
     bound = product_bound(X, W, b)
     assert_within(kernels.affine_forward(X, W, b), reference.affine_forward(X, W, b), bound)
 
 
-@given(draw.seeds, draw.dtypes, draw.layouts, draw.sizes, draw.sizes)
-def test_relu(seed, dtype, layout, N, H):
+@given(draw.seeds, draw.kinds, draw.sizes, draw.sizes)
+def test_relu(seed, kind, N, H):
+    dtype, layout = kind
     (Z,) = normal(seed, dtype, layout, (N, H))
     np.testing.assert_array_equal(kernels.relu(Z), reference.relu(Z))
 
 
-@given(draw.seeds, draw.dtypes, draw.layouts, draw.sizes, draw.sizes)
-def test_relu_mask(seed, dtype, layout, N, H):
+@given(draw.seeds, draw.kinds, draw.sizes, draw.sizes)
+def test_relu_mask(seed, kind, N, H):
+    dtype, layout = kind
     dA, Z = normal(seed, dtype, layout, (N, H), (N, H))
     A = lay_out(reference.relu(Z), layout)
     np.testing.assert_array_equal(kernels.relu_mask(dA, A), reference.relu_mask(dA, A))
 
 
-@given(draw.seeds, draw.dtypes, draw.layouts, draw.scales, draw.sizes, draw.class_counts)
-def test_softmax(seed, dtype, layout, scale, N, C):
+@given(draw.seeds, draw.kinds, draw.scales, draw.sizes, draw.class_counts)
+def test_softmax(seed, kind, scale, N, C):
+    dtype, layout = kind
     (Z,) = normal(seed, dtype, layout, (N, C), scale=scale)
     P = kernels.softmax(Z)
     expected = reference.softmax(Z)
@@ -50,8 +54,9 @@ def test_softmax(seed, dtype, layout, scale, N, C):
     assert_within(P, expected, bound)
 
 
-@given(draw.seeds, draw.dtypes, draw.layouts, draw.scales, draw.sizes, draw.class_counts)
-def test_softmax_cross_entropy(seed, dtype, layout, scale, N, C):
+@given(draw.seeds, draw.kinds, draw.scales, draw.sizes, draw.class_counts)
+def test_softmax_cross_entropy(seed, kind, scale, N, C):
+    dtype, layout = kind
     (Z,) = normal(seed, dtype, layout, (N, C), scale=scale)
     y = np.random.RandomState(seed).randint(C, size=N)
     loss, delta = kernels.softmax_cross_entropy(Z, y)
@@ -65,29 +70,33 @@ def test_softmax_cross_entropy(seed, dtype, layout, scale, N, C):
     assert abs(loss - expected_loss) <= (C + 8) * eps + 2 * eps * spread + (N + 2) * eps * abs(expected_loss)
 
 
-@given(draw.seeds, draw.dtypes, draw.layouts, draw.scales, draw.sizes, draw.class_counts, draw.sizes)
-def test_propagate_delta(seed, dtype, layout, scale, N, C, H):
+@given(draw.seeds, draw.kinds, draw.scales, draw.sizes, draw.class_counts, draw.sizes)
+def test_propagate_delta(seed, kind, scale, N, C, H):
+    dtype, layout = kind
     delta, W, Z = normal(seed, dtype, layout, (N, C), (H, C), (N, H), scale=scale)
     A = lay_out(reference.relu(Z), layout)
     assert_within(kernels.propagate_delta(delta, W, A), reference.propagate_delta(delta, W, A),
                   product_bound(delta, W.T))
 
 
-@given(draw.seeds, draw.dtypes, draw.layouts, draw.scales, draw.sizes, draw.sizes, draw.sizes)
-def test_weight_gradient(seed, dtype, layout, scale, N, D, H):
+@given(draw.seeds, draw.kinds, draw.scales, draw.sizes, draw.sizes, draw.sizes)
+def test_weight_gradient(seed, kind, scale, N, D, H):
+    dtype, layout = kind
     A, delta = normal(seed, dtype, layout, (N, D), (N, H), scale=scale)
     assert_within(kernels.weight_gradient(A, delta), reference.weight_gradient(A, delta), product_bound(A.T, delta))
 
 
-@given(draw.seeds, draw.dtypes, draw.layouts, draw.scales, draw.sizes, draw.sizes)
-def test_bias_gradient(seed, dtype, layout, scale, N, H):
+@given(draw.seeds, draw.kinds, draw.scales, draw.sizes, draw.sizes)
+def test_bias_gradient(seed, kind, scale, N, H):
+    dtype, layout = kind
     (delta,) = normal(seed, dtype, layout, (N, H), scale=scale)
     bound = product_bound(np.ones((1, N), dtype), delta)[0]
     assert_within(kernels.bias_gradient(delta), reference.bias_gradient(delta), bound)
 
 
-@given(draw.seeds, draw.dtypes, draw.layouts, draw.scales, draw.sizes, draw.sizes)
-def test_sum_of_squares(seed, dtype, layout, scale, N, H):
+@given(draw.seeds, draw.kinds, draw.scales, draw.sizes, draw.sizes)
+def test_sum_of_squares(seed, kind, scale, N, H):
+    dtype, layout = kind
     (W,) = normal(seed, dtype, layout, (N, H), scale=scale)
     expected = reference.sum_of_squares(W)
     assert abs(kernels.sum_of_squares(W) - expected) <= (N * H + 2) * np.finfo(dtype).eps * expected
@@ -115,8 +124,7 @@ def test_all_finite(seed, dtype, n):
 # ---- large enough for several threads, and for every block of a long sum ---------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(("dtype", "layout"), KINDS)
 def test_parallel_sizes(dtype, layout):
     N, D, H, C = (1003, 517, 203, 1001) if COMPILED else (9, 7, 5, 11)
     X, W, b, delta, V = normal(11, dtype, layout, (N, D), (D, H), H, (N, C), (H, C))

@@ -73,14 +73,15 @@ def test_errors_of_workers_are_raised(culprit):
 
 TRAIN = """
 import os, threading
-import numpy as np
+import numba, numpy as np
 import fastnet
+iterations = 2 if numba.config.DISABLE_JIT else 30
 random = np.random.RandomState(0)
 X, y = random.standard_normal((400, 600)).astype(np.float32), random.randint(10, size=400)
 
 def trained():
     net = fastnet.TwoLayerNet(600, 64, 10, std=0.05, dtype=np.float32, rng=0)
-    net.train(X, y, X[:50], y[:50], num_iters=30, batch_size=150)
+    net.train(X, y, X[:50], y[:50], num_iters=iterations, batch_size=150)
     return net.params["W1"].tobytes()
 
 expected = trained()
