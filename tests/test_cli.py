@@ -6,12 +6,13 @@ import sys
 
 import numpy as np
 import pytest
-from numba.core import config
 
 import fastnet
 from fastnet import reference
 from fastnet.cli import main
 from fastnet.storage import load_model
+
+from .conftest import COMPILED
 
 CENTRES = {"ant": (0, 0), "bee": (3, 0), "cow": (0, 3)}
 QUICK = ("--hidden", "8", "--epochs", "15", "--batch", "10", "--no-progress")
@@ -360,7 +361,7 @@ def test_demo_without_extras(tmp_path, run, monkeypatch):
     assert not (tmp_path / "pictures").exists()
 
 
-@pytest.mark.skipif(bool(config.DISABLE_JIT), reason="a thousand iterations take a minute uncompiled")
+@pytest.mark.skipif(not COMPILED, reason="a thousand iterations take a minute uncompiled")
 def test_demo_learns(succeed, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     accuracies, difference = check_demo(succeed("demo", "--no-progress"), 1000)
