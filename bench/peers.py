@@ -61,10 +61,13 @@ def seconds_per_step(side: Any, problem: Problem) -> float:
     side.seconds(problem, few)
     estimate = max((side.seconds(problem, 5 * few) - side.seconds(problem, few)) / (4 * few), 1e-6)
     more = max(few, min(round(LOOK / estimate), 20_000))
-    looks = []
-    for _ in range(3):
+    looks: list[float] = []
+    while len(looks) < 3:
         long, short = side.seconds(problem, few + more), side.seconds(problem, few)
-        looks.append((long - short) / more)
+        if long > short:
+            looks.append((long - short) / more)
+        else:  # something else had the cores for longer than the steps took
+            more *= 2
     return median(looks)
 
 

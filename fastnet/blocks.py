@@ -142,6 +142,13 @@ def panel_count(columns: int, itemsize: int) -> int:
 
 
 @shared
+def panel_width(columns: int, itemsize: int) -> int:
+    """Columns that the widest panel of `columns` columns needs: whole units."""
+    unit, panels = panel_unit(itemsize), panel_count(columns, itemsize)
+    return ((columns + unit - 1) // unit + panels - 1) // panels * unit
+
+
+@shared
 def panel_start(panel: int, panels: int, columns: int, itemsize: int) -> int:
     """First column of a panel; panels are as even as can be, because narrow tiles are slow."""
     unit = panel_unit(itemsize)

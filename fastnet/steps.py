@@ -15,7 +15,7 @@ Everything lies so that tiles read memory in a row:
 
 - *packed features*, (D / PACK, N, PACK): the minibatch. A tile of the forward pass and one of the weight gradient both
   read it in a row.
-- *panels*, (panels, rows, tile width): weights, activations and deltas. A panel is as wide as a tile.
+- *panels*, (panels, rows, width): weights, activations and deltas. A panel is at most as wide as a tile.
 
 What is padded is never read by what is not. Shape letters: N samples, D inputs, H hidden units, C classes. `sizes` is
 (D, H, ..., C). What there is for each layer comes as a stack (:mod:`fastnet.stacks`).
@@ -401,8 +401,10 @@ def training_steps(number: int, counters: Array, activation: int | None, head: i
         with respect to each affine map. The last of both may be one array.
     partial : array (LEAVES, panels, N, width)
         Used if `by_features`.
-    scores, scratch : array (shares, C, BLOCK_ROWS), array (shares, at least 2, BLOCK_ROWS, width)
-        LEAVES - 1 for the second where a sum is made of leaves.
+    scores : array (shares, C, BLOCK_ROWS)
+    scratch : array (shares, parts, rows, tile width)
+        Where a first affine map is made of leaves, LEAVES - 1 parts of BLOCK_ROWS rows. Else as many parts as there are
+        sums in a gradient that is not in `sums`, and at most BLOCK_ROWS rows: of features, or as a tile is wide.
     sums : stack of array (2 panels, D padded, width)
         The two sums that the gradient of a layer's weights is made of, first all panels of the one;
         (2 panels of the layer's input, H, width) but in the first. Used for layers for which there are two, and two

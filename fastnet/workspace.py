@@ -5,14 +5,23 @@ Nothing here computes: :mod:`fastnet.steps` does. Shape letters: N samples, D in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import steps
-from .blocks import BLOCK_ROWS, LEAVES, gradient_sums, leaf_count, panel_count, panel_span, sample_sums
+from .blocks import (
+    BLOCK_ROWS,
+    LEAVES,
+    gradient_sums,
+    leaf_count,
+    panel_count,
+    panel_span,
+    panel_width,
+    sample_sums,
+)
 from .checks import Layer
 from .heads import method_indices
 from .memory import aligned
@@ -49,7 +58,7 @@ class Parameters:
         self.optimizer = optimizer
         self.W: Arrays = self._weights(range(len(layers)))
         self.b: Arrays = self._biases()
-        self.WT: Arrays = (self._zeros(1, 1), *self._transposed(range(1, len(layers))))
+        self.WT: Arrays = (self.zeros(1, 1), *self._transposed(range(1, len(layers))))
         self.moments: list[tuple[Arrays, Arrays]] = [
             ((*self._weights(range(1)), *self._transposed(range(1, len(layers)))), self._biases())
             for _ in range(0 if optimizer is None else optimizer.moments)]
@@ -93,25 +102,26 @@ class Parameters:
             yield W, self.W[layer], layer + 1
             yield b[np.newaxis], self.b[layer], layer + 1
 
-    def _zeros(self, panels: int, rows: int) -> NDArray[Any]:
-        return aligned((panels, rows, tile_width(self.dtype.itemsize)), self.dtype, clear=True)
+    def zeros(self, index: int, rows: int, copies: int = 1) -> NDArray[Any]:
+        """Return panels of `sizes[index]` columns, as often as said: (copies panels, rows, width)."""
+        columns, itemsize = self.sizes[index], self.dtype.itemsize
+        shape = copies * panel_count(columns, itemsize), rows, panel_width(columns, itemsize)
+        return aligned(shape, self.dtype, clear=True)
 
     def _weights(self, layers: range) -> Arrays:
-        return tuple(self._zeros(self.panels(layer + 1), -(-self.sizes[layer] // PACK) * PACK) for layer in layers)
+        return tuple(self.zeros(layer + 1, -(-self.sizes[layer] // PACK) * PACK) for layer in layers)
 
     def _transposed(self, layers: range) -> Arrays:
-        return tuple(self._zeros(self.panels(layer), self.sizes[layer + 1]) for layer in layers)
+        return tuple(self.zeros(layer, self.sizes[layer + 1]) for layer in layers)
 
     def _biases(self) -> Arrays:
-        return tuple(self._zeros(self.panels(layer), 1) for layer in range(1, len(self.sizes)))
-
-    def panels(self, index: int) -> int:
-        """Return how many panels `sizes[index]` columns are cut into."""
-        return panel_count(self.sizes[index], self.dtype.itemsize)
+        return tuple(self.zeros(layer, 1) for layer in range(1, len(self.sizes)))
 
     def _spans(self, index: int) -> Iterator[tuple[int, int, int]]:
-        for panel in range(self.panels(index)):
-            yield panel, *panel_span(panel, self.panels(index), self.sizes[index], self.dtype.itemsize)
+        columns, itemsize = self.sizes[index], self.dtype.itemsize
+        panels = panel_count(columns, itemsize)
+        for panel in range(panels):
+            yield panel, *panel_span(panel, panels, columns, itemsize)
 
     def _write(self, source: NDArray[Any], target: NDArray[Any], index: int) -> None:
         """Copy rows of `sizes[index]` columns into panels."""
@@ -170,31 +180,29 @@ class Workspace:
         self._sparse = sparse
         self._checked: NDArray[np.int64] | None = None
         self._checked_non_zeros: NonZeros | None = None
-        panels = [parameters.panels(index) for index in range(depth + 1)]
         packs = [-(-size // PACK) for size in sizes]
+        layers = range(depth)
+        parts = [gradient_sums(N, sizes[layer], sizes[layer + 1]) for layer in layers]
+        halves = [own and parts[layer] == 2 and not (sparse and layer == 0) for layer in layers]
 
         def zeros(*shape: int) -> NDArray[Any]:
             return aligned(shape, dtype, clear=True)
 
-        def each(shape: Callable[[int], tuple[int, ...]]) -> list[NDArray[Any]]:
-            return [zeros(*shape(layer)) for layer in range(depth)]
-
-        def sums(layer: int) -> tuple[int, ...]:
-            if not own or (sparse and not layer) or gradient_sums(N, sizes[layer], sizes[layer + 1]) == 1:
-                return 2, 1, width
-            return (2 * panels[layer], sizes[layer + 1], width) if layer else (2 * panels[1], packs[0] * PACK, width)
-
-        deltas = each(lambda layer: (panels[layer + 1], N, width))
-        outputs = [zeros(1, 1, width), *(zeros(*delta.shape) for delta in deltas[:-1]), deltas[-1]]
-        gradients, biases = each(sums), each(lambda layer: (panels[layer + 1], 2, width))
-        squares = each(lambda layer: (panels[layer + 1], packs[layer], width))
-        self._stacked = [outputs, deltas, gradients, biases, squares]  # stacks keep nothing alive
+        deltas = [parameters.zeros(layer + 1, N) for layer in layers]
+        outputs = [parameters.zeros(1, 1), *(zeros(*delta.shape) for delta in deltas[:-1]), deltas[-1]]
+        sums = [(parameters.zeros(layer, sizes[layer + 1], 2) if layer else parameters.zeros(1, packs[0] * PACK, 2))
+                if halves[layer] else zeros(2, 1, width) for layer in layers]
+        biases = [parameters.zeros(layer + 1, 2) for layer in layers]
+        squares = [parameters.zeros(layer + 1, packs[layer]) for layer in layers]
+        self._stacked = [outputs, deltas, sums, biases, squares]  # stacks keep nothing alive
+        scratch = LEAVES - 1, BLOCK_ROWS
+        if leaf_count(max(sizes)) == 1:
+            scratch = 1 if own else max(parts), min(BLOCK_ROWS, max(packs[0] * PACK, width))
         self._scratch = (
             zeros(*((1, 1, PACK) if sparse else (packs[0], N, PACK))), stack(outputs), stack(deltas),
-            zeros(*((LEAVES, panels[1], N, width) if by_features else (LEAVES, 1, 1, width))),
-            zeros(shares, sizes[-1], BLOCK_ROWS),
-            zeros(shares, LEAVES - 1 if leaf_count(max(sizes)) > 1 else 2, BLOCK_ROWS, width),
-            stack(gradients), stack(biases), stack(squares), zeros(1, width),
+            zeros(LEAVES, *deltas[0].shape) if by_features else zeros(LEAVES, 1, 1, width),
+            zeros(shares, sizes[-1], BLOCK_ROWS), zeros(shares, *scratch, width),
+            stack(sums), stack(biases), stack(squares), zeros(1, width),
             aligned((shares, BLOCK_ROWS), np.dtype(np.intp)), aligned((shares, N if sparse else 1), np.dtype(np.intp)),
             zeros(shares, BLOCK_ROWS), zeros(shares, BLOCK_ROWS), np.zeros((2, N)))
 
