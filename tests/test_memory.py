@@ -1,8 +1,13 @@
 """Training and prediction take little memory beside the data, and never copy it."""
 
 import sys
+import tracemalloc
+import warnings
 
+import numpy as np
 import pytest
+
+from fastnet.sklearn import MLPClassifier
 
 from .conftest import COMPILED
 
@@ -36,3 +41,21 @@ def test_data_is_not_copied(run_python, kind):
     kibibytes = int(run_python(SCRIPT, 60_000, kind))
     print(f"peak memory beyond the data: {kibibytes / 1024:.1f} MiB")
     assert kibibytes < 32 * 1024
+
+
+def test_what_early_stopping_leaves_for_training_is_not_copied():
+    X = np.random.RandomState(0).standard_normal((20_000, 256) if COMPILED else (2000, 256)).astype(np.float32)
+    y = (X[:, 0] > 0).astype(int)
+
+    def peak():
+        tracemalloc.start()
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # one epoch is too few
+                MLPClassifier((2,), early_stopping=True, max_iter=1, random_state=0, batch_size=500).fit(X, y)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak()  # compiles
+    assert peak() < X.nbytes / 2

@@ -101,13 +101,13 @@ def fit_stochastic(estimator: Any, X: Any, y: Any, rest: tuple[Any, ...], stepwi
         return False
     if estimator.early_stopping and incremental:
         raise ValueError("partial_fit does not support early_stopping=True")
-    validation = None
+    used, validation = np.arange(X.shape[0]), None
     if estimator.early_stopping:
-        X, y, sample_weight, validation = _split(estimator, X, y, sample_weight)
-    batch_size = _batch_size(estimator, X.shape[0])
+        used, validation = _split(estimator, X, y, sample_weight)
+    batch_size = _batch_size(estimator, len(used))
     if fresh:
         vars(estimator).pop("_optimizer", None)  # the one of another fit has moments, which are memory
-    run = _Run(estimator, optimizer, layers, X, y, sample_weight, method, batch_size, fresh)
+    run = _Run(estimator, optimizer, layers, X, y, sample_weight, used, method, batch_size, fresh)
     try:
         with DeferredInterrupt() as interrupt, run.stored():
             _epochs(estimator, run, validation, incremental, stepwise, interrupt.check)
@@ -118,19 +118,20 @@ def fit_stochastic(estimator: Any, X: Any, y: Any, rest: tuple[Any, ...], stepwi
     return True
 
 
-def _split(estimator: Any, X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any, tuple[Any, Any, Any]]:
-    """Set validation data aside for early stopping: X, y and weights of the rest, and these three of what is aside."""
-    arrays = [X, y] if sample_weight is None else [X, y, sample_weight]
-    parts = train_test_split(
-        *arrays, random_state=estimator._random_state, test_size=estimator.validation_fraction,
+def _split(estimator: Any, X: Any, y: Any, sample_weight: Any) -> tuple[NDArray[np.intp], tuple[Any, Any, Any]]:
+    """Set validation data aside for early stopping: indices of the rest, and X, y and weights of what is aside.
+
+    The rest is not copied: it is most of the data.
+    """
+    used, aside = train_test_split(
+        np.arange(X.shape[0]), random_state=estimator._random_state, test_size=estimator.validation_fraction,
         stratify=y if is_classifier(estimator) and estimator.n_outputs_ == 1 else None)
-    X_val, y_val = parts[1], parts[3]
-    if X_val.shape[0] < 2:
+    if len(aside) < 2:
         raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
+    y_val = y[aside]
     if is_classifier(estimator):
         y_val = estimator._label_binarizer.inverse_transform(y_val)
-    weights = (None, None) if sample_weight is None else (parts[4], parts[5])
-    return parts[0], parts[2], weights[0], (X_val, y_val, weights[1])
+    return used, (X[aside], y_val, None if sample_weight is None else sample_weight[aside])
 
 
 def _batch_size(estimator: Any, samples: int) -> int:
@@ -170,17 +171,18 @@ def _moment(moment: Any, parameter: NDArray[Any]) -> NDArray[Any]:
 
 
 class _Run:
-    """The data, packed parameters and workspace of one fit."""
+    """The data, packed parameters and workspace of one fit; `used` are the indices of the samples to train with."""
 
     def __init__(self, estimator: Any, optimizer: Any, layers: list[Layer], X: Any, y: NDArray[Any], sample_weight: Any,
-                 method: Optimizer, batch_size: int, fresh: bool) -> None:
+                 used: NDArray[np.intp], method: Optimizer, batch_size: int, fresh: bool) -> None:
         dtype = layers[0][0].dtype
         self._estimator, self._optimizer = estimator, optimizer
         self._X = _non_zeros(X, dtype) if issparse(X) else _native(X, dtype)
         head = _HEADS[estimator.loss, estimator.out_activation_]
         self._y = y.argmax(axis=1) if head == "softmax" else _native(y, dtype)
         self._weights = None if sample_weight is None else _native(sample_weight, dtype)
-        self.may_fail = sample_weight is not None and sample_weight.min() <= 0  # a minibatch may have no weight
+        # A minibatch may have no weight.
+        self.may_fail = sample_weight is not None and sample_weight[used].min() <= 0
         self._method = method
         self._layers = layers
         known = [] if fresh else private.moments(self._optimizer)
@@ -189,7 +191,7 @@ class _Run:
         self._parameters = Parameters(layers, method, moments)
         self._workspace = Workspace(self._parameters, batch_size, estimator.activation, head, issparse(X))
         self._pace = Pace(batch_size)
-        self.samples, self._order = X.shape[0], np.arange(X.shape[0])
+        self.samples, self._order = len(used), used
         # The last minibatch of an epoch may be smaller.
         self._counts = np.full(-(-self.samples // batch_size), batch_size, np.intp)
         self._counts[-1] = self.samples - (len(self._counts) - 1) * batch_size
