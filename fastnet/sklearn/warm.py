@@ -25,7 +25,7 @@ def warmup(dtype: DTypeLike = np.float64, hidden_layers: int = 1) -> float:
     ----------
     dtype : {float64, float32}
     hidden_layers : int, default 1
-        How many hidden layers the networks will have.
+        How many hidden layers the networks will have, which makes a difference for predictions only.
 
     Returns
     -------
