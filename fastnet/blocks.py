@@ -141,6 +141,13 @@ def panel_count(columns: int, itemsize: int) -> int:
     return (columns + width - 1) // width
 
 
+@inline
+def whole(columns, itemsize):
+    """So many columns with what is padded to whole units: loops over them end with a vector, not one by one."""
+    unit = panel_unit(itemsize)
+    return (columns + unit - 1) // unit * unit
+
+
 @shared
 def panel_width(columns: int, itemsize: int) -> int:
     """Columns that the widest panel of `columns` columns needs: whole units."""
@@ -149,17 +156,17 @@ def panel_width(columns: int, itemsize: int) -> int:
 
 
 @shared
-def panel_start(panel: int, panels: int, columns: int, itemsize: int) -> int:
-    """First column of a panel; panels are as even as can be, because narrow tiles are slow."""
-    unit = panel_unit(itemsize)
-    return min(share_start(panel, panels, (columns + unit - 1) // unit) * unit, columns)
-
-
-@shared
 def panel_span(panel: int, panels: int, columns: int, itemsize: int) -> tuple[int, int]:
-    """First column of a panel, and how many columns it has."""
-    start = panel_start(panel, panels, columns, itemsize)
-    return start, panel_start(panel + 1, panels, columns, itemsize) - start
+    """First column of a panel, or of a share, and how many columns it has: whole units, as even as can be.
+
+    Narrow tiles are slow. What comes after the last one has no columns.
+    """
+    if panels == 1 and panel == 0:  # without the divisions, which small networks would notice
+        return 0, columns
+    unit = panel_unit(itemsize)
+    units = (columns + unit - 1) // unit
+    start = min(share_start(panel, panels, units) * unit, columns)
+    return start, min(share_start(panel + 1, panels, units) * unit, columns) - start
 
 
 @block
@@ -384,10 +391,10 @@ def square_sums_block(W, sums, rows, n, p0, p1):
                 target[h] = total
         else:
             for h in range(n):
-                total = W.dtype.type(0)
-                for j in range(group.shape[0]):
-                    total += group[j, h] * group[j, h]
-                target[h] = total
+                target[h] = 0
+            for j in range(group.shape[0]):
+                for h in range(n):
+                    target[h] += group[j, h] * group[j, h]
 
 
 @block

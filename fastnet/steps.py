@@ -48,12 +48,12 @@ from .blocks import (
     panel_columns,
     panel_rows,
     panel_span,
-    panel_unit,
     product_block,
     sample_sums,
     square_sums_block,
     tile_share,
     total_of_squares,
+    whole,
 )
 from .compiling import block, inline, worker
 from .heads import losses_block
@@ -73,16 +73,17 @@ Array = NDArray[Any]
 def gather_block(X, batch, A, p0, p1, i0, i1):
     """A[p0:p1] = X[batch], packed, for the rows i0 to i1 of the minibatch and the packs p0 to p1 of features."""
     D, N = X.shape[1], A.shape[1]
-    whole = min(p1, D // PACK)
+    full = min(p1, D // PACK)
     for start in range(i0, i1, 4):
         stop = min(start + 4, i1)
-        for p in range(p0, whole):
+        for p in range(p0, full):
             for i in range(start, stop):
                 move(A, (p * N + i) * PACK, X, batch[i] * D + p * PACK)
-        if whole < p1:
+        if full < p1:
             for i in range(start, stop):
-                for d in range(whole * PACK, D):
-                    A[whole, i, d - whole * PACK] = X[batch[i], d]
+                source, target = X[batch[i], full * PACK:], A[full, i]
+                for d in range(source.shape[0]):
+                    target[d] = source[d]
 
 
 @inline
@@ -95,7 +96,7 @@ def partial_sums_block(A, W, b, zeros, partial, D, columns, leaf0, leaf1, pairs,
             product_block(A, left, W[panel], FIRST, b[panel] if leaf == 0 else zeros, partial[leaf, panel, start:stop],
                           FIRST, stop - start, leaf_start(leaf, LEAVES, D), leaf_start(leaf + 1, LEAVES, D), FIRST, n)
             if pairs and leaf % 2 == 1:
-                add_block(partial[leaf, panel], partial[leaf - 1, panel], start, stop, FIRST, n)
+                add_block(partial[leaf, panel], partial[leaf - 1, panel], start, stop, FIRST, whole(n, W.itemsize))
 
 
 @block
@@ -138,7 +139,8 @@ def join_block(partial, Z, columns, pairs, start, stop):
     """Z[:, start:stop] = the leaves of `partial_sums_block` added up."""
     panels = Z.shape[0]
     for panel in range(panels):
-        _, n = panel_span(panel, panels, columns, Z.itemsize)
+        _, used = panel_span(panel, panels, columns, Z.itemsize)
+        n = whole(used, Z.itemsize)
         first, third = partial[0, panel, start:stop], partial[2, panel, start:stop]
         if not pairs:
             add_block(partial[1, panel], partial[0, panel], start, stop, FIRST, n)
@@ -174,19 +176,22 @@ def samples_block(activation, head, sizes, W, b, WT, first_done, non_zeros, X0, 
                 affine_block(below, left, weights_in[panel], FIRST, biases[panel], zeros, Z, scratch, m, sizes[layer],
                              FIRST, n)
             if layer < depth - 1:
-                activate_block(Z, m, n, activation)
+                activate_block(Z, m, whole(n, step), activation)
             else:
-                for i in range(m):
-                    for j in range(n):
-                        scores[j0 + j, i] = Z[i, j]
+                for j in range(n):
+                    row = scores[j0 + j]
+                    for i in range(m):
+                        row[i] = Z[i, j]
     losses_block(head, scores, y, targets, weights, batch[start:stop], weight_sum, losses[start:stop], labels, maxima,
                  totals)
     last = at(delta, depth - 1)
     for panel in range(last.shape[0]):
         j0, n = panel_span(panel, last.shape[0], sizes[depth], step)
-        for i in range(m):
-            for j in range(n):
-                last[panel, start + i, j] = scores[j0 + j, i]
+        dZ = last[panel, start:stop]
+        for j in range(n):
+            row = scores[j0 + j]
+            for i in range(m):
+                dZ[i, j] = row[i]
     for layer in range(depth - 1, 0, -1):
         above, below, activations, transposed = at(delta, layer), at(delta, layer - 1), at(A, layer), at(WT, layer)
         left = panel_rows(above, start, sizes[layer + 1])
@@ -194,7 +199,7 @@ def samples_block(activation, head, sizes, W, b, WT, first_done, non_zeros, X0, 
             _, n = panel_span(panel, below.shape[0], sizes[layer], step)
             dZ = below[panel, start:stop]
             product_block(above, left, transposed[panel], FIRST, zeros, dZ, FIRST, m, FIRST, sizes[layer + 1], FIRST, n)
-            activation_mask_block(dZ, activations[panel, start:stop], m, n, activation)
+            activation_mask_block(dZ, activations[panel, start:stop], m, whole(n, step), activation)
 
 
 @inline
@@ -214,8 +219,8 @@ def own_gradients_block(sizes, A, delta, non_zeros, X0, sums, db, zeros, part, f
             j0, n = panel_span(panel, panels, outputs, step)
             total = at(db, layer)[panel, part]
             if begins:
-                clear_block(total[:n])
-            bias_gradient_block(dZ[panel, start:stop], total, FIRST, n)
+                clear_block(total[:whole(n, step)])
+            bias_gradient_block(dZ[panel, start:stop], total, FIRST, whole(n, step))
             if layer == 0 and has_non_zeros(non_zeros):
                 continue
             if split and layer == 0:
@@ -252,14 +257,14 @@ def first_update_block(sizes, batch, W, first_moment, second_moment, non_zeros, 
                 sparse_gradient_block(non_zeros, batch, delta[panel], total, cursors, i0, i1, n)
             elif own and parts == 2:
                 total, t0 = sums[panel], i0
-                add_block(sums[panels + panel], total, i0, i1, FIRST, n)
+                add_block(sums[panels + panel], total, i0, i1, FIRST, whole(n, step))
             else:
                 gradient_block(X0, packed_columns(X0, first), delta[panel], zeros, gradient, parts, batch.shape[0],
                                FIRST, (last - first) * PACK, FIRST, n)
             if squared:
-                square_sums_block(weights, squares[panel], sizes[0], n, first, last)
-            update_block(total, t0, weights, item(first_moment, panel), item(second_moment, panel), i0, i1, FIRST, n,
-                         learning_rate, l2, optimizer)
+                square_sums_block(weights, squares[panel], sizes[0], whole(n, step), first, last)
+            update_block(total, t0, weights, item(first_moment, panel), item(second_moment, panel), i0, i1, FIRST,
+                         whole(n, step), learning_rate, l2, optimizer)
 
 
 @inline
@@ -273,14 +278,12 @@ def upper_update_block(sizes, samples, layer, W, WT, first_moment, second_moment
     N, step = delta.shape[1], zeros.itemsize
     inputs, outputs = sizes[layer], sizes[layer + 1]
     parts = gradient_sums(N, inputs, outputs)
-    unit = panel_unit(step)
-    units = (inputs + unit - 1) // unit
-    h0 = min(share_start(share, count, units) * unit, inputs)
-    h1 = min(share_start(share + 1, count, units) * unit, inputs)
+    h0, mine = panel_span(share, count, inputs, step)
+    h1 = h0 + mine
     if squared:
         for panel in range(W.shape[0]):
             _, n = panel_span(panel, W.shape[0], outputs, step)
-            square_sums_block(W[panel], squares[panel], inputs, n, h0 // PACK, (h1 + PACK - 1) // PACK)
+            square_sums_block(W[panel], squares[panel], inputs, whole(n, step), h0 // PACK, (h1 + PACK - 1) // PACK)
     for panel in range(WT.shape[0]):
         j0, n = panel_span(panel, WT.shape[0], inputs, step)
         first, last = max(h0 - j0, 0), min(h1 - j0, n)
@@ -291,12 +294,12 @@ def upper_update_block(sizes, samples, layer, W, WT, first_moment, second_moment
             total, t0 = gradient[0], FIRST
             if own and parts == 2:
                 total, t0 = sums[panel], k0
-                add_block(sums[WT.shape[0] + panel], total, k0, k0 + m, first, last - first)
+                add_block(sums[WT.shape[0] + panel], total, k0, k0 + m, first, whole(last - first, step))
             else:
                 gradient_block(delta, panel_columns(delta, other), A[panel], zeros, gradient, parts, samples, FIRST, m,
                                first, last - first)
             update_block(total, t0, WT[panel], item(first_moment, panel), item(second_moment, panel), k0, k0 + m, first,
-                         last - first, learning_rate, l2, optimizer)
+                         whole(last - first, step), learning_rate, l2, optimizer)
             for k in range(m):
                 weights = WT[panel, k0 + k, first:last]
                 for j in range(last - first):
@@ -307,20 +310,20 @@ def upper_update_block(sizes, samples, layer, W, WT, first_moment, second_moment
 def bias_update_block(b, first_moment, second_moment, samples, delta, own, db, columns, learning_rate, optimizer, share,
                       count):
     """Gradient and step of a share of the biases of a layer; `own` as in `first_update_block`."""
-    panels = b.shape[0]
-    h0, h1 = share_start(share, count, columns), share_start(share + 1, count, columns)
+    panels, step = b.shape[0], b.itemsize
+    h0, mine = panel_span(share, count, columns, step)
     for panel in range(panels):
-        j0, n = panel_span(panel, panels, columns, b.itemsize)
-        first, last = max(h0 - j0, 0), min(h1 - j0, n)
+        j0, n = panel_span(panel, panels, columns, step)
+        first, last = max(h0 - j0, 0), min(h0 + mine - j0, n)
         if first >= last:
             continue
         sums = db[panel]
         if own:
-            add_block(sums[1:], sums, FIRST, FIRST + 1, first, last - first)
+            add_block(sums[1:], sums, FIRST, FIRST + 1, first, whole(last - first, step))
         else:
-            bias_sums_block(delta[panel, :samples], sums, sample_sums(delta.shape[1]), first, last)
+            bias_sums_block(delta[panel, :samples], sums, sample_sums(delta.shape[1]), first, whole(last, step))
         update_block(sums, FIRST, b[panel], item(first_moment, panel), item(second_moment, panel), FIRST, FIRST + 1,
-                     first, last - first, learning_rate, b.dtype.type(0), optimizer)
+                     first, whole(last - first, step), learning_rate, b.dtype.type(0), optimizer)
 
 
 @block
