@@ -35,7 +35,7 @@ def test_nesterov_is_momentum_that_looks_ahead(rng):
     w, v, dw = (rng.standard_normal(7) for _ in range(3))
     expected = w + 0.9 * (0.9 * v - 0.1 * dw) - 0.1 * dw
     reference.nesterov_step(w, dw, v, 0.1, 0.9)
-    np.testing.assert_allclose(w, expected, rtol=1e-14)
+    np.testing.assert_allclose(w, expected, rtol=1e-14, atol=1e-14)
 
 
 @pytest.mark.parametrize("activation", sorted(reference.ACTIVATIONS))
