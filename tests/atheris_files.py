@@ -76,7 +76,8 @@ def main():
                 return (data[:1] + stream.getvalue())[:max_size]
         return atheris.Mutate(data, max_size)
 
-    atheris.Setup([*sys.argv, "-max_len=20000", str(corpus)], test, custom_mutator=mutate)
+    found = f"-artifact_prefix={tempfile.gettempdir()}/fastnet-"
+    atheris.Setup([*sys.argv, "-max_len=20000", found, str(corpus)], test, custom_mutator=mutate)
     atheris.Fuzz()
 
 
