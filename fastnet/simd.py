@@ -37,7 +37,7 @@ from numba import types
 from numba.core import cgutils, config
 from numba.extending import intrinsic
 
-from .compiling import shared
+from .compiling import operation, shared
 from .memory import CACHE_LINE, memory_view
 
 __all__ = ["ISA", "IS_ARM", "IS_X86", "PACK", "Target", "detect_target", "flush_subnormals", "lanes", "move",
@@ -487,7 +487,5 @@ def _restore_twin(control: int) -> None:
     pass
 
 
-_flush_typing.__name__ = _flush_typing.__qualname__ = "flush_subnormals"
-_restore_typing.__name__ = _restore_typing.__qualname__ = "restore_control"
-flush_subnormals: Callable[[], int] = _flush_twin if config.DISABLE_JIT else intrinsic(_flush_typing)
-restore_control: Callable[[int], None] = _restore_twin if config.DISABLE_JIT else intrinsic(_restore_typing)
+flush_subnormals: Callable[[], int] = operation(_flush_typing, _flush_twin, "flush_subnormals")
+restore_control: Callable[[int], None] = operation(_restore_typing, _restore_twin, "restore_control")

@@ -37,7 +37,9 @@ def stack(arrays: Sequence[NDArray[Any]]) -> Stack:
 
 
 def _at_typing(typingctx: Any, stack: Any, index: Any) -> Any:
-    """Return array number `index` of a stack."""
+    """Return array number `index` of a stack, or None of None."""
+    if isinstance(stack, types.NoneType):
+        return types.none(stack, types.intp), lambda context, *_: context.get_dummy_value()
     table_type, array_type = stack.types
     result = types.Array(array_type.dtype, _DIMENSIONS, "C")
 
@@ -57,8 +59,8 @@ def _at_typing(typingctx: Any, stack: Any, index: Any) -> Any:
     return result(stack, types.intp), codegen
 
 
-def _at_twin(stack: Stack, index: int) -> NDArray[Any]:
-    return stack[index]
+def _at_twin(stack: Stack | None, index: int) -> NDArray[Any] | None:
+    return None if stack is None else stack[index]
 
 
 at = operation(_at_typing, _at_twin, "at")

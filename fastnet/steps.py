@@ -126,14 +126,6 @@ def item(array, index):
     return array[index]
 
 
-@block
-def moment_at(moments, layer):
-    """Array number `layer` of a stack, or None of None."""
-    if moments is None:
-        return None
-    return at(moments, layer)
-
-
 @inline
 def join_block(partial, Z, columns, pairs, start, stop):
     """Z[:, start:stop] = the leaves of `partial_sums_block` added up."""
@@ -460,22 +452,22 @@ def training_steps(number: int, counters: Array, activation: int | None, head: i
                 if step > 0:
                     rate, penalty = zeros.dtype.type(rates[step - 1]), zeros.dtype.type(penalties[step - 1])
                     squared, samples = penalties[step - 1] != 0, counts[step - 1]
-                    first_update_block(sizes, batches[step - 1, :samples], at(W, 0), moment_at(first_moments, 0),
-                                       moment_at(second_moments, 0), non_zeros, cursors[share], X0, at(delta, 0),
-                                       at(sums, 0), own, scratch[share], at(squares, 0), squared, zeros, rate, penalty,
-                                       optimizer, p0, p1)
+                    first_update_block(sizes, batches[step - 1, :samples], at(W, 0), at(first_moments, 0),
+                                       at(second_moments, 0), non_zeros, cursors[share], X0, at(delta, 0), at(sums, 0),
+                                       own, scratch[share], at(squares, 0), squared, zeros, rate, penalty, optimizer,
+                                       p0, p1)
                     for layer in range(1, depth):
                         upper_update_block(sizes, samples, layer, at(W, layer), at(WT, layer),
-                                           moment_at(first_moments, layer), moment_at(second_moments, layer),
-                                           at(A, layer), at(delta, layer), at(sums, layer), own, scratch[share],
-                                           at(squares, layer), squared, zeros, rate, penalty, optimizer, share, count)
+                                           at(first_moments, layer), at(second_moments, layer), at(A, layer),
+                                           at(delta, layer), at(sums, layer), own, scratch[share], at(squares, layer),
+                                           squared, zeros, rate, penalty, optimizer, share, count)
                     for layer in range(depth):
                         part, parts = share, count
                         if by_features and layer == 0:  # all by the first share: it needs it below and must not wait
                             part, parts = min(share, 1), 1
-                        bias_update_block(at(b, layer), moment_at(first_moments_b, layer),
-                                          moment_at(second_moments_b, layer), samples, at(delta, layer), own,
-                                          at(db, layer), sizes[layer + 1], rate, optimizer, part, parts)
+                        bias_update_block(at(b, layer), at(first_moments_b, layer), at(second_moments_b, layer),
+                                          samples, at(delta, layer), own, at(db, layer), sizes[layer + 1], rate,
+                                          optimizer, part, parts)
                 if by_features and step < steps:
                     for start in range(0, counts[step], BLOCK_ROWS):
                         stop = min(start + BLOCK_ROWS, counts[step])

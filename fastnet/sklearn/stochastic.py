@@ -101,9 +101,7 @@ def fit_stochastic(estimator: Any, X: Any, y: Any, rest: tuple[Any, ...], stepwi
         return False
     if estimator.early_stopping and incremental:
         raise ValueError("partial_fit does not support early_stopping=True")
-    used, validation = np.arange(X.shape[0]), None
-    if estimator.early_stopping:
-        used, validation = _split(estimator, X, y, sample_weight)
+    used, validation = _split(estimator, X, y, sample_weight)
     batch_size = _batch_size(estimator, len(used))
     if fresh:
         vars(estimator).pop("_optimizer", None)  # the one of another fit has moments, which are memory
@@ -118,13 +116,16 @@ def fit_stochastic(estimator: Any, X: Any, y: Any, rest: tuple[Any, ...], stepwi
     return True
 
 
-def _split(estimator: Any, X: Any, y: Any, sample_weight: Any) -> tuple[NDArray[np.intp], tuple[Any, Any, Any]]:
+def _split(estimator: Any, X: Any, y: Any, sample_weight: Any) -> tuple[NDArray[np.intp], tuple[Any, Any, Any] | None]:
     """Set validation data aside for early stopping: indices of the rest, and X, y and weights of what is aside.
 
-    The rest is not copied: it is most of the data.
+    The rest is not copied: it is most of the data. Without early stopping it is all, and nothing is aside.
     """
+    samples = np.arange(X.shape[0])
+    if not estimator.early_stopping:
+        return samples, None
     used, aside = train_test_split(
-        np.arange(X.shape[0]), random_state=estimator._random_state, test_size=estimator.validation_fraction,
+        samples, random_state=estimator._random_state, test_size=estimator.validation_fraction,
         stratify=y if is_classifier(estimator) and estimator.n_outputs_ == 1 else None)
     if len(aside) < 2:
         raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
