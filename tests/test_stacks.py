@@ -22,13 +22,14 @@ def test_compiled_code_reads_and_writes_the_arrays(rng, dtype, count):
                 for k in range(array.shape[2]):
                     total += array[i, j, k]
         array[-1, -1, -1] = index
-        return total, array.shape
+        return total, array.shape, array.strides
 
     stacked = stack(arrays)
     for index, array in enumerate(arrays):
-        total, shape = read_and_write(stacked, index)
+        total, shape, strides = read_and_write(stacked, index)
         np.testing.assert_allclose(total, expected[index], rtol=0, atol=500 * np.finfo(dtype).eps)
         assert shape == array.shape
+        assert strides == array.strides  # compiled code multiplies shapes, but a tile asks for them
         assert array[-1, -1, -1] == index
     if not numba.config.DISABLE_JIT:
         assert len(read_and_write.signatures) == 1
