@@ -1,20 +1,24 @@
-"""exp(x) for x <= 0, as polynomials that the compiler turns into vector code.
+"""exp(x) for x <= 0 and log(x) for x >= 1, as polynomials that the compiler turns into vector code.
 
-``math.exp`` is a library call for each element, several times slower. Both precisions follow the textbook scheme:
-x = k ln 2 + r with |r| <= ln(2) / 2, then exp(x) = 2^k exp(r), with exp(r) by its Taylor series, whose first term
-left out is below half a unit in the last place. Adding 1.5 * 2^(mantissa bits) rounds to an integer and leaves it in
-the low bits, from where a shift makes 2^k of it. ln 2 comes in two parts, the first so short that k times it is exact.
+``math.exp`` and ``math.log`` are library calls for each element, several times slower. Both precisions follow the
+textbook scheme: x = k ln 2 + r with |r| <= ln(2) / 2, then exp(x) = 2^k exp(r), with exp(r) by its Taylor series, whose
+first term left out is below half a unit in the last place. Adding 1.5 * 2^(mantissa bits) rounds to an integer and
+leaves it in the low bits, from where a shift makes 2^k of it. ln 2 comes in two parts, the first so short that k times
+it is exact.
+
+For the logarithm x = 2^k m with sqrt(1/2) <= m < sqrt(2), and log(m) = 2 artanh(s), s = (m - 1) / (m + 1), again by the
+Taylor series: |s| is at most 0.172.
 """
 
 from __future__ import annotations
 
-from math import factorial, log
+from math import factorial, log, sqrt
 
 import numpy as np
 from numba import types
 from numba.extending import overload
 
-__all__ = ["exp_nonpositive"]
+__all__ = ["exp_nonpositive", "log_from_one"]
 
 
 _C32 = tuple(np.float32(1 / factorial(n)) for n in range(8))
@@ -86,3 +90,59 @@ def exp_nonpositive(x):
 @overload(exp_nonpositive)
 def _choose_by_dtype(x):
     return {types.float32: _exp32, types.float64: _exp64}.get(x)
+
+
+_D32 = tuple(np.float32(2 / (2 * n + 1)) for n in range(6))
+_SQRT_HALF32 = np.float32(sqrt(0.5)).view(np.int32)
+
+
+def _log32(x):
+    bits = np.float32(x).view(np.int32)
+    k = np.int32(np.int32(bits - _SQRT_HALF32) >> np.int32(23))
+    m = np.int32(bits - np.int32(k << np.int32(23))).view(np.float32)
+    s = (m - np.float32(1)) / (m + np.float32(1))
+    z = s * s
+    p = _D32[5]
+    p = p * z + _D32[4]
+    p = p * z + _D32[3]
+    p = p * z + _D32[2]
+    p = p * z + _D32[1]
+    p = p * z + _D32[0]
+    exponent = np.float32(k)
+    return exponent * _LN2_HIGH32 + (s * p + exponent * _LN2_LOW32) + (x - x)
+
+
+_D64 = tuple(2 / (2 * n + 1) for n in range(12))
+_SQRT_HALF64 = np.float64(sqrt(0.5)).view(np.int64)
+
+
+def _log64(x):
+    bits = np.float64(x).view(np.int64)
+    k = np.int64((bits - _SQRT_HALF64) >> np.int64(52))
+    m = np.int64(bits - np.int64(k << np.int64(52))).view(np.float64)
+    s = (m - 1.0) / (m + 1.0)
+    z = s * s
+    p = _D64[11]
+    p = p * z + _D64[10]
+    p = p * z + _D64[9]
+    p = p * z + _D64[8]
+    p = p * z + _D64[7]
+    p = p * z + _D64[6]
+    p = p * z + _D64[5]
+    p = p * z + _D64[4]
+    p = p * z + _D64[3]
+    p = p * z + _D64[2]
+    p = p * z + _D64[1]
+    p = p * z + _D64[0]
+    exponent = np.float64(k)
+    return exponent * _LN2_HIGH64 + (s * p + exponent * _LN2_LOW64) + (x - x)
+
+
+def log_from_one(x):
+    """log(x) for finite x >= 1; a NaN stays a NaN: x - x is one, and else 0."""
+    return _log32(x) if isinstance(x, np.float32) else _log64(x)
+
+
+@overload(log_from_one)
+def _choose_log_by_dtype(x):
+    return {types.float32: _log32, types.float64: _log64}.get(x)

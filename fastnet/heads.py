@@ -13,7 +13,7 @@ import numpy as np
 
 from .activations import ACTIVATIONS, logistic_block, logistic_element
 from .compiling import block
-from .exponential import exp_nonpositive
+from .exponential import exp_nonpositive, log_from_one
 
 __all__ = ["HEADS", "cross_entropy_block", "losses_block", "method_indices", "output_rows_block", "softmax_block"]
 
@@ -72,7 +72,8 @@ def cross_entropy_block(S, y, N, losses, maxima, totals):
     softmax_block(S, m, maxima, totals)
     one = S.dtype.type(1)
     for i in range(m):
-        losses[i] = log(totals[i]) - (S.dtype.type(losses[i]) - maxima[i])
+        losses[i] = log_from_one(totals[i]) - (S.dtype.type(losses[i]) - maxima[i])
+    for i in range(m):
         S[y[i], i] -= one
     count = S.dtype.type(N)
     for c in range(S.shape[0]):

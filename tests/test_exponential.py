@@ -4,17 +4,25 @@ import numpy as np
 import pytest
 from numba import njit
 
-from fastnet.exponential import exp_nonpositive
+from fastnet.exponential import exp_nonpositive, log_from_one
 from fastnet.simd import ISA
 
 from .conftest import COMPILED
 
 
-@njit
+@njit(error_model="numpy")  # as all kernels
 def exp_each(x):
     result = np.empty_like(x)
     for n in range(x.size):
         result[n] = exp_nonpositive(x[n])
+    return result
+
+
+@njit(error_model="numpy")  # as all kernels
+def log_each(x):
+    result = np.empty_like(x)
+    for n in range(x.size):
+        result[n] = log_from_one(x[n])
     return result
 
 
@@ -39,10 +47,22 @@ def test_far_below_is_zero_and_nan_stays(dtype):
     np.testing.assert_array_equal(exp_each(x), np.array([0, 0, np.nan, 0], dtype))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_logarithm_agrees_with_numpy(rng, dtype):
+    largest = np.finfo(dtype).max
+    x = np.concatenate([1 + rng.uniform(0, 1e-3, 1000), rng.uniform(1, 2, 20_000), rng.uniform(1, 1000, 20_000),
+                        np.exp(rng.uniform(0, np.log(largest), 20_000)), np.sqrt(2) * 2.0**np.arange(100)])
+    x = np.append(np.append(x.astype(dtype), np.nextafter(dtype(1), dtype(2))), largest)
+    expected = np.log(x.astype(np.longdouble))
+    np.testing.assert_allclose(log_each(x), expected, rtol=2.5 * np.finfo(dtype).eps, atol=0)
+    np.testing.assert_array_equal(log_each(np.array([1, np.nan], dtype)), np.array([0, np.nan], dtype))
+
+
 @pytest.mark.skipif(not COMPILED, reason="there is no machine code without compilation")
-def test_it_is_vector_code():
-    exp_each(np.zeros(4, np.float32))
-    (assembly,) = (text for signature, text in exp_each.inspect_asm().items() if "float32" in str(signature))
+@pytest.mark.parametrize(("each", "name"), [(exp_each, "exp"), (log_each, "log")])
+def test_it_is_vector_code(each, name):
+    each(np.ones(4, np.float32))
+    (assembly,) = (text for signature, text in each.inspect_asm().items() if "float32" in str(signature))
     if ISA.register_name.endswith("mm"):
         assert re.search(r"\bv?mulps\s", assembly)  # packed: several elements at once
-    assert "expf" not in assembly  # and no library call for each element
+    assert f"{name}f" not in assembly  # and no library call for each element
