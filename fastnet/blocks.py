@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .compiling import block, inline, shared
-from .simd import PACK, lanes, row_tile, tile, tile_rows, tile_width
+from .simd import PACK, item_size, lanes, row_tile, tile, tile_rows, tile_width
 from .threads import share_start
 
 __all__ = [
@@ -26,14 +26,15 @@ __all__ = [
     "affine_block",
     "affine_row_block",
     "argmax_block",
-    "bias_gradient_block",
     "bias_sums_block",
     "clear_block",
     "finite_block",
     "gradient_block",
     "gradient_sums",
+    "join_squares_block",
     "leaf_count",
     "leaf_start",
+    "one_row",
     "ordered_sum",
     "packed_columns",
     "packed_rows",
@@ -86,21 +87,21 @@ class Left(NamedTuple):
 @block
 def plain_rows(A, start):
     """A (1, N, at least K), from row `start` on, as left factor."""
-    step, K = A.itemsize, A.shape[2]
+    step, K = item_size(A), A.shape[2]
     return Left(start * K * step, K * step, K * step, step, step, FIRST, FIRST, FIRST)
 
 
 @block
 def plain_columns(A):
     """A^T as left factor, A (1, K, N)."""
-    step, N = A.itemsize, A.shape[2]
+    step, N = item_size(A), A.shape[2]
     return Left(FIRST, step, step, N * step, N * step, FIRST, FIRST, FIRST)
 
 
 @block
 def packed_rows(A, start):
     """Packed features (D / PACK, N, PACK), from sample `start` on, as left factor: samples by features."""
-    step, N = A.itemsize, A.shape[1]
+    step, N = item_size(A), A.shape[1]
     return Left(start * PACK * step, PACK * step, PACK * step, step, N * step, (N - 1) * PACK * step, FIRST, FIRST)
 
 
@@ -110,22 +111,28 @@ def packed_columns(A, first):
 
     Its rows come in whole tiles only.
     """
-    step, N = A.itemsize, A.shape[1]
+    step, N = item_size(A), A.shape[1]
     return Left(first * N * PACK * step, N * step, step, PACK * step, PACK * step, FIRST, FIRST, FIRST)
 
 
 @block
 def panel_rows(A, start, columns):
     """Panels (panels, N, width) of `columns` columns, from row `start` on, as left factor."""
-    step, N, width = A.itemsize, A.shape[1], A.shape[2]
+    step, N, width = item_size(A), A.shape[1], A.shape[2]
     return Left(start * width * step, width * step, width * step, step, step, FIRST, N * width * step, columns)
 
 
 @block
 def panel_columns(A, panel):
     """One of the panels (panels, N, width), transposed, as left factor."""
-    step, N, width = A.itemsize, A.shape[1], A.shape[2]
+    step, N, width = item_size(A), A.shape[1], A.shape[2]
     return Left(panel * N * width * step, step, step, width * step, width * step, FIRST, FIRST, FIRST)
+
+
+@block
+def one_row():
+    """A row of ones as left factor, as often as there are terms, from an array whose first element is 1."""
+    return Left(FIRST, FIRST, FIRST, FIRST, FIRST, FIRST, FIRST, FIRST)
 
 
 @shared
@@ -177,11 +184,11 @@ def product_block(A, left, B, b, start, C, i0, i1, k0, k1, j, n):
     """
     panels, least = 1, 1  # an empty sum is its start
     if left.columns != 0:
-        panels, least = panel_count(left.columns, C.itemsize), 0
+        panels, least = panel_count(left.columns, item_size(C)), 0
     for panel in range(panels):
         first, last, base = k0, k1, left.base
         if left.columns != 0:
-            begin, terms = panel_span(panel, panels, left.columns, C.itemsize)
+            begin, terms = panel_span(panel, panels, left.columns, item_size(C))
             first, last = max(k0, begin), min(k1, begin + terms)
             base += panel * left.panel - begin * left.block
         blocks = max((last - first + K_BLOCK - 1) // K_BLOCK, least)
@@ -272,7 +279,7 @@ def affine_block(A, left, W, w, b, zeros, Z, scratch, rows, K, j, n):
 @block
 def affine_row_block(A, W, b, zeros, Z, scratch, K, j, n):
     """`affine_block` for one row, A (1, 1, K), in a tile that is wider: n is at most `row_width`."""
-    leaves, step = leaf_count(K), A.itemsize
+    leaves, step = leaf_count(K), item_size(A)
     for leaf in range(leaves):
         k0 = leaf_start(leaf, leaves, K)
         row_tile(A, k0 * step, FIRST, step, FIRST, W, j, zeros if leaf else b, scratch[leaf - 1] if leaf else Z, FIRST,
@@ -323,7 +330,7 @@ def finite_block(v):
 
     The largest of integers is what the compiler finds in vectors.
     """
-    if v.itemsize == 4:
+    if item_size(v) == 4:
         bits32, largest32 = v.view(np.int32), np.int32(0)
         for n in range(bits32.shape[0]):
             largest32 = max(largest32, np.int32(bits32[n] & np.int32(0x7FFFFFFF)))  # else numba makes it an int64
@@ -337,30 +344,17 @@ def finite_block(v):
 # ---- sums ------------------------------------------------------------------------------------------------------------
 
 
-@block
-def bias_gradient_block(delta, db, j0, j1):
-    """db[j0:j1] += sum over the rows of delta[:, j0:j1], four rows at a time."""
-    total = db[j0:j1]
-    whole = delta.shape[0] // 4 * 4
-    for i in range(0, whole, 4):
-        first, second, third, fourth = delta[i, j0:j1], delta[i + 1, j0:j1], delta[i + 2, j0:j1], delta[i + 3, j0:j1]
-        for j in range(total.shape[0]):
-            total[j] += (first[j] + second[j]) + (third[j] + fourth[j])
-    for i in range(whole, delta.shape[0]):
-        row = delta[i, j0:j1]
-        for j in range(total.shape[0]):
-            total[j] += row[j]
-
-
 @inline
-def bias_sums_block(delta, parts, sums, j0, j1):
-    """parts[0, j0:j1] = sum over the rows of delta[:, j0:j1], made of `sums` sums; another part is scratch."""
-    N = delta.shape[0]
+def bias_sums_block(ones, delta, zeros, parts, sums, N, j, n):
+    """parts[0, j:j + n] = sum of delta[:N, j:j + n], made of `sums` sums over these rows; another part is scratch.
+
+    Products with 1 in a tile, `one_row`: its sums stay in registers.
+    """
     for part in range(sums):
-        clear_block(parts[part, j0:j1])
-        bias_gradient_block(delta[tile_share(part, sums, N):tile_share(part + 1, sums, N)], parts[part], j0, j1)
+        product_block(ones, one_row(), delta, j, zeros, parts, part, part + 1, tile_share(part, sums, N),
+                      tile_share(part + 1, sums, N), j, n)
     if sums == 2:
-        add_block(parts[1:], parts, FIRST, FIRST + 1, j0, j1 - j0)
+        add_block(parts[1:], parts, FIRST, FIRST + 1, j, n)
 
 
 @block
@@ -379,7 +373,7 @@ def ordered_sum(v):
 def square_sums_block(W, sums, rows, n, p0, p1):
     """sums[p, :n] = sums of the squares of W[p * PACK:(p + 1) * PACK, :n] over those of the rows that are below `rows`.
 
-    With `total_of_squares` the order of the whole sum depends on nothing but its shape.
+    With `join_squares_block` and `total_of_squares` the order of the whole sum depends on nothing but its shape.
     """
     for p in range(p0, p1):
         group, target = W[p * PACK:min((p + 1) * PACK, rows)], sums[p]
@@ -398,11 +392,25 @@ def square_sums_block(W, sums, rows, n, p0, p1):
 
 
 @block
-def total_of_squares(total, sums, n):
-    """total + the sum of sums[:, :n], whose first row is used up: down the columns first, then along, in float64."""
-    for p in range(1, sums.shape[0]):
+def join_squares_block(sums, n, leaf):
+    """Add to the first row of leaf number `leaf` of sums[:, :n] its other rows. A leaf is one of LEAVES shares of rows.
+
+    A leaf of a weight gradient has the same packs of features: who has made it can join it while it is in the cache.
+    """
+    first, last = share_start(leaf, LEAVES, sums.shape[0]), share_start(leaf + 1, LEAVES, sums.shape[0])
+    for p in range(first + 1, last):
+        source, target = sums[p, :n], sums[first, :n]
         for h in range(n):
-            sums[0, h] += sums[p, h]
+            target[h] += source[h]
+
+
+@block
+def total_of_squares(total, sums, n):
+    """total + the sum of sums[:, :n], whose leaves are joined: down the columns first, then along, in float64."""
+    for leaf in range(LEAVES):
+        first, last = share_start(leaf, LEAVES, sums.shape[0]), share_start(leaf + 1, LEAVES, sums.shape[0])
+        if 0 < first < last:
+            add_block(sums[first:], sums, FIRST, FIRST + 1, FIRST, n)
     for h in range(n):
         total += sums[0, h]
     return total

@@ -36,7 +36,7 @@ from .blocks import (
 from .compiling import block, inline, kernel, worker
 from .heads import output_rows_block
 from .regions import enter_region, leave_region
-from .simd import row_width, tile_rows, tile_width
+from .simd import item_size, row_width, tile_rows, tile_width
 from .team import complete, take, wait_until
 from .threads import shares
 
@@ -72,10 +72,10 @@ def pack_panels_block(Ws, panels_of_W, share, count):
     offset, number = FIRST, 0
     for layer in range(len(Ws)):
         K, columns = Ws[layer].shape
-        panels = panel_count(columns, panels_of_W.itemsize)
+        panels = panel_count(columns, item_size(panels_of_W))
         for panel in range(panels):
             if number % count == share:
-                j0, n = panel_span(panel, panels, columns, panels_of_W.itemsize)
+                j0, n = panel_span(panel, panels, columns, item_size(panels_of_W))
                 for k in range(K):
                     source, target = Ws[layer][k, j0:j0 + n], panels_of_W[offset + k]
                     for j in range(source.shape[0]):
@@ -100,7 +100,7 @@ def scores_block(activation, head, X, Ws, bs, panels_of_W, Z, labels, zeros, bia
 
     finite[i]: whether row i is. The rest is scratch.
     """
-    depth, step, m, offset = len(Ws), X.itemsize, stop - start, FIRST
+    depth, step, m, offset = len(Ws), item_size(X), stop - start, FIRST
     for layer in range(depth):
         K, columns = Ws[layer].shape
         panels = panel_count(columns, step)
@@ -195,7 +195,7 @@ def network_scores(number: int, counters: Array, activation: int | None, head: i
 @block
 def one_row_block(activation, head, X, Ws, bs, Z, labels, zeros, activations, scratch):
     """`scores_block` for a single row, in wider tiles; return whether it is finite. Scratch is (1, widest) each."""
-    depth, width = len(Ws), row_width(X.itemsize)
+    depth, width = len(Ws), row_width(item_size(X))
     A = X
     for layer in range(depth):
         K, columns = Ws[layer].shape
@@ -228,7 +228,7 @@ def few_scores(activation: int | None, head: int | None, X: Array, Ws: Arrays, b
     bad : int
         Index of the first sample with a NaN or an inf among its features; -1 if there is none.
     """
-    N, step, depth = X.shape[1], X.itemsize, len(Ws)
+    N, step, depth = X.shape[1], item_size(X), len(Ws)
     work, panels, widest = 0, 1, 1
     for layer in range(depth):
         work += N * Ws[layer].size

@@ -29,6 +29,7 @@ from .blocks import (
     finite_block,
     gradient_block,
     gradient_sums,
+    join_squares_block,
     ordered_sum,
     panel_count,
     panel_span,
@@ -44,7 +45,7 @@ from .compiling import block, inline, kernel, takes, task
 from .heads import cross_entropy_block, softmax_block
 from .optimizers import axpy_block
 from .regions import enter_region, leave_region
-from .simd import PACK, tile_rows
+from .simd import PACK, item_size, tile_rows
 from .threads import share_start, shares
 
 __all__ = [
@@ -75,11 +76,11 @@ EXP_WORK = 64
 def affine_rows_block(A, W, b, Z, zeros, scratch, i0, i1):
     """Z[i0:i1] = A W + b; A is (1, N, D), b and zeros are (1, H), scratch is (LEAVES - 1, BLOCK_ROWS, H)."""
     K, columns = W.shape
-    panels = panel_count(columns, Z.itemsize)
+    panels = panel_count(columns, item_size(Z))
     for start in range(i0, i1, BLOCK_ROWS):
         stop = min(start + BLOCK_ROWS, i1)
         for panel in range(panels):
-            j0, n = panel_span(panel, panels, columns, Z.itemsize)
+            j0, n = panel_span(panel, panels, columns, item_size(Z))
             affine_block(A, plain_rows(A, start), W, j0, b, zeros, Z[start:stop], scratch, stop - start, K, j0, n)
 
 
@@ -87,9 +88,9 @@ def affine_rows_block(A, W, b, Z, zeros, scratch, i0, i1):
 def product_rows_block(A, B, zeros, C, i0, i1):
     """C[i0:i1] = A B, A (1, N, K)."""
     K, columns = B.shape
-    panels = panel_count(columns, C.itemsize)
+    panels = panel_count(columns, item_size(C))
     for panel in range(panels):
-        j0, n = panel_span(panel, panels, columns, C.itemsize)
+        j0, n = panel_span(panel, panels, columns, item_size(C))
         product_block(A, plain_rows(A, FIRST), B, j0, zeros, C, i0, i1, FIRST, K, j0, n)
 
 
@@ -97,10 +98,18 @@ def product_rows_block(A, B, zeros, C, i0, i1):
 def gradient_rows_block(A, delta, zeros, parts, i0, i1):
     """parts[0, i0:i1] = A^T delta, A (1, N, D), as a sum of as many parts as there are."""
     columns = delta.shape[1]
-    panels = panel_count(columns, delta.itemsize)
+    panels = panel_count(columns, item_size(delta))
     for panel in range(panels):
-        j0, n = panel_span(panel, panels, columns, delta.itemsize)
+        j0, n = panel_span(panel, panels, columns, item_size(delta))
         gradient_block(A, plain_columns(A), delta, zeros, parts, parts.shape[0], delta.shape[0], i0, i1, j0, n)
+
+
+@block
+def bias_columns_block(ones, delta, zeros, parts, p0, p1):
+    """parts[0] = sum over the rows of delta, as a sum of as many parts as there are, for the panels p0 to p1."""
+    for panel in range(p0, p1):
+        j, n = panel_span(panel, panel_count(delta.shape[1], item_size(delta)), delta.shape[1], item_size(delta))
+        bias_sums_block(ones, delta, zeros, parts, parts.shape[0], delta.shape[0], j, n)
 
 
 @block
@@ -492,15 +501,20 @@ def bias_gradient(delta: Array) -> Array:
     N, H = delta.shape
     if N == 0:
         raise ValueError("bias_gradient: delta must have at least one row")
-    sums = sample_sums(N)
-    parts = np.empty((sums, H), delta.dtype)
-    count = shares(H // 64, ELEMENT_WORK * N * H)
+    delta = np.ascontiguousarray(delta)
+    ones, zeros = np.empty((1, 1, 1), delta.dtype), np.empty((1, H), delta.dtype)
+    ones[0, 0, 0] = 1
+    clear_block(zeros[0])
+    parts = np.empty((sample_sums(N), H), delta.dtype)
+    panels = panel_count(H, item_size(delta))
+    count = shares(panels, ELEMENT_WORK * N * H)
     if count <= 1 or not enter_region():
-        bias_sums_block(delta, parts, sums, FIRST, H)
+        bias_columns_block(ones, delta, zeros, parts, FIRST, panels)
     else:
         for t in prange(count):
             share = np.intp(t)
-            bias_sums_block(delta, parts, sums, share_start(share, count, H), share_start(share + 1, count, H))
+            bias_columns_block(ones, delta, zeros, parts, share_start(share, count, panels),
+                               share_start(share + 1, count, panels))
         leave_region()
     return parts[0]
 
@@ -536,6 +550,8 @@ def sum_of_squares(W: Array) -> float:
             share = np.intp(t)
             square_sums_block(W, sums, D, H, share_start(share, count, packs), share_start(share + 1, count, packs))
         leave_region()
+    for leaf in range(LEAVES):
+        join_squares_block(sums, H, leaf)
     return total_of_squares(np.float64(0), sums, H)
 
 

@@ -40,8 +40,8 @@ from numba.extending import intrinsic
 from .compiling import operation, shared
 from .memory import CACHE_LINE, memory_view
 
-__all__ = ["ISA", "IS_ARM", "IS_X86", "PACK", "Target", "detect_target", "flush_subnormals", "lanes", "move",
-           "restore_control", "row_tile", "row_width", "tile", "tile_function_name", "tile_rows", "tile_width"]
+__all__ = ["ISA", "IS_ARM", "IS_X86", "PACK", "Target", "detect_target", "flush_subnormals", "item_size", "lanes",
+           "move", "restore_control", "row_tile", "row_width", "tile", "tile_function_name", "tile_rows", "tile_width"]
 
 _X86_64, _ARM64 = ("x86_64", "amd64"), ("aarch64", "arm64")
 """How the triple of a target begins."""
@@ -424,6 +424,24 @@ row_tile: Callable[..., None] = _twin if config.DISABLE_JIT else row_tile_intrin
 _move_typing.__name__ = _move_typing.__qualname__ = "move"
 move_intrinsic = intrinsic(_move_typing)
 move: Callable[..., None] = _move_twin if config.DISABLE_JIT else move_intrinsic
+
+
+def _item_size_typing(typingctx: Any, array: Any) -> Any:
+    """Return the bytes of an element: a constant, where numba's `itemsize` is read from the array at run time.
+
+    What is divided by it is divided by a constant then.
+    """
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return context.get_constant(types.intp, array.dtype.bitwidth // 8)
+
+    return types.intp(array), codegen
+
+
+def _item_size_twin(array: Any) -> int:
+    return int(array.itemsize)
+
+
+item_size: Callable[[Any], int] = operation(_item_size_typing, _item_size_twin, "item_size")
 
 
 def _flush_typing(typingctx: Any) -> Any:

@@ -36,12 +36,12 @@ from .blocks import (
     LEAVES,
     add_block,
     affine_block,
-    bias_gradient_block,
     bias_sums_block,
-    clear_block,
     gradient_block,
     gradient_sums,
+    join_squares_block,
     leaf_start,
+    one_row,
     ordered_sum,
     packed_columns,
     packed_rows,
@@ -58,7 +58,7 @@ from .blocks import (
 from .compiling import block, inline, worker
 from .heads import losses_block
 from .optimizers import Optimizer, update_block
-from .simd import PACK, flush_subnormals, move, restore_control
+from .simd import PACK, flush_subnormals, item_size, move, restore_control
 from .sparse import NonZeros, begin_block, has_non_zeros, sparse_affine_block, sparse_gradient_block
 from .stacks import Stack, at
 from .team import complete, take, wait_until
@@ -91,12 +91,12 @@ def partial_sums_block(A, W, b, zeros, partial, D, columns, leaf0, leaf1, pairs,
     """The leaves leaf0 to leaf1 of the first affine map for the rows start to stop, added pairwise with `pairs`."""
     panels, left = W.shape[0], packed_rows(A, start)
     for panel in range(panels):
-        _, n = panel_span(panel, panels, columns, W.itemsize)
+        _, n = panel_span(panel, panels, columns, item_size(W))
         for leaf in range(leaf0, leaf1):
             product_block(A, left, W[panel], FIRST, b[panel] if leaf == 0 else zeros, partial[leaf, panel, start:stop],
                           FIRST, stop - start, leaf_start(leaf, LEAVES, D), leaf_start(leaf + 1, LEAVES, D), FIRST, n)
             if pairs and leaf % 2 == 1:
-                add_block(partial[leaf, panel], partial[leaf - 1, panel], start, stop, FIRST, whole(n, W.itemsize))
+                add_block(partial[leaf, panel], partial[leaf - 1, panel], start, stop, FIRST, whole(n, item_size(W)))
 
 
 @block
@@ -131,8 +131,8 @@ def join_block(partial, Z, columns, pairs, start, stop):
     """Z[:, start:stop] = the leaves of `partial_sums_block` added up."""
     panels = Z.shape[0]
     for panel in range(panels):
-        _, used = panel_span(panel, panels, columns, Z.itemsize)
-        n = whole(used, Z.itemsize)
+        _, used = panel_span(panel, panels, columns, item_size(Z))
+        n = whole(used, item_size(Z))
         first, third = partial[0, panel, start:stop], partial[2, panel, start:stop]
         if not pairs:
             add_block(partial[1, panel], partial[0, panel], start, stop, FIRST, n)
@@ -151,7 +151,7 @@ def samples_block(activation, head, sizes, W, b, WT, first_done, non_zeros, X0, 
     X0 is the packed minibatch, if there are no `non_zeros`; `scores`, `scratch`, `labels`, `maxima` and `totals` belong
     to the caller alone.
     """
-    depth, step, m = sizes.shape[0] - 1, zeros.itemsize, stop - start
+    depth, step, m = sizes.shape[0] - 1, item_size(zeros), stop - start
     for layer in range(depth):
         weights_in, biases, output, columns = at(W, layer), at(b, layer), at(A, layer + 1), sizes[layer + 1]
         below, left = X0, packed_rows(X0, start)
@@ -195,13 +195,13 @@ def samples_block(activation, head, sizes, W, b, WT, first_done, non_zeros, X0, 
 
 
 @inline
-def own_gradients_block(sizes, A, delta, non_zeros, X0, sums, db, zeros, part, first, start, stop):
+def own_gradients_block(sizes, A, delta, non_zeros, X0, sums, db, zeros, ones, part, first, start, stop):
     """Add what the samples start to stop give to part number `part` of the gradients that are made of two sums.
 
     `first` is the first sample of that part. Weights of layers but the first have their gradients transposed, as in
     `upper_update_block`.
     """
-    step, begins = zeros.itemsize, start == first
+    step, begins = item_size(zeros), start == first
     for layer in range(sizes.shape[0] - 1):
         dZ, below, parts = at(delta, layer), at(A, layer), at(sums, layer)
         inputs, outputs = sizes[layer], sizes[layer + 1]
@@ -209,10 +209,9 @@ def own_gradients_block(sizes, A, delta, non_zeros, X0, sums, db, zeros, part, f
         split = gradient_sums(dZ.shape[1], inputs, outputs) == 2
         for panel in range(panels):
             j0, n = panel_span(panel, panels, outputs, step)
-            total = at(db, layer)[panel, part]
-            if begins:
-                clear_block(total[:whole(n, step)])
-            bias_gradient_block(dZ[panel, start:stop], total, FIRST, whole(n, step))
+            biases = at(db, layer)[panel]
+            product_block(ones, one_row(), dZ[panel], FIRST, zeros if begins else biases, biases, part, part + 1, start,
+                          stop, FIRST, n)
             if layer == 0 and has_non_zeros(non_zeros):
                 continue
             if split and layer == 0:
@@ -235,7 +234,7 @@ def first_update_block(sizes, batch, W, first_moment, second_moment, non_zeros, 
     If `own`, and the gradient is made of two sums, they are there already: each share of samples has made its own.
     `squared`: whether the squares of the weights are wanted. `gradient` and `cursors` are scratch.
     """
-    panels, N, columns, step = W.shape[0], delta.shape[1], sizes[1], zeros.itemsize
+    panels, N, columns, step = W.shape[0], delta.shape[1], sizes[1], item_size(zeros)
     parts, sparse = gradient_sums(N, sizes[0], columns), has_non_zeros(non_zeros)
     for panel in range(panels):
         _, n = panel_span(panel, panels, columns, step)
@@ -267,7 +266,7 @@ def upper_update_block(sizes, samples, layer, W, WT, first_moment, second_moment
     The gradient is made transposed, delta^T A: layers mostly narrow towards the top, and few rows waste less than few
     columns. W and WT are the same weights. `own`, `squared` and `gradient` as in `first_update_block`.
     """
-    N, step = delta.shape[1], zeros.itemsize
+    N, step = delta.shape[1], item_size(zeros)
     inputs, outputs = sizes[layer], sizes[layer + 1]
     parts = gradient_sums(N, inputs, outputs)
     h0, mine = panel_span(share, count, inputs, step)
@@ -299,10 +298,10 @@ def upper_update_block(sizes, samples, layer, W, WT, first_moment, second_moment
 
 
 @block
-def bias_update_block(b, first_moment, second_moment, samples, delta, own, db, columns, learning_rate, optimizer, share,
-                      count):
+def bias_update_block(b, first_moment, second_moment, samples, delta, own, db, zeros, ones, columns, learning_rate,
+                      optimizer, share, count):
     """Gradient and step of a share of the biases of a layer; `own` as in `first_update_block`."""
-    panels, step = b.shape[0], b.itemsize
+    panels, step = b.shape[0], item_size(b)
     h0, mine = panel_span(share, count, columns, step)
     for panel in range(panels):
         j0, n = panel_span(panel, panels, columns, step)
@@ -313,21 +312,27 @@ def bias_update_block(b, first_moment, second_moment, samples, delta, own, db, c
         if own:
             add_block(sums[1:], sums, FIRST, FIRST + 1, first, whole(last - first, step))
         else:
-            bias_sums_block(delta[panel, :samples], sums, sample_sums(delta.shape[1]), first, whole(last, step))
+            bias_sums_block(ones, delta[panel], zeros, sums, sample_sums(delta.shape[1]), samples, first, last - first)
         update_block(sums, FIRST, b[panel], item(first_moment, panel), item(second_moment, panel), FIRST, FIRST + 1,
                      first, whole(last - first, step), learning_rate, b.dtype.type(0), optimizer)
 
 
 @block
-def loss_block(sizes, row_losses, weight_sum, squares, l2):
-    """The loss of a minibatch from what its samples and the weights have left, whose squares are used up."""
+def loss_block(sizes, row_losses, weight_sum, squares, joined, l2):
+    """The loss of a minibatch from what its samples and the weights have left, whose squares are used up.
+
+    `joined`: whether those of the first layer are joined already.
+    """
     loss = ordered_sum(row_losses) / weight_sum
     if l2 != 0:
         for layer in range(sizes.shape[0] - 2, -1, -1):
             parts, columns = at(squares, layer), sizes[layer + 1]
             total = np.float64(0)
             for panel in range(parts.shape[0]):
-                _, n = panel_span(panel, parts.shape[0], columns, parts.itemsize)
+                _, n = panel_span(panel, parts.shape[0], columns, item_size(parts))
+                if layer > 0 or not joined:
+                    for leaf in range(LEAVES):
+                        join_squares_block(parts[panel], n, leaf)
                 total = total_of_squares(total, parts[panel], n)
             loss += 0.5 * l2 * total
     return loss
@@ -341,8 +346,8 @@ def training_steps(number: int, counters: Array, activation: int | None, head: i
                    non_zeros: NonZeros | None, y: Array, targets: Array, weights: Array, batches: Array, counts: Array,
                    rates: Array, penalties: Array, weight_sums: Array, losses: Array, X0: Array, A: Stack,
                    delta: Stack, partial: Array, scores: Array, scratch: Array, sums: Stack, db: Stack,
-                   squares: Stack, zeros: Array, labels: Array, cursors: Array, maxima: Array, totals: Array,
-                   row_losses: Array) -> None:
+                   squares: Stack, zeros: Array, ones: Array, labels: Array, cursors: Array, maxima: Array,
+                   totals: Array, row_losses: Array) -> None:
     """Do the shares of one worker of a team that takes a step for each minibatch.
 
     Phase 2 s is the feature phase after step s - 1, with the beginning of step s; phase 2 s + 1 is the sample phase of
@@ -405,7 +410,7 @@ def training_steps(number: int, counters: Array, activation: int | None, head: i
         (2 panels of the layer's input, H, width) but in the first. Used for layers for which there are two, and two
         shares of samples.
     db, squares : stack of array (panels, 2, width), stack of array (panels, D padded / PACK, width)
-    zeros : array (1, width) of zeros
+    zeros, ones : array (1, width) of zeros, array (1, 1, 1) of 1
     labels, cursors : intp array (shares, BLOCK_ROWS), intp array (shares, N)
         Scratch, as what follows; cursors are used for `non_zeros`. Each share has cache lines of its own.
     maxima, totals : two arrays (shares, BLOCK_ROWS)
@@ -423,9 +428,9 @@ def training_steps(number: int, counters: Array, activation: int | None, head: i
             if not take(counters, share, phase):
                 continue
             if by_samples:
-                if share == count - 1 and step > 0:  # what the last step has left; its losses have rows of their own
+                if share == 0 and step > 0:  # what the last step has left; its losses have rows of their own
                     losses[step - 1] = loss_block(sizes, row_losses[(step - 1) % 2, :counts[step - 1]],
-                                                  weight_sums[step - 1], squares, penalties[step - 1])
+                                                  weight_sums[step - 1], squares, by_features, penalties[step - 1])
                 first, last, rounds = FIRST, FIRST, 0
                 if step < steps:
                     first, last = tile_share(share, count, counts[step]), tile_share(share + 1, count, counts[step])
@@ -441,7 +446,8 @@ def training_steps(number: int, counters: Array, activation: int | None, head: i
                                   weight_sums[step], batches[step], A, delta, scores[share], scratch[share], zeros,
                                   labels[share], row_losses[step % 2], maxima[share], totals[share], start, stop)
                     if own:
-                        own_gradients_block(sizes, A, delta, non_zeros, X0, sums, db, zeros, share, first, start, stop)
+                        own_gradients_block(sizes, A, delta, non_zeros, X0, sums, db, zeros, ones, share, first, start,
+                                            stop)
             else:
                 leaf0, leaf1 = share_start(share, count, LEAVES), share_start(share + 1, count, LEAVES)
                 if by_features:
@@ -456,6 +462,10 @@ def training_steps(number: int, counters: Array, activation: int | None, head: i
                                        at(second_moments, 0), non_zeros, cursors[share], X0, at(delta, 0), at(sums, 0),
                                        own, scratch[share], at(squares, 0), squared, zeros, rate, penalty, optimizer,
                                        p0, p1)
+                    if squared and by_features:
+                        for panel in range(at(squares, 0).shape[0]):
+                            for leaf in range(leaf0, leaf1):
+                                join_squares_block(at(squares, 0)[panel], at(squares, 0).shape[2], leaf)
                     for layer in range(1, depth):
                         upper_update_block(sizes, samples, layer, at(W, layer), at(WT, layer),
                                            at(first_moments, layer), at(second_moments, layer), at(A, layer),
@@ -466,8 +476,8 @@ def training_steps(number: int, counters: Array, activation: int | None, head: i
                         if by_features and layer == 0:  # all by the first share: it needs it below and must not wait
                             part, parts = min(share, 1), 1
                         bias_update_block(at(b, layer), at(first_moments_b, layer), at(second_moments_b, layer),
-                                          samples, at(delta, layer), own, at(db, layer), sizes[layer + 1], rate,
-                                          optimizer, part, parts)
+                                          samples, at(delta, layer), own, at(db, layer), zeros, ones, sizes[layer + 1],
+                                          rate, optimizer, part, parts)
                 if by_features and step < steps:
                     for start in range(0, counts[step], BLOCK_ROWS):
                         stop = min(start + BLOCK_ROWS, counts[step])

@@ -203,6 +203,7 @@ class Workspace:
             zeros(LEAVES, *deltas[0].shape) if by_features else zeros(LEAVES, 1, 1, width),
             zeros(shares, sizes[-1], BLOCK_ROWS), zeros(shares, *scratch, width),
             stack(sums), stack(biases), stack(squares), zeros(1, width),
+            np.ones((1, 1, 1), dtype),
             aligned((shares, BLOCK_ROWS), np.dtype(np.intp)), aligned((shares, N if sparse else 1), np.dtype(np.intp)),
             zeros(shares, BLOCK_ROWS), zeros(shares, BLOCK_ROWS), np.zeros((2, N)))
 
