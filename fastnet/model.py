@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from . import checks, kernels, network, reference, storage, training
 from .checkpoints import Checkpoints, checked_interval, data_checksum, read_checkpoint
 from .checks import Layer
+from .draws import draw
 from .memory import aligned
 from .threads import checked_threads, using_threads
 from .training import Callback, History
@@ -271,7 +273,7 @@ class TwoLayerNet:
                 restore()
         with using_threads(self._threads):
             return training.train(
-                lambda: self._trainable(inputs, classes), self._update, self._random.choice,
+                lambda: self._trainable(inputs, classes), self._update, functools.partial(draw, self._random),
                 checks.writable(samples), targets, samples_val, targets_val, **arguments, num_iters=steps,
                 verbose=bool(verbose), progress=progress, callback=callback, checkpoints=checkpoints,
                 progress_so_far=so_far)

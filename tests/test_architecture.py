@@ -11,6 +11,7 @@ PACKAGE = Path(fastnet.__file__).parent
 
 LAYERS = [
     "reference", "progress", "memory", "caching", "compiling", "stacks", "simd", "team", "regions", "exponential",
+    "draws",
     "threads", "blocks", "activations", "heads", "optimizers", "kernels", "sparse", "steps", "inference", "checks",
     "network", "workspace", "interrupts",
     "atomic", "npz", "containers", "storage", "generators", "checkpoints", "training", "model", "saving",

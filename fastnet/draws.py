@@ -1,0 +1,55 @@
+"""Minibatches as ``RandomState.choice`` draws them, in less time: for a small network that is a good part of a step.
+
+``RandomState.choice(samples, count)`` draws 32-bit words, keeps as many bits as the largest index has, and draws again
+where that is too large. A processor cannot foresee which are, and waits. Here the words are drawn first, by NumPy, and
+those that are kept are put in a row without a branch. The indices are the same, and so is the state of the generator.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .compiling import task
+
+__all__ = ["draw"]
+
+_FEW = 500
+"""So few indices are left to NumPy: each call of it costs as much."""
+
+
+def draw(rng: Any, samples: int, count: int) -> Any:
+    """Return the array that ``rng.choice(samples, count)`` returns.
+
+    Parameters
+    ----------
+    rng : numpy.random.RandomState, numpy.random.Generator, or the module numpy.random
+    samples, count : int
+        Indices are below `samples`, at least 1; `count` of them are drawn, with replacement.
+    """
+    # One sample takes no words, and a Generator draws otherwise, which is fast.
+    if not (rng is np.random or type(rng) is np.random.RandomState) or not 1 < samples <= 2**32 - 1:
+        return rng.choice(samples, count)
+    indices, have = np.empty(count, np.intp), 0
+    mask = (1 << (samples - 1).bit_length()) - 1
+    while count - have > _FEW:  # an index takes at least one word, so these are not too many
+        words = rng.randint(0, 2**32, count - have, np.uint32)
+        have += keep(words, mask, samples, indices[have:])
+    indices[have:] = rng.choice(samples, count - have)
+    return indices
+
+
+@task
+def keep(words: NDArray[np.uint32], mask: int, samples: int, indices: NDArray[np.intp]) -> int:
+    """Put those of the masked words that are below `samples` into `indices`, in their order; return how many.
+
+    `indices` has at least as many elements as `words`.
+    """
+    kept = 0
+    for word in words:
+        index = np.int64(word) & mask
+        indices[kept] = index
+        kept += index < samples
+    return kept

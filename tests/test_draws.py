@@ -1,0 +1,44 @@
+"""Minibatches are those of NumPy, and the generator is where NumPy leaves it."""
+
+import numpy as np
+import pytest
+
+from fastnet.draws import draw
+
+
+def state(random):
+    return repr(random.get_state(legacy=False) if hasattr(random, "get_state") else random.bit_generator.state)
+
+
+@pytest.mark.parametrize("samples", [1, 2, 3, 127, 128, 129, 5003, 2**31 + 5, 2**32 - 1, 2**32, 2**32 + 1, 2**40])
+@pytest.mark.parametrize("count", [1, 500, 501, 2000])
+@pytest.mark.parametrize("kind", [np.random.RandomState, np.random.default_rng,
+                                  lambda seed: np.random.RandomState(np.random.PCG64(seed))])
+def test_draws_and_state_are_those_of_numpy(rng, samples, count, kind):
+    seed = rng.randint(2**31)
+    ours, theirs = kind(seed), kind(seed)
+    for _ in range(2):
+        np.testing.assert_array_equal(draw(ours, samples, count), theirs.choice(samples, count), strict=True)
+        assert state(ours) == state(theirs)
+
+
+def test_the_global_generator_is_drawn_from(rng):
+    before = np.random.get_state()
+    try:
+        seed = rng.randint(2**31)
+        np.random.seed(seed)
+        indices = draw(np.random, 5003, 2000)
+        following = np.random.randint(2**31)
+        np.random.seed(seed)
+        np.testing.assert_array_equal(indices, np.random.choice(5003, 2000))
+        assert following == np.random.randint(2**31)
+    finally:
+        np.random.set_state(before)
+
+
+def test_a_subclass_draws_by_its_own_methods():
+    class Last(np.random.RandomState):
+        def choice(self, samples, count):
+            return np.full(count, samples - 1)
+
+    assert (draw(Last(0), 7, 1000) == 6).all()
