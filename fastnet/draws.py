@@ -51,5 +51,5 @@ def keep(words: NDArray[np.uint32], mask: int, samples: int, indices: NDArray[np
     for word in words:
         index = np.int64(word) & mask
         indices[kept] = index
-        kept += index < samples
+        kept += int(index < samples)
     return kept
