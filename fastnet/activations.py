@@ -1,5 +1,7 @@
 """What a hidden layer does to its affine map, and how the gradient comes back through it: block functions, in place.
 
+They work on vectors: what lies in a row is taken at once, however many rows of a matrix that is.
+
 Formulas: :data:`fastnet.reference.ACTIVATIONS`. An activation is its index in ACTIVATIONS, or None for ReLU: what asks
 for None is compiled without the others.
 """
@@ -17,23 +19,19 @@ _RELU, _TANH, _LOGISTIC = 0, 1, 2
 
 
 @block
-def relu_block(Z, rows, n):
-    """Z[:rows, :n] = max(0, Z[:rows, :n]), written so that a NaN stays one."""
-    zero = Z.dtype.type(0)
-    for i in range(rows):
-        row = Z[i, :n]
-        for h in range(row.shape[0]):
-            row[h] = zero if row[h] <= zero else row[h]
+def relu_block(z):
+    """z = max(0, z), written so that a NaN stays one."""
+    zero = z.dtype.type(0)
+    for h in range(z.shape[0]):
+        z[h] = zero if z[h] <= zero else z[h]
 
 
 @block
-def relu_mask_block(dZ, A, rows, n):
-    """dZ[:rows, :n] *= A[:rows, :n] > 0; a product, so that a NaN in dZ stays one."""
-    zero, one = dZ.dtype.type(0), dZ.dtype.type(1)
-    for i in range(rows):
-        row, mask = dZ[i, :n], A[i, :n]
-        for j in range(row.shape[0]):
-            row[j] *= one if mask[j] > zero else zero
+def relu_mask_block(dz, a):
+    """dz *= a > 0; a product, so that a NaN in dz stays one."""
+    zero, one = dz.dtype.type(0), dz.dtype.type(1)
+    for h in range(dz.shape[0]):
+        dz[h] *= one if a[h] > zero else zero
 
 
 @inline
@@ -44,13 +42,11 @@ def logistic_element(z, one):
 
 
 @block
-def logistic_block(Z, rows, n):
-    """Z[:rows, :n] = 1 / (1 + exp(-Z[:rows, :n]))."""
-    one = Z.dtype.type(1)
-    for i in range(rows):
-        row = Z[i, :n]
-        for h in range(row.shape[0]):
-            row[h] = logistic_element(row[h], one)
+def logistic_block(z):
+    """z = 1 / (1 + exp(-z))."""
+    one = z.dtype.type(1)
+    for h in range(z.shape[0]):
+        z[h] = logistic_element(z[h], one)
 
 
 # tanh(x) = x + x^3 P(x^2) / Q(x^2) for |x| < 0.625, where (1 - e) / (1 + e) would lose digits: the rational function of
@@ -61,48 +57,42 @@ _NEAR = 0.625
 
 
 @block
-def tanh_block(Z, rows, n):
-    """Z[:rows, :n] = tanh(Z[:rows, :n])."""
-    one, near = Z.dtype.type(1), Z.dtype.type(_NEAR)
-    p0, p1, p2 = Z.dtype.type(_P[0]), Z.dtype.type(_P[1]), Z.dtype.type(_P[2])
-    q0, q1, q2 = Z.dtype.type(_Q[0]), Z.dtype.type(_Q[1]), Z.dtype.type(_Q[2])
-    for i in range(rows):
-        row = Z[i, :n]
-        for h in range(row.shape[0]):
-            x = row[h]
-            size = abs(x)
-            e = exp_nonpositive(-(size + size))
-            far = (one - e) / (one + e)
-            square = x * x
-            close = x + x * square * ((p0 * square + p1) * square + p2) / (((square + q0) * square + q1) * square + q2)
-            row[h] = close if size < near else (-far if x < 0 else far)
+def tanh_block(z):
+    """z = tanh(z)."""
+    one, near = z.dtype.type(1), z.dtype.type(_NEAR)
+    p0, p1, p2 = z.dtype.type(_P[0]), z.dtype.type(_P[1]), z.dtype.type(_P[2])
+    q0, q1, q2 = z.dtype.type(_Q[0]), z.dtype.type(_Q[1]), z.dtype.type(_Q[2])
+    for h in range(z.shape[0]):
+        x = z[h]
+        size = abs(x)
+        e = exp_nonpositive(-(size + size))
+        far = (one - e) / (one + e)
+        square = x * x
+        close = x + x * square * ((p0 * square + p1) * square + p2) / (((square + q0) * square + q1) * square + q2)
+        z[h] = close if size < near else (-far if x < 0 else far)
 
 
 @block
-def activate_block(Z, rows, n, activation):
-    """Z[:rows, :n] = activation(Z[:rows, :n])."""
+def activate_block(z, activation):
+    """z = activation(z)."""
     if activation is None or activation == _RELU:
-        relu_block(Z, rows, n)
+        relu_block(z)
     elif activation == _TANH:
-        tanh_block(Z, rows, n)
+        tanh_block(z)
     elif activation == _LOGISTIC:
-        logistic_block(Z, rows, n)
+        logistic_block(z)
 
 
 @block
-def activation_mask_block(dZ, A, rows, n, activation):
-    """dZ[:rows, :n] *= the derivative of the activation, from its values A[:rows, :n]."""
+def activation_mask_block(dz, a, activation):
+    """dz *= the derivative of the activation, from its values a."""
     if activation is None or activation == _RELU:
-        relu_mask_block(dZ, A, rows, n)
+        relu_mask_block(dz, a)
     elif activation == _TANH:
-        one = dZ.dtype.type(1)
-        for i in range(rows):
-            row, values = dZ[i, :n], A[i, :n]
-            for j in range(row.shape[0]):
-                row[j] *= one - values[j] * values[j]
+        one = dz.dtype.type(1)
+        for h in range(dz.shape[0]):
+            dz[h] *= one - a[h] * a[h]
     elif activation == _LOGISTIC:
-        one = dZ.dtype.type(1)
-        for i in range(rows):
-            row, values = dZ[i, :n], A[i, :n]
-            for j in range(row.shape[0]):
-                row[j] *= values[j] * (one - values[j])
+        one = dz.dtype.type(1)
+        for h in range(dz.shape[0]):
+            dz[h] *= a[h] * (one - a[h])

@@ -16,6 +16,7 @@ import numpy as np
 from .compiling import block, inline, shared
 from .simd import PACK, item_size, lanes, row_tile, tile, tile_rows, tile_width
 from .threads import share_start
+from .views import span
 
 __all__ = [
     "BLOCK_ROWS",
@@ -46,6 +47,7 @@ __all__ = [
     "plain_columns",
     "plain_rows",
     "product_block",
+    "rows_in_tiles",
     "sample_sums",
     "square_sums_block",
     "tile_share",
@@ -246,9 +248,12 @@ def gradient_sums(N: int, K: int, J: int) -> int:
 @block
 def add_block(X, Y, i0, i1, j, n):
     """Y += X on the rows from i0 to i1 and the columns from j to j + n."""
-    for i in range(i0, i1):
-        source, target = X[i, j:j + n], Y[i, j:j + n]
-        for h in range(target.shape[0]):
+    width, columns, rows, count = X.shape[1], Y.shape[1], i1 - i0, n
+    if n == columns and n == width:  # all at once
+        rows, count = min(rows, 1), rows * n
+    for i in range(i0, i0 + rows):
+        source, target = span(X, i * width + j, count), span(Y, i * columns + j, count)
+        for h in range(count):
             target[h] += source[h]
 
 
@@ -319,9 +324,18 @@ def argmax_block(Z, labels, start, stop):
 
 @shared
 def tile_share(share: Any, count: Any, rows: Any) -> Any:
-    """First row of share number `share` of `count`, at the edge of a tile."""
-    height = tile_rows(rows)
-    return min(share_start(share, count, (rows + height - 1) // height) * height, rows)
+    """First row of share number `share` of `count`, at the edge of a tile, or of half a tile, which is as fast."""
+    unit = (tile_rows(rows) + 1) // 2
+    return min(share_start(share, count, (rows + unit - 1) // unit) * unit, rows)
+
+
+@shared
+def rows_in_tiles(rows: Any) -> Any:
+    """So many rows, or a few more where one tile takes them all instead of several that are lower."""
+    rest, height = rows % PACK, 1
+    while height < rest:
+        height *= 2
+    return rows if rest == 0 else rows - rest + height
 
 
 @block
@@ -359,14 +373,17 @@ def bias_sums_block(ones, delta, zeros, parts, sums, N, j, n):
 
 @block
 def ordered_sum(v):
-    """Sum of v from the first element to the last, in float64.
+    """Sum of v in float64, in an order that depends on nothing but its length: four sums of every fourth element.
 
     In a parallel kernel `v.sum()` would be a parallel sum, whose order depends on the threads.
     """
-    total = np.float64(0)
-    for n in range(v.shape[0]):
-        total += v[n]
-    return total
+    zero = np.float64(0)
+    first, second, third, fourth, whole_fours = zero, zero, zero, zero, v.shape[0] // 4 * 4
+    for n in range(0, whole_fours, 4):
+        first, second, third, fourth = first + v[n], second + v[n + 1], third + v[n + 2], fourth + v[n + 3]
+    for n in range(whole_fours, v.shape[0]):
+        first += v[n]
+    return (first + second) + (third + fourth)
 
 
 @block
@@ -405,12 +422,10 @@ def join_squares_block(sums, n, leaf):
 
 
 @block
-def total_of_squares(total, sums, n):
-    """total + the sum of sums[:, :n], whose leaves are joined: down the columns first, then along, in float64."""
+def total_of_squares(sums, j, n):
+    """Sum of sums[:, j:j + n], whose leaves are joined: down the columns first, then along, in float64."""
     for leaf in range(LEAVES):
         first, last = share_start(leaf, LEAVES, sums.shape[0]), share_start(leaf + 1, LEAVES, sums.shape[0])
         if 0 < first < last:
-            add_block(sums[first:], sums, FIRST, FIRST + 1, FIRST, n)
-    for h in range(n):
-        total += sums[0, h]
-    return total
+            add_block(sums[first:], sums, FIRST, FIRST + 1, j, n)
+    return ordered_sum(sums[0, j:j + n])

@@ -14,6 +14,7 @@ import numpy as np
 from .activations import ACTIVATIONS, logistic_block, logistic_element
 from .compiling import block
 from .exponential import exp_nonpositive, log_from_one
+from .views import span
 
 __all__ = ["HEADS", "cross_entropy_block", "losses_block", "method_indices", "output_rows_block", "softmax_block"]
 
@@ -190,7 +191,7 @@ def output_rows_block(head, Z, start, stop):
         if head == _SOFTMAX:
             softmax_rows_block(Z, start, stop)
         elif head == _LOGISTIC:
-            logistic_block(Z[start:stop], stop - start, Z.shape[1])
+            logistic_block(span(Z, start * Z.shape[1], (stop - start) * Z.shape[1]))
         elif head == _POISSON:
             for i in range(start, stop):
                 row = Z[i]

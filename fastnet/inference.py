@@ -39,6 +39,7 @@ from .regions import enter_region, leave_region
 from .simd import item_size, row_width, tile_rows, tile_width
 from .team import complete, take, wait_until
 from .threads import shares
+from .views import span
 
 __all__ = ["few_scores", "network_scores", "panel_lines", "scratch_lines"]
 
@@ -122,7 +123,7 @@ def scores_block(activation, head, X, Ws, bs, panels_of_W, Z, labels, zeros, bia
                 for i in range(m):
                     finite[start + i] = row_is_finite(X[0, start + i], target[i, 0])
             if layer < depth - 1:
-                activate_block(target, m, n, activation)
+                activate_block(span(target, FIRST, m * target.shape[1]), activation)
             else:
                 for i in range(m):
                     for j in range(n):
@@ -206,7 +207,7 @@ def one_row_block(activation, head, X, Ws, bs, Z, labels, zeros, activations, sc
         if layer == 0:
             finite = row_is_finite(X[0, 0], target[0, 0])
         if layer < depth - 1:
-            activate_block(target, FIRST + 1, columns, activation)
+            activate_block(span(target, FIRST, columns), activation)
         A = activations[layer % 2]
     output_rows_block(head, Z, FIRST, FIRST + 1)
     argmax_block(Z, labels, FIRST, FIRST + 1)

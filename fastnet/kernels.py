@@ -47,6 +47,7 @@ from .optimizers import axpy_block
 from .regions import enter_region, leave_region
 from .simd import PACK, item_size, tile_rows
 from .threads import share_start, shares
+from .views import span
 
 __all__ = [
     "affine_forward",
@@ -160,14 +161,15 @@ def tile_shares(rows, work):
 def relu_rows_block(Z, A, i0, i1):
     """A[i0:i1] = max(0, Z[i0:i1])."""
     copy_rows_block(Z, A, i0, i1)
-    relu_block(A[i0:i1], i1 - i0, A.shape[1])
+    relu_block(span(A, i0 * A.shape[1], (i1 - i0) * A.shape[1]))
 
 
 @block
 def relu_mask_rows_block(dA, A, dZ, i0, i1):
     """dZ[i0:i1] = dA[i0:i1] * (A[i0:i1] > 0)."""
     copy_rows_block(dA, dZ, i0, i1)
-    relu_mask_block(dZ[i0:i1], A[i0:i1], i1 - i0, dZ.shape[1])
+    for i in range(i0, i1):
+        relu_mask_block(dZ[i], A[i])
 
 
 @block
@@ -426,13 +428,13 @@ def propagate_delta(delta: Array, W: Array, A: Array) -> Array:
     count = tile_shares(N, N * C * H)
     if count == 1 or not enter_region():
         product_rows_block(D, WT, zeros, dZ, FIRST, N)
-        relu_mask_block(dZ, A, N, H)
+        relu_mask_block(span(dZ, FIRST, dZ.size), span(A, FIRST, A.size))
     else:
         for t in prange(count):
             share = np.intp(t)
             i0, i1 = tile_share(share, count, N), tile_share(share + 1, count, N)
             product_rows_block(D, WT, zeros, dZ, i0, i1)
-            relu_mask_block(dZ[i0:i1], A[i0:i1], i1 - i0, H)
+            relu_mask_block(span(dZ, i0 * H, (i1 - i0) * H), span(A, i0 * H, (i1 - i0) * H))
         leave_region()
     return dZ
 
@@ -552,7 +554,11 @@ def sum_of_squares(W: Array) -> float:
         leave_region()
     for leaf in range(LEAVES):
         join_squares_block(sums, H, leaf)
-    return total_of_squares(np.float64(0), sums, H)
+    total, panels = np.float64(0), panel_count(H, item_size(W))
+    for panel in range(panels):
+        j, n = panel_span(panel, panels, H, item_size(W))
+        total += total_of_squares(sums, j, n)
+    return total
 
 
 @takes(alpha=0, X=1, Y=1)

@@ -10,6 +10,7 @@ from math import sqrt
 from typing import NamedTuple
 
 from .compiling import block, inline
+from .views import span
 
 __all__ = ["ADAM", "MOMENTUM", "NESTEROV", "Optimizer", "axpy_block", "update_block"]
 
@@ -48,49 +49,40 @@ def axpy_block(alpha, X, Y, start, stop):
 
 
 @block
-def sgd_block(gradient, g0, W, i0, i1, j, n, learning_rate, l2):
-    """W -= learning_rate * (gradient + l2 * W) on the rows i0 to i1 and the columns from j to j + n.
-
-    Row i0 of W belongs to row g0 of the gradient. What of l2 = 0 is left out.
-    """
+def sgd_block(g, w, learning_rate, l2):
+    """w -= learning_rate * (g + l2 * w). What of l2 = 0 is left out."""
     rate = -learning_rate
-    for i in range(i1 - i0):
-        g, w = gradient[g0 + i, j:j + n], W[i0 + i, j:j + n]
-        if l2 != 0:
-            for h in range(w.shape[0]):
-                w[h] = axpy_element(rate, axpy_element(l2, w[h], g[h]), w[h])
-        else:
-            for h in range(w.shape[0]):
-                w[h] = axpy_element(rate, g[h], w[h])
+    if l2 != 0:
+        for h in range(w.shape[0]):
+            w[h] = axpy_element(rate, axpy_element(l2, w[h], g[h]), w[h])
+    else:
+        for h in range(w.shape[0]):
+            w[h] = axpy_element(rate, g[h], w[h])
 
 
 @block
-def momentum_block(gradient, g0, W, V, i0, i1, j, n, learning_rate, l2, momentum, nesterov):
-    """V = momentum * V - learning_rate * (gradient + l2 * W), W += V or what Nesterov adds; rows as in `sgd_block`."""
-    for i in range(i1 - i0):
-        g, w, v = gradient[g0 + i, j:j + n], W[i0 + i, j:j + n], V[i0 + i, j:j + n]
-        for h in range(w.shape[0]):
-            step = learning_rate * axpy_element(l2, w[h], g[h])
-            velocity = momentum * v[h] - step
-            v[h] = velocity
-            w[h] += momentum * velocity - step if nesterov else velocity
+def momentum_block(g, w, v, learning_rate, l2, momentum, nesterov):
+    """v = momentum * v - learning_rate * (g + l2 * w), w += v or what Nesterov adds."""
+    for h in range(w.shape[0]):
+        step = learning_rate * axpy_element(l2, w[h], g[h])
+        velocity = momentum * v[h] - step
+        v[h] = velocity
+        w[h] += momentum * velocity - step if nesterov else velocity
 
 
 @block
-def adam_block(gradient, g0, W, M, V, i0, i1, j, n, rate, l2, optimizer):
-    """A step of Adam with the gradient + l2 * W, whose moments are M and V; rows as in `sgd_block`."""
-    beta_1, rest_1 = W.dtype.type(optimizer.beta_1), W.dtype.type(1 - optimizer.beta_1)
-    beta_2, rest_2 = W.dtype.type(optimizer.beta_2), W.dtype.type(1 - optimizer.beta_2)
-    epsilon = W.dtype.type(optimizer.epsilon)
-    for i in range(i1 - i0):
-        g, w, m, v = gradient[g0 + i, j:j + n], W[i0 + i, j:j + n], M[i0 + i, j:j + n], V[i0 + i, j:j + n]
-        for h in range(w.shape[0]):
-            slope = axpy_element(l2, w[h], g[h])
-            first = beta_1 * m[h] + rest_1 * slope
-            second = beta_2 * v[h] + rest_2 * (slope * slope)
-            m[h] = first
-            v[h] = second
-            w[h] -= rate * first / (sqrt(second) + epsilon)
+def adam_block(g, w, m, v, rate, l2, optimizer):
+    """A step of Adam with the gradient g + l2 * w, whose moments are m and v."""
+    beta_1, rest_1 = w.dtype.type(optimizer.beta_1), w.dtype.type(1 - optimizer.beta_1)
+    beta_2, rest_2 = w.dtype.type(optimizer.beta_2), w.dtype.type(1 - optimizer.beta_2)
+    epsilon = w.dtype.type(optimizer.epsilon)
+    for h in range(w.shape[0]):
+        slope = axpy_element(l2, w[h], g[h])
+        first = beta_1 * m[h] + rest_1 * slope
+        second = beta_2 * v[h] + rest_2 * (slope * slope)
+        m[h] = first
+        v[h] = second
+        w[h] -= rate * first / (sqrt(second) + epsilon)
 
 
 @block
@@ -100,10 +92,16 @@ def update_block(gradient, g0, W, first, second, i0, i1, j, n, rate, l2, optimiz
     Row i0 of W belongs to row g0 of the gradient, to which l2 * W is added. `first` and `second` are the optimizer's
     moments, where it has them, of the shape of W.
     """
-    if optimizer is None:
-        sgd_block(gradient, g0, W, i0, i1, j, n, rate, l2)
-    elif optimizer.kind == ADAM:
-        adam_block(gradient, g0, W, first, second, i0, i1, j, n, rate, l2, optimizer)
-    else:
-        momentum_block(gradient, g0, W, first, i0, i1, j, n, rate, l2, W.dtype.type(optimizer.beta_1),
-                       optimizer.kind == NESTEROV)
+    width, columns, rows, count = gradient.shape[1], W.shape[1], i1 - i0, n
+    if n == columns and n == width:  # all at once
+        rows, count = min(rows, 1), rows * n
+    for i in range(rows):
+        at = (i0 + i) * columns + j
+        g, w = span(gradient, (g0 + i) * width + j, count), span(W, at, count)
+        if optimizer is None:
+            sgd_block(g, w, rate, l2)
+        elif optimizer.kind == ADAM:
+            adam_block(g, w, span(first, at, count), span(second, at, count), rate, l2, optimizer)
+        else:
+            momentum_block(g, w, span(first, at, count), rate, l2, W.dtype.type(optimizer.beta_1),
+                           optimizer.kind == NESTEROV)

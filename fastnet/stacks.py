@@ -14,10 +14,10 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils, config
-from numba.np.arrayobj import populate_array
 from numpy.typing import NDArray
 
 from .compiling import operation
+from .views import view
 
 __all__ = ["Stack", "at", "stack"]
 
@@ -48,13 +48,8 @@ def _at_typing(typingctx: Any, stack: Any, index: Any) -> Any:
         row = builder.gep(table.data, [builder.mul(args[1], ir.Constant(args[1].type, 1 + _DIMENSIONS))])
         address, *shape = (builder.load(cgutils.gep_inbounds(builder, row, column))
                            for column in range(1 + _DIMENSIONS))
-        array = context.make_array(result)(context, builder)
-        itemsize = ir.Constant(address.type, context.get_abi_sizeof(context.get_data_type(result.dtype)))
-        strides = [itemsize]
-        for side in reversed(shape[1:]):
-            strides.insert(0, builder.mul(strides[0], side))
-        populate_array(array, builder.inttoptr(address, array.data.type), shape, strides, itemsize, None)
-        return array._getvalue()
+        pointer = builder.inttoptr(address, context.get_data_type(result.dtype).as_pointer())
+        return view(context, builder, result, pointer, shape)
 
     return result(stack, types.intp), codegen
 

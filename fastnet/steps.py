@@ -49,6 +49,7 @@ from .blocks import (
     panel_rows,
     panel_span,
     product_block,
+    rows_in_tiles,
     sample_sums,
     square_sums_block,
     tile_share,
@@ -63,27 +64,42 @@ from .sparse import NonZeros, begin_block, has_non_zeros, sparse_affine_block, s
 from .stacks import Stack, at
 from .team import complete, take, wait_until
 from .threads import share_start
+from .views import item, shaped, span
 
 __all__ = ["training_steps"]
 
 Array = NDArray[Any]
 
+FEW_ROWS, FEW_WEIGHTS = 64, 1 << 15
+"""How many samples go through the layers at a time where the first layer has so few weights at most: their activations
+stay in the first-level cache. Else it is BLOCK_ROWS, since for each piece the weights come from further away."""
+
+_GATHERED = 8
+"""Samples that are gathered side by side: what they write lies in a row, and is some cache lines then."""
+
 
 @block
 def gather_block(X, batch, A, p0, p1, i0, i1):
-    """A[p0:p1] = X[batch], packed, for the rows i0 to i1 of the minibatch and the packs p0 to p1 of features."""
+    """A[p0:p1] = X[batch], packed, for the rows i0 to i1 of the minibatch and the packs p0 to p1 of features.
+
+    What the last pack has too many may be anything: the features of the next sample, mostly.
+    """
     D, N = X.shape[1], A.shape[1]
     full = min(p1, D // PACK)
-    for start in range(i0, i1, 4):
-        stop = min(start + 4, i1)
+    for start in range(i0, i1, _GATHERED):
+        stop = min(start + _GATHERED, i1)
         for p in range(p0, full):
             for i in range(start, stop):
                 move(A, (p * N + i) * PACK, X, batch[i] * D + p * PACK)
         if full < p1:
             for i in range(start, stop):
-                source, target = X[batch[i], full * PACK:], A[full, i]
-                for d in range(source.shape[0]):
-                    target[d] = source[d]
+                at = batch[i] * D + full * PACK
+                if at + PACK <= X.size:
+                    move(A, (full * N + i) * PACK, X, at)
+                else:
+                    source, target = span(X, at, D - full * PACK), A[full, i]
+                    for d in range(source.shape[0]):
+                        target[d] = source[d]
 
 
 @inline
@@ -96,7 +112,7 @@ def partial_sums_block(A, W, b, zeros, partial, D, columns, leaf0, leaf1, pairs,
             product_block(A, left, W[panel], FIRST, b[panel] if leaf == 0 else zeros, partial[leaf, panel, start:stop],
                           FIRST, stop - start, leaf_start(leaf, LEAVES, D), leaf_start(leaf + 1, LEAVES, D), FIRST, n)
             if pairs and leaf % 2 == 1:
-                add_block(partial[leaf, panel], partial[leaf - 1, panel], start, stop, FIRST, whole(n, item_size(W)))
+                add_block(partial[leaf, panel], partial[leaf - 1, panel], start, stop, FIRST, W.shape[2])
 
 
 @block
@@ -118,29 +134,19 @@ def end_flushing(optimizer, control):
         restore_control(control)
 
 
-@block
-def item(array, index):
-    """array[index], or None of None."""
-    if array is None:
-        return None
-    return array[index]
-
-
 @inline
-def join_block(partial, Z, columns, pairs, start, stop):
+def join_block(partial, Z, pairs, start, stop):
     """Z[:, start:stop] = the leaves of `partial_sums_block` added up."""
-    panels = Z.shape[0]
+    panels, width = Z.shape[0], Z.shape[2]  # with what is padded: all at once
     for panel in range(panels):
-        _, used = panel_span(panel, panels, columns, item_size(Z))
-        n = whole(used, item_size(Z))
-        first, third = partial[0, panel, start:stop], partial[2, panel, start:stop]
         if not pairs:
-            add_block(partial[1, panel], partial[0, panel], start, stop, FIRST, n)
-            add_block(partial[3, panel], partial[2, panel], start, stop, FIRST, n)
-        target = Z[panel, start:stop]
-        for i in range(stop - start):
-            for j in range(n):
-                target[i, j] = first[i, j] + third[i, j]
+            add_block(partial[1, panel], partial[0, panel], start, stop, FIRST, width)
+            add_block(partial[3, panel], partial[2, panel], start, stop, FIRST, width)
+        at, count = start * width, (stop - start) * width
+        first, third = span(partial[0, panel], at, count), span(partial[2, panel], at, count)
+        target = span(Z[panel], at, count)
+        for h in range(count):
+            target[h] = first[h] + third[h]
 
 
 @inline
@@ -167,8 +173,8 @@ def samples_block(activation, head, sizes, W, b, WT, first_done, non_zeros, X0, 
             elif layer > 0 or not first_done:
                 affine_block(below, left, weights_in[panel], FIRST, biases[panel], zeros, Z, scratch, m, sizes[layer],
                              FIRST, n)
-            if layer < depth - 1:
-                activate_block(Z, m, whole(n, step), activation)
+            if layer < depth - 1:  # with what is padded: all at once
+                activate_block(span(Z, FIRST, Z.size), activation)
             else:
                 for j in range(n):
                     row = scores[j0 + j]
@@ -191,7 +197,8 @@ def samples_block(activation, head, sizes, W, b, WT, first_done, non_zeros, X0, 
             _, n = panel_span(panel, below.shape[0], sizes[layer], step)
             dZ = below[panel, start:stop]
             product_block(above, left, transposed[panel], FIRST, zeros, dZ, FIRST, m, FIRST, sizes[layer + 1], FIRST, n)
-            activation_mask_block(dZ, activations[panel, start:stop], m, whole(n, step), activation)
+            activation_mask_block(span(dZ, FIRST, dZ.size), span(activations[panel, start:stop], FIRST, dZ.size),
+                                  activation)
 
 
 @inline
@@ -234,8 +241,9 @@ def first_update_block(sizes, batch, W, first_moment, second_moment, non_zeros, 
     If `own`, and the gradient is made of two sums, they are there already: each share of samples has made its own.
     `squared`: whether the squares of the weights are wanted. `gradient` and `cursors` are scratch.
     """
-    panels, N, columns, step = W.shape[0], delta.shape[1], sizes[1], item_size(zeros)
+    panels, N, columns, width, step = W.shape[0], delta.shape[1], sizes[1], W.shape[2], item_size(zeros)
     parts, sparse = gradient_sums(N, sizes[0], columns), has_non_zeros(non_zeros)
+    gradient = shaped(gradient, gradient.shape[0], gradient.shape[1], width)
     for panel in range(panels):
         _, n = panel_span(panel, panels, columns, step)
         weights = W[panel]
@@ -243,19 +251,19 @@ def first_update_block(sizes, batch, W, first_moment, second_moment, non_zeros, 
         for first in range(p0, p1, BLOCK_ROWS // PACK):
             last = min(first + BLOCK_ROWS // PACK, p1)
             i0, i1 = first * PACK, min(last * PACK, sizes[0])
-            total, t0 = gradient[0], FIRST
+            total, t0, used = gradient[0], FIRST, whole(n, step)
             if sparse:
                 sparse_gradient_block(non_zeros, batch, delta[panel], total, cursors, i0, i1, n)
             elif own and parts == 2:
-                total, t0 = sums[panel], i0
-                add_block(sums[panels + panel], total, i0, i1, FIRST, whole(n, step))
+                total, t0, used = sums[panel], i0, width  # with what is padded, which is 0 there: all at once
+                add_block(sums[panels + panel], total, i0, i1, FIRST, used)
             else:
                 gradient_block(X0, packed_columns(X0, first), delta[panel], zeros, gradient, parts, batch.shape[0],
                                FIRST, (last - first) * PACK, FIRST, n)
             if squared:
-                square_sums_block(weights, squares[panel], sizes[0], whole(n, step), first, last)
-            update_block(total, t0, weights, item(first_moment, panel), item(second_moment, panel), i0, i1, FIRST,
-                         whole(n, step), learning_rate, l2, optimizer)
+                square_sums_block(weights, squares[panel], weights.shape[0], used, first, last)
+            update_block(total, t0, weights, item(first_moment, panel), item(second_moment, panel), i0, i1, FIRST, used,
+                         learning_rate, l2, optimizer)
 
 
 @inline
@@ -269,12 +277,13 @@ def upper_update_block(sizes, samples, layer, W, WT, first_moment, second_moment
     N, step = delta.shape[1], item_size(zeros)
     inputs, outputs = sizes[layer], sizes[layer + 1]
     parts = gradient_sums(N, inputs, outputs)
+    gradient = shaped(gradient, gradient.shape[0], gradient.shape[1], WT.shape[2])
     h0, mine = panel_span(share, count, inputs, step)
     h1 = h0 + mine
     if squared:
         for panel in range(W.shape[0]):
             _, n = panel_span(panel, W.shape[0], outputs, step)
-            square_sums_block(W[panel], squares[panel], inputs, whole(n, step), h0 // PACK, (h1 + PACK - 1) // PACK)
+            square_sums_block(W[panel], squares[panel], W.shape[1], whole(n, step), h0 // PACK, (h1 + PACK - 1) // PACK)
     for panel in range(WT.shape[0]):
         j0, n = panel_span(panel, WT.shape[0], inputs, step)
         first, last = max(h0 - j0, 0), min(h1 - j0, n)
@@ -287,8 +296,8 @@ def upper_update_block(sizes, samples, layer, W, WT, first_moment, second_moment
                 total, t0 = sums[panel], k0
                 add_block(sums[WT.shape[0] + panel], total, k0, k0 + m, first, whole(last - first, step))
             else:
-                gradient_block(delta, panel_columns(delta, other), A[panel], zeros, gradient, parts, samples, FIRST, m,
-                               first, last - first)
+                gradient_block(delta, panel_columns(delta, other), A[panel], zeros, gradient, parts, samples, FIRST,
+                               rows_in_tiles(m), first, last - first)
             update_block(total, t0, WT[panel], item(first_moment, panel), item(second_moment, panel), k0, k0 + m, first,
                          whole(last - first, step), learning_rate, l2, optimizer)
             for k in range(m):
@@ -333,7 +342,7 @@ def loss_block(sizes, row_losses, weight_sum, squares, joined, l2):
                 if layer > 0 or not joined:
                     for leaf in range(LEAVES):
                         join_squares_block(parts[panel], n, leaf)
-                total = total_of_squares(total, parts[panel], n)
+                total += total_of_squares(parts[panel], FIRST, n)
             loss += 0.5 * l2 * total
     return loss
 
@@ -419,6 +428,7 @@ def training_steps(number: int, counters: Array, activation: int | None, head: i
     control = begin_flushing(optimizer)
     steps, depth = batches.shape[0], sizes.shape[0] - 1
     packs, pairs = (sizes[0] + PACK - 1) // PACK, feature_count <= LEAVES // 2
+    piece_rows = FEW_ROWS if sizes[0] * sizes[1] <= FEW_WEIGHTS else BLOCK_ROWS
     for phase in range(2 * steps + 2):
         step, by_samples = phase // 2, phase % 2
         count = sample_count if by_samples else feature_count
@@ -434,12 +444,14 @@ def training_steps(number: int, counters: Array, activation: int | None, head: i
                 first, last, rounds = FIRST, FIRST, 0
                 if step < steps:
                     first, last = tile_share(share, count, counts[step]), tile_share(share + 1, count, counts[step])
-                    rounds = max((last - first + BLOCK_ROWS - 1) // BLOCK_ROWS, 1)  # a sum of no samples is 0
+                    rounds = max((last - first + piece_rows - 1) // piece_rows, 1)  # a sum of no samples is 0
                 for piece in range(rounds):
-                    start = first + piece * BLOCK_ROWS
-                    stop = min(start + BLOCK_ROWS, last)
+                    start, stop = first, last
+                    if rounds > 1:
+                        start = first + tile_share(piece, rounds, last - first)
+                        stop = first + tile_share(piece + 1, rounds, last - first)
                     if by_features:
-                        join_block(partial, at(A, 1), sizes[1], pairs, start, stop)
+                        join_block(partial, at(A, 1), pairs, start, stop)
                     elif not has_non_zeros(non_zeros):
                         gather_block(X, batches[step], X0, FIRST, packs, start, stop)
                     samples_block(activation, head, sizes, W, b, WT, by_features, non_zeros, X0, y, targets, weights,
