@@ -196,8 +196,10 @@ def product_block(A, left, B, b, start, C, i0, i1, k0, k1, j, n):
         blocks = max((last - first + K_BLOCK - 1) // K_BLOCK, least)
         packs = (last - first + PACK - 1) // PACK
         for number in range(blocks):
-            begin = first + share_start(number, blocks, packs) * PACK
-            end = min(first + share_start(number + 1, blocks, packs) * PACK, last)
+            begin, end = first, last
+            if blocks > 1:
+                begin = first + share_start(number, blocks, packs) * PACK
+                end = min(first + share_start(number + 1, blocks, packs) * PACK, last)
             i = i0
             while i < i1:
                 m = tile_rows(i1 - i)

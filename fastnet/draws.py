@@ -16,8 +16,9 @@ from .compiling import task
 
 __all__ = ["draw"]
 
-_FEW = 500
-"""So few indices are left to NumPy: each call of it costs as much."""
+_FEW, _MANY = 500, 1 << 14
+"""So few indices are left to NumPy, as each call of it costs as much; so many words at most are drawn at a time, since
+they should still be in the cache when they are looked at."""
 
 
 def draw(rng: Any, samples: int, count: int) -> Any:
@@ -35,7 +36,7 @@ def draw(rng: Any, samples: int, count: int) -> Any:
     indices, have = np.empty(count, np.intp), 0
     mask = (1 << (samples - 1).bit_length()) - 1
     while count - have > _FEW:  # an index takes at least one word, so these are not too many
-        words = rng.randint(0, 2**32, count - have, np.uint32)
+        words = rng.randint(0, 2**32, min(count - have, _MANY), np.uint32)
         have += keep(words, mask, samples, indices[have:])
     indices[have:] = rng.choice(samples, count - have)
     return indices

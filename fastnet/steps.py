@@ -428,14 +428,16 @@ def training_steps(number: int, counters: Array, activation: int | None, head: i
     control = begin_flushing(optimizer)
     steps, depth = batches.shape[0], sizes.shape[0] - 1
     packs, pairs = (sizes[0] + PACK - 1) // PACK, feature_count <= LEAVES // 2
+    alone = sample_count == 1 and feature_count == 1  # there is but one worker: atomic operations cost a small step much
     piece_rows = FEW_ROWS if sizes[0] * sizes[1] <= FEW_WEIGHTS else BLOCK_ROWS
     for phase in range(2 * steps + 2):
         step, by_samples = phase // 2, phase % 2
         count = sample_count if by_samples else feature_count
-        wait_until(counters, step * (sample_count + feature_count) + by_samples * feature_count)
+        if not alone:
+            wait_until(counters, step * (sample_count + feature_count) + by_samples * feature_count)
         for turn in range(count):
-            share = (number + turn) % count
-            if not take(counters, share, phase):
+            share = (number + turn) % count if count > 1 else 0
+            if not (alone or take(counters, share, phase)):
                 continue
             if by_samples:
                 if share == 0 and step > 0:  # what the last step has left; its losses have rows of their own
@@ -496,5 +498,6 @@ def training_steps(number: int, counters: Array, activation: int | None, head: i
                         gather_block(X, batches[step], X0, p0, p1, start, stop)
                         partial_sums_block(X0, at(W, 0), at(b, 0), zeros, partial, sizes[0], sizes[1], leaf0, leaf1,
                                            pairs, start, stop)
-            complete(counters)
+            if not alone:
+                complete(counters)
     end_flushing(optimizer, control)

@@ -179,8 +179,11 @@ class _Engine:
 
 def _next_stop(start: int, stop: int, iterations_per_epoch: float) -> int:
     """Return where a run of steps from `start` has to stop for Python: after the next accuracy check, or at `stop`."""
-    due = np.flatnonzero(np.arange(start, stop) % iterations_per_epoch == 0)
-    return start + int(due[0]) + 1 if due.size else stop
+    # Only what is nearest to a multiple can be one.
+    epochs = np.arange(start // iterations_per_epoch, stop // iterations_per_epoch + 2)
+    due = np.rint(epochs * iterations_per_epoch)
+    due = due[(due >= start) & (due < stop) & (due % iterations_per_epoch == 0)]
+    return int(due[0]) + 1 if due.size else stop
 
 
 def prepare(dtype: np.dtype[Any]) -> float:

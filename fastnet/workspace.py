@@ -235,7 +235,8 @@ class Workspace:
         dtype, classes = self._parameters.dtype, self._parameters.sizes[-1]
         samples, non_zeros, M = self._samples(X)
         labels, targets = y, np.empty((1, 1), dtype)
-        if batches.size and not (batches.min() >= 0 and batches.max() < min(M, len(y))):
+        # Read as unsigned numbers, negative ones are the largest.
+        if batches.size and not batches.view(np.uintp).max() < min(M, len(y)):
             raise ValueError("indices in batches must be from 0 to the number of samples - 1")
         if self._head not in (None, "softmax"):
             labels, targets = np.empty(1, np.int64), y
