@@ -428,7 +428,7 @@ def training_steps(number: int, counters: Array, activation: int | None, head: i
     control = begin_flushing(optimizer)
     steps, depth = batches.shape[0], sizes.shape[0] - 1
     packs, pairs = (sizes[0] + PACK - 1) // PACK, feature_count <= LEAVES // 2
-    alone = sample_count == 1 and feature_count == 1  # there is but one worker: atomic operations cost a small step much
+    alone = sample_count == 1 and feature_count == 1  # one worker: atomic operations cost a small step much
     piece_rows = FEW_ROWS if sizes[0] * sizes[1] <= FEW_WEIGHTS else BLOCK_ROWS
     for phase in range(2 * steps + 2):
         step, by_samples = phase // 2, phase % 2
