@@ -447,6 +447,7 @@ def training_steps(number: int, counters: Array, activation: int | None, head: i
                 if step < steps:
                     first, last = tile_share(share, count, counts[step]), tile_share(share + 1, count, counts[step])
                     rounds = max((last - first + piece_rows - 1) // piece_rows, 1)  # a sum of no samples is 0
+                summed = first
                 for piece in range(rounds):
                     start, stop = first, last
                     if rounds > 1:
@@ -459,9 +460,10 @@ def training_steps(number: int, counters: Array, activation: int | None, head: i
                     samples_block(activation, head, sizes, W, b, WT, by_features, non_zeros, X0, y, targets, weights,
                                   weight_sums[step], batches[step], A, delta, scores[share], scratch[share], zeros,
                                   labels[share], row_losses[step % 2], maxima[share], totals[share], start, stop)
-                    if own:
-                        own_gradients_block(sizes, A, delta, non_zeros, X0, sums, db, zeros, ones, share, first, start,
+                    if own and (stop == last or stop + piece_rows - summed > BLOCK_ROWS):
+                        own_gradients_block(sizes, A, delta, non_zeros, X0, sums, db, zeros, ones, share, first, summed,
                                             stop)
+                        summed = stop
             else:
                 leaf0, leaf1 = share_start(share, count, LEAVES), share_start(share + 1, count, LEAVES)
                 if by_features:
