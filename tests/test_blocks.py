@@ -1,11 +1,13 @@
 """Into how many sums a gradient is cut, and where new arrays lie."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 from fastnet import TwoLayerNet, blocks
 from fastnet.memory import CACHE_LINE, aligned
-from fastnet.simd import tile_width
+from fastnet.simd import PACK, tile_rows, tile_width
 
 
 @pytest.mark.parametrize(("samples", "inputs", "outputs", "sums"), [
@@ -49,3 +51,22 @@ def test_aligned_arrays(shape, dtype, clear):
 
 def test_parameters_begin_at_cache_lines():
     assert all(array.ctypes.data % CACHE_LINE == 0 for array in TwoLayerNet(5, 7, 3).params.values())
+
+
+def test_rows_in_tiles_are_a_few_more_where_one_tile_takes_them():
+    for rows in range(1, 100):
+        more = blocks.rows_in_tiles(rows)
+        rest = more % PACK
+        assert rows <= more < rows + PACK
+        assert rest & (rest - 1) == 0  # no rest, or a tile of its own height
+        assert more == rows or tile_rows(rows % PACK) < rows % PACK  # else it took one tile anyway
+
+
+def test_shares_of_rows_are_as_even_as_half_tiles_allow():
+    for rows in range(1, 200):
+        for count in (1, 2, 3):
+            edges = [blocks.tile_share(share, count, rows) for share in range(count + 1)]
+            unit = max(tile_rows(rows) // 2, 1)
+            assert (edges[0], edges[-1]) == (0, rows)
+            assert all(end - start >= 0 for start, end in pairwise(edges))
+            assert max(np.diff(edges)) <= -(-rows // (unit * count)) * unit
