@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from .compiling import block, inline
 from .exponential import exp_nonpositive
+from .views import span
 
-__all__ = ["ACTIVATIONS", "activate_block", "activation_mask_block", "logistic_block", "relu_block", "relu_mask_block"]
+__all__ = ["ACTIVATIONS", "activate_block", "activate_rows_block", "activation_mask_block", "logistic_block",
+           "relu_block", "relu_mask_block"]
 
 ACTIVATIONS = ("relu", "tanh", "logistic", "identity")
 
@@ -81,6 +83,16 @@ def activate_block(z, activation):
         tanh_block(z)
     elif activation == _LOGISTIC:
         logistic_block(z)
+
+
+@block
+def activate_rows_block(Z, rows, n, activation):
+    """Z[:rows, :n] = activation(Z[:rows, :n])."""
+    width, count = Z.shape[1], n
+    if n == width:  # all at once
+        rows, count = min(rows, 1), rows * n
+    for i in range(rows):
+        activate_block(span(Z, i * width, count), activation)
 
 
 @block

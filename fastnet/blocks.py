@@ -72,7 +72,8 @@ class Left(NamedTuple):
     """Where the left factor of a product lies, in bytes from the start of its array.
 
     Element (i, k) is at base + i * row + k * term, plus `jump` after each PACK terms. Tiles begin at rows that may be
-    further apart than that (`tile` bytes a row), and blocks of terms begin at multiples of PACK (`block` bytes a term).
+    further apart than that (`tile` bytes a row), and blocks of terms (`block` bytes a term) begin a multiple of PACK
+    after the first, which is one itself where there is a jump.
     If `columns` is not 0, the terms are that many columns in panels, `panel` bytes apart.
     """
 

@@ -3,6 +3,7 @@
 ``RandomState.choice(samples, count)`` draws 32-bit words, keeps as many bits as the largest index has, and draws again
 where that is too large. A processor cannot foresee which are, and waits. Here the words are drawn first, by NumPy, and
 those that are kept are put in a row without a branch. The indices are the same, and so is the state of the generator.
+(It is drawn from several times: threads that share a generator share it word by word.)
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from numpy.typing import NDArray
 
 from .compiling import task
 
-__all__ = ["draw"]
+__all__ = ["draw", "keep"]
 
 _FEW, _MANY = 500, 1 << 14
 """So few indices are left to NumPy, as each call of it costs as much; so many words at most are drawn at a time, since
 they should still be in the cache when they are looked at."""
 
 
-def draw(rng: Any, samples: int, count: int) -> Any:
+def draw(rng: Any, samples: int, count: int) -> NDArray[np.intp]:
     """Return the array that ``rng.choice(samples, count)`` returns.
 
     Parameters
@@ -31,8 +32,8 @@ def draw(rng: Any, samples: int, count: int) -> Any:
         Indices are below `samples`, at least 1; `count` of them are drawn, with replacement.
     """
     # One sample takes no words, and a Generator draws otherwise, which is fast.
-    if not (rng is np.random or type(rng) is np.random.RandomState) or not 1 < samples <= 2**32 - 1:
-        return rng.choice(samples, count)
+    if not _draws_words(rng) or not 1 < samples <= 2**32 - 1:
+        return np.asarray(rng.choice(samples, count), np.intp)
     indices, have = np.empty(count, np.intp), 0
     mask = (1 << (samples - 1).bit_length()) - 1
     while count - have > _FEW:  # an index takes at least one word, so these are not too many
@@ -40,6 +41,13 @@ def draw(rng: Any, samples: int, count: int) -> Any:
         have += keep(words, mask, samples, indices[have:])
     indices[have:] = rng.choice(samples, count - have)
     return indices
+
+
+def _draws_words(rng: Any) -> bool:
+    """Whether `rng` is a RandomState, or the module, and nobody has put another function in the place of `choice`."""
+    if rng is np.random:
+        return bool(rng.choice == np.random.mtrand._rand.choice)
+    return type(rng) is np.random.RandomState
 
 
 @task

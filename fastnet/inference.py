@@ -17,7 +17,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from .activations import activate_block
+from .activations import activate_block, activate_rows_block
 from .blocks import (
     BLOCK_ROWS,
     FIRST,
@@ -123,7 +123,7 @@ def scores_block(activation, head, X, Ws, bs, panels_of_W, Z, labels, zeros, bia
                 for i in range(m):
                     finite[start + i] = row_is_finite(X[0, start + i], target[i, 0])
             if layer < depth - 1:
-                activate_block(span(target, FIRST, m * target.shape[1]), activation)
+                activate_rows_block(target, m, n, activation)
             else:
                 for i in range(m):
                     for j in range(n):

@@ -69,7 +69,8 @@ Array = NDArray[Any]
 ELEMENT_WORK = 16
 EXP_WORK = 64
 
-# Each share of a parallel loop writes rows (or columns) of its own, whole tiles high, so nothing is summed twice.
+# Each share of a parallel loop writes rows (or columns) of its own, a multiple of half a tile high, so nothing is
+# summed twice.
 # Between `enter_region` and `leave_region` nothing allocates or raises: who does not leave shuts all others out.
 
 
@@ -170,6 +171,13 @@ def relu_mask_rows_block(dA, A, dZ, i0, i1):
     copy_rows_block(dA, dZ, i0, i1)
     for i in range(i0, i1):
         relu_mask_block(dZ[i], A[i])
+
+
+@block
+def mask_rows_block(dZ, A, i0, i1):
+    """dZ[i0:i1] *= A[i0:i1] > 0, both C-contiguous."""
+    H = dZ.shape[1]
+    relu_mask_block(span(dZ, i0 * H, (i1 - i0) * H), span(A, i0 * H, (i1 - i0) * H))
 
 
 @block
@@ -428,13 +436,13 @@ def propagate_delta(delta: Array, W: Array, A: Array) -> Array:
     count = tile_shares(N, N * C * H)
     if count == 1 or not enter_region():
         product_rows_block(D, WT, zeros, dZ, FIRST, N)
-        relu_mask_block(span(dZ, FIRST, dZ.size), span(A, FIRST, A.size))
+        mask_rows_block(dZ, A, FIRST, N)
     else:
         for t in prange(count):
             share = np.intp(t)
             i0, i1 = tile_share(share, count, N), tile_share(share + 1, count, N)
             product_rows_block(D, WT, zeros, dZ, i0, i1)
-            relu_mask_block(span(dZ, i0 * H, (i1 - i0) * H), span(A, i0 * H, (i1 - i0) * H))
+            mask_rows_block(dZ, A, i0, i1)
         leave_region()
     return dZ
 

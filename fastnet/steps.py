@@ -17,7 +17,8 @@ Everything lies so that tiles read memory in a row:
   read it in a row.
 - *panels*, (panels, rows, width): weights, activations and deltas. A panel is at most as wide as a tile.
 
-What is padded is never read by what is not. Shape letters: N samples, D inputs, H hidden units, C classes. `sizes` is
+Rows of weights that are padded stay 0, which adds nothing to the sum of their squares. Whatever else is padded is never
+read by what is not. Shape letters: N samples, D inputs, H hidden units, C classes. `sizes` is
 (D, H, ..., C). What there is for each layer comes as a stack (:mod:`fastnet.stacks`).
 :class:`fastnet.workspace.Workspace` makes it all.
 """
@@ -93,11 +94,11 @@ def gather_block(X, batch, A, p0, p1, i0, i1):
                 move(A, (p * N + i) * PACK, X, batch[i] * D + p * PACK)
         if full < p1:
             for i in range(start, stop):
-                at = batch[i] * D + full * PACK
-                if at + PACK <= X.size:
-                    move(A, (full * N + i) * PACK, X, at)
+                place = batch[i] * D + full * PACK
+                if place + PACK <= X.size:
+                    move(A, (full * N + i) * PACK, X, place)
                 else:
-                    source, target = span(X, at, D - full * PACK), A[full, i]
+                    source, target = span(X, place, D - full * PACK), A[full, i]
                     for d in range(source.shape[0]):
                         target[d] = source[d]
 
@@ -142,9 +143,9 @@ def join_block(partial, Z, pairs, start, stop):
         if not pairs:
             add_block(partial[1, panel], partial[0, panel], start, stop, FIRST, width)
             add_block(partial[3, panel], partial[2, panel], start, stop, FIRST, width)
-        at, count = start * width, (stop - start) * width
-        first, third = span(partial[0, panel], at, count), span(partial[2, panel], at, count)
-        target = span(Z[panel], at, count)
+        place, count = start * width, (stop - start) * width
+        first, third = span(partial[0, panel], place, count), span(partial[2, panel], place, count)
+        target = span(Z[panel], place, count)
         for h in range(count):
             target[h] = first[h] + third[h]
 

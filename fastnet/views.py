@@ -1,4 +1,8 @@
-"""Arrays on the memory of other arrays, for compiled code: numba's own reshapes cost more than short loops."""
+"""Arrays on the memory of other arrays, for compiled code: numba's own reshapes cost more than short loops.
+
+They own nothing: numba may free an array after its last use by name, though a view of it is still in use. So they are
+made in blocks only, whose callers hold the arrays.
+"""
 
 from __future__ import annotations
 

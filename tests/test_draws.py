@@ -36,6 +36,11 @@ def test_the_global_generator_is_drawn_from(rng):
         np.random.set_state(before)
 
 
+def test_another_choice_in_the_module_is_asked(monkeypatch):
+    monkeypatch.setattr(np.random, "choice", lambda samples, count: np.arange(count, dtype=np.int32) % samples)
+    np.testing.assert_array_equal(draw(np.random, 7, 1000), np.arange(1000) % 7, strict=True)
+
+
 def test_a_subclass_draws_by_its_own_methods():
     class Last(np.random.RandomState):
         def choice(self, samples, count):

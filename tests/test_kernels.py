@@ -70,6 +70,13 @@ def test_softmax_cross_entropy(seed, kind, scale, N, C):
     assert abs(loss - expected_loss) <= (C + 8) * eps + 2 * eps * spread + (N + 2) * eps * abs(expected_loss)
 
 
+def test_propagate_delta_holds_its_copy_of_activations(rng):
+    delta, W, A = rng.standard_normal((4000, 1)), rng.standard_normal((50, 1)), rng.standard_normal((4000, 50))
+    expected = reference.propagate_delta(delta, W, A)
+    for _ in range(3):
+        np.testing.assert_array_equal(kernels.propagate_delta(delta, W, np.asfortranarray(A)), expected)
+
+
 @given(draw.seeds, draw.kinds, draw.scales, draw.sizes, draw.class_counts, draw.sizes)
 def test_propagate_delta(seed, kind, scale, N, C, H):
     dtype, layout = kind
