@@ -70,6 +70,12 @@ def test_softmax_cross_entropy(seed, kind, scale, N, C):
     assert abs(loss - expected_loss) <= (C + 8) * eps + 2 * eps * spread + (N + 2) * eps * abs(expected_loss)
 
 
+@pytest.mark.parametrize("D", [1, 8, 9, 31, 33, 64, 65, 100, 300])
+def test_sum_of_squares_counts_every_row(rng, D):
+    W = rng.standard_normal((D, 3))
+    assert kernels.sum_of_squares(W) == pytest.approx((W * W).sum(), rel=1e-13)
+
+
 def test_propagate_delta_holds_its_copy_of_activations(rng):
     delta, W, A = rng.standard_normal((4000, 1)), rng.standard_normal((50, 1)), rng.standard_normal((4000, 50))
     expected = reference.propagate_delta(delta, W, A)
