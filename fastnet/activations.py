@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from .compiling import block, inline
 from .exponential import exp_nonpositive
-from .views import span
+from .views import runs, span
 
 __all__ = ["ACTIVATIONS", "activate_block", "activate_rows_block", "activation_mask_block", "logistic_block",
            "relu_block", "relu_mask_block"]
@@ -88,10 +88,9 @@ def activate_block(z, activation):
 @block
 def activate_rows_block(Z, rows, n, activation):
     """Z[:rows, :n] = activation(Z[:rows, :n])."""
-    width, count = Z.shape[1], n
-    if n == width:  # all at once
-        rows, count = min(rows, 1), rows * n
-    for i in range(rows):
+    width = Z.shape[1]
+    lines, count = runs(rows, n, width)
+    for i in range(lines):
         activate_block(span(Z, i * width, count), activation)
 
 

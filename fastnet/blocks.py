@@ -16,7 +16,7 @@ import numpy as np
 from .compiling import block, inline, shared
 from .simd import PACK, item_size, lanes, row_tile, tile, tile_rows, tile_width
 from .threads import share_start
-from .views import span
+from .views import runs, span
 
 __all__ = [
     "BLOCK_ROWS",
@@ -251,9 +251,8 @@ def gradient_sums(N: int, K: int, J: int) -> int:
 @block
 def add_block(X, Y, i0, i1, j, n):
     """Y += X on the rows from i0 to i1 and the columns from j to j + n."""
-    width, columns, rows, count = X.shape[1], Y.shape[1], i1 - i0, n
-    if n == columns and n == width:  # all at once
-        rows, count = min(rows, 1), rows * n
+    width, columns = X.shape[1], Y.shape[1]
+    rows, count = runs(i1 - i0, n, max(width, columns))
     for i in range(i0, i0 + rows):
         source, target = span(X, i * width + j, count), span(Y, i * columns + j, count)
         for h in range(count):
@@ -412,16 +411,16 @@ def square_sums_block(W, sums, rows, n, p0, p1):
 
 
 @block
-def join_squares_block(sums, n, leaf):
-    """Add to the first row of leaf number `leaf` of sums[:, :n] its other rows. A leaf is one of LEAVES shares of rows.
+def join_squares_block(sums, n, leaf0, leaf1):
+    """Add to the first row of each of the leaves leaf0 to leaf1 of sums[:, :n] its other rows.
 
-    A leaf of a weight gradient has the same packs of features: who has made it can join it while it is in the cache.
+    A leaf is one of LEAVES shares of the rows, and has the packs of features of one of a first affine map: who has
+    updated them can join it while it is in the cache.
     """
-    first, last = share_start(leaf, LEAVES, sums.shape[0]), share_start(leaf + 1, LEAVES, sums.shape[0])
-    for p in range(first + 1, last):
-        source, target = sums[p, :n], sums[first, :n]
-        for h in range(n):
-            target[h] += source[h]
+    for leaf in range(leaf0, leaf1):
+        first, last = share_start(leaf, LEAVES, sums.shape[0]), share_start(leaf + 1, LEAVES, sums.shape[0])
+        for p in range(first + 1, last):
+            add_block(sums[p:], sums[first:], FIRST, FIRST + 1, FIRST, n)
 
 
 @block

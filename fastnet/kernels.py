@@ -169,15 +169,14 @@ def relu_rows_block(Z, A, i0, i1):
 def relu_mask_rows_block(dA, A, dZ, i0, i1):
     """dZ[i0:i1] = dA[i0:i1] * (A[i0:i1] > 0)."""
     copy_rows_block(dA, dZ, i0, i1)
-    for i in range(i0, i1):
-        relu_mask_block(dZ[i], A[i])
+    mask_rows_block(dZ, A, i0, i1)
 
 
 @block
 def mask_rows_block(dZ, A, i0, i1):
-    """dZ[i0:i1] *= A[i0:i1] > 0, both C-contiguous."""
-    H = dZ.shape[1]
-    relu_mask_block(span(dZ, i0 * H, (i1 - i0) * H), span(A, i0 * H, (i1 - i0) * H))
+    """dZ[i0:i1] *= A[i0:i1] > 0."""
+    for i in range(i0, i1):
+        relu_mask_block(dZ[i], A[i])
 
 
 @block
@@ -431,7 +430,6 @@ def propagate_delta(delta: Array, W: Array, A: Array) -> Array:
     zeros = np.empty((1, H), delta.dtype)
     clear_block(zeros[0])
     D = np.ascontiguousarray(delta).reshape(1, N, C)
-    A = np.ascontiguousarray(A)
     dZ = np.empty((N, H), delta.dtype)
     count = tile_shares(N, N * C * H)
     if count == 1 or not enter_region():
@@ -560,8 +558,7 @@ def sum_of_squares(W: Array) -> float:
             share = np.intp(t)
             square_sums_block(W, sums, D, H, share_start(share, count, packs), share_start(share + 1, count, packs))
         leave_region()
-    for leaf in range(LEAVES):
-        join_squares_block(sums, H, leaf)
+    join_squares_block(sums, H, FIRST, LEAVES)
     total, panels = np.float64(0), panel_count(H, item_size(W))
     for panel in range(panels):
         j, n = panel_span(panel, panels, H, item_size(W))

@@ -10,7 +10,7 @@ from math import sqrt
 from typing import NamedTuple
 
 from .compiling import block, inline
-from .views import span
+from .views import runs, span
 
 __all__ = ["ADAM", "MOMENTUM", "NESTEROV", "Optimizer", "axpy_block", "update_block"]
 
@@ -92,9 +92,8 @@ def update_block(gradient, g0, W, first, second, i0, i1, j, n, rate, l2, optimiz
     Row i0 of W belongs to row g0 of the gradient, to which l2 * W is added. `first` and `second` are the optimizer's
     moments, where it has them, of the shape of W.
     """
-    width, columns, rows, count = gradient.shape[1], W.shape[1], i1 - i0, n
-    if n == columns and n == width:  # all at once
-        rows, count = min(rows, 1), rows * n
+    width, columns = gradient.shape[1], W.shape[1]
+    rows, count = runs(i1 - i0, n, max(width, columns))
     for i in range(rows):
         at = (i0 + i) * columns + j
         g, w = span(gradient, (g0 + i) * width + j, count), span(W, at, count)

@@ -71,7 +71,7 @@ __all__ = ["training_steps"]
 
 Array = NDArray[Any]
 
-FEW_ROWS, FEW_WEIGHTS = 64, 1 << 15
+_FEW_ROWS, _FEW_WEIGHTS = 64, 1 << 15
 """How many samples go through the layers at a time where the first layer has so few weights at most: their activations
 stay in the first-level cache. Else it is BLOCK_ROWS, since for each piece the weights come from further away."""
 
@@ -341,8 +341,7 @@ def loss_block(sizes, row_losses, weight_sum, squares, joined, l2):
             for panel in range(parts.shape[0]):
                 _, n = panel_span(panel, parts.shape[0], columns, item_size(parts))
                 if layer > 0 or not joined:
-                    for leaf in range(LEAVES):
-                        join_squares_block(parts[panel], n, leaf)
+                    join_squares_block(parts[panel], n, FIRST, LEAVES)
                 total += total_of_squares(parts[panel], FIRST, n)
             loss += 0.5 * l2 * total
     return loss
@@ -430,7 +429,7 @@ def training_steps(number: int, counters: Array, activation: int | None, head: i
     steps, depth = batches.shape[0], sizes.shape[0] - 1
     packs, pairs = (sizes[0] + PACK - 1) // PACK, feature_count <= LEAVES // 2
     alone = sample_count == 1 and feature_count == 1  # one worker: atomic operations cost a small step much
-    piece_rows = FEW_ROWS if sizes[0] * sizes[1] <= FEW_WEIGHTS else BLOCK_ROWS
+    piece_rows = _FEW_ROWS if sizes[0] * sizes[1] <= _FEW_WEIGHTS else BLOCK_ROWS
     for phase in range(2 * steps + 2):
         step, by_samples = phase // 2, phase % 2
         count = sample_count if by_samples else feature_count
@@ -481,8 +480,7 @@ def training_steps(number: int, counters: Array, activation: int | None, head: i
                                        p0, p1)
                     if squared and by_features:
                         for panel in range(at(squares, 0).shape[0]):
-                            for leaf in range(leaf0, leaf1):
-                                join_squares_block(at(squares, 0)[panel], at(squares, 0).shape[2], leaf)
+                            join_squares_block(at(squares, 0)[panel], at(squares, 0).shape[2], leaf0, leaf1)
                     for layer in range(1, depth):
                         upper_update_block(sizes, samples, layer, at(W, layer), at(WT, layer),
                                            at(first_moments, layer), at(second_moments, layer), at(A, layer),

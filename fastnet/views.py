@@ -14,9 +14,18 @@ from numba.core import cgutils
 from numba.np.arrayobj import populate_array
 from numpy.typing import NDArray
 
-from .compiling import operation
+from .compiling import operation, shared
 
-__all__ = ["item", "shaped", "span", "view"]
+__all__ = ["item", "runs", "shaped", "span", "view"]
+
+
+@shared
+def runs(rows: int, n: int, width: int) -> tuple[int, int]:
+    """How many runs of elements, and how long, n columns of so many rows are, in arrays of `width` columns at most.
+
+    Where the columns are all that there are, it is one run; of no rows there is none.
+    """
+    return (min(rows, 1), rows * n) if n == width else (rows, n)
 
 
 def view(context: Any, builder: Any, result: Any, data: Any, shape: list[Any]) -> Any:

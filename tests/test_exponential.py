@@ -10,20 +10,19 @@ from fastnet.simd import ISA
 from .conftest import COMPILED
 
 
-@njit(error_model="numpy")  # as all kernels
-def exp_each(x):
-    result = np.empty_like(x)
-    for n in range(x.size):
-        result[n] = exp_nonpositive(x[n])
-    return result
+def of_each(function):
+    """`function` of each element of a vector, compiled as all kernels are."""
+    @njit(error_model="numpy")
+    def each(x):
+        result = np.empty_like(x)
+        for n in range(x.size):
+            result[n] = function(x[n])
+        return result
+
+    return each
 
 
-@njit(error_model="numpy")  # as all kernels
-def log_each(x):
-    result = np.empty_like(x)
-    for n in range(x.size):
-        result[n] = log_from_one(x[n])
-    return result
+exp_each, log_each = of_each(exp_nonpositive), of_each(log_from_one)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
