@@ -12,6 +12,7 @@ from numba.core import config
 from numba.extending import intrinsic, register_jitable
 
 from .caching import DiskCache, cache_directory
+from .parts import PartCompiler
 
 __all__ = ["block", "cache_directory", "inline", "kernel", "operation", "shared", "takes", "task", "worker"]
 
@@ -33,18 +34,22 @@ def _cached(function: Callable[..., Any], **options: Any) -> Any:
     return dispatcher
 
 
+_PART: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "pipeline_class": PartCompiler}
+"""Options of what is called from other compiled code only."""
+
+
 def block(function: Function) -> Function:
     """Compile a block function: serial, on a range of rows or columns, called from other compiled code only.
 
     It may not allocate, and views are not counted as references: counting is atomic, and what two cores count together
     costs more than the work. It gets no wrapper for Python, and no cache of its own: kernels contain their blocks.
     """
-    return cast(Function, _njit(function, _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True))
+    return cast(Function, _njit(function, _nrt=False, **_PART))
 
 
 def shared(function: Function) -> Function:
     """Leave a function to Python, for which it is as it stands, and let compiled code call it too."""
-    return cast(Function, register_jitable(function))
+    return cast(Function, register_jitable(**_PART)(function))
 
 
 def operation(typing: Callable[..., Any], twin: Callable[..., Any], name: str) -> Callable[..., Any]:

@@ -10,9 +10,9 @@ import fastnet
 PACKAGE = Path(fastnet.__file__).parent
 
 LAYERS = [
-    "reference", "progress", "memory", "caching", "compiling", "views", "stacks", "simd", "team", "regions",
-    "exponential", "draws", "threads", "blocks", "activations", "heads", "optimizers", "kernels", "sparse", "steps",
-    "inference", "checks", "network", "workspace", "interrupts",
+    "reference", "progress", "memory", "caching", "parts", "compiling", "views", "stacks", "simd", "team",
+    "regions", "exponential", "draws", "threads", "blocks", "activations", "heads", "optimizers", "kernels", "sparse",
+    "steps", "inference", "checks", "network", "workspace", "interrupts",
     "atomic", "npz", "containers", "storage", "generators", "checkpoints", "training", "model", "saving",
     "diagnosis", "verification", "datasets", "__init__", "tables", "plots", "demo", "cli", "__main__",
 ]

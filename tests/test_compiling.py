@@ -81,6 +81,30 @@ def test_a_change_in_any_source_file_makes_the_cache_stale(run_python, copied_pa
 
 
 @needs_compilation
+def test_parts_of_kernels_are_no_machine_code_of_their_own(run_python):
+    script = """
+import numba
+import numpy as np
+from fastnet.compiling import block
+@block
+def part(v):
+    return v[0]
+@numba.njit
+def whole(v):
+    return part(v)
+print(whole(np.ones(3)))
+try:
+    part(np.ones(3))
+except TypeError:
+    print("refused")
+for function in (part, whole):
+    code, = function.overloads.values()
+    print(whole.overloads[whole.signatures[0]].library.codegen._engine.is_symbol_defined(code.fndesc.llvm_func_name))
+"""
+    assert run_python(script).split() == ["1.0", "refused", "False", "True"]
+
+
+@needs_compilation
 def test_no_folder_to_write_to(run_python, copied_package, tmp_path):
     # A file where the folder would be: refused to root as well, whom permissions do not stop.
     (tmp_path / "blocked").write_text("")
