@@ -1,8 +1,11 @@
-"""Compile functions that only ever become parts of others: without making machine code of them by themselves.
+"""What numba makes machine code of, where this package knows better than its defaults.
 
-numba optimizes each function that it compiles, makes machine code of it, and then links it into its callers, where all
-is optimized and made machine code of again. Where the callers alone are ever called from Python, that is a sixth of the
-time of compiling. So such a function gets a library that is linked as numba's front end has left it.
+*Vectors are as wide as there are.* LLVM takes half of AVX-512 for the loops that it vectorizes, since whole vectors
+slow some processors down for a while. The tiles of :mod:`fastnet.simd` are made of them anyway.
+
+*Parts of functions are no functions.* numba optimizes each function that it compiles, makes machine code of it, and
+then links it into its callers, where all is optimized and made machine code of again. Where the callers alone are ever
+called from Python, that is a sixth of the time of compiling.
 """
 
 from __future__ import annotations
@@ -12,11 +15,25 @@ from typing import Any
 
 from numba.core import codegen, compiler
 
-__all__ = ["PartCompiler"]
+__all__ = ["PartCompiler", "WholeCompiler"]
+
+_WIDEST = '"prefer-vector-width"="512"'
+"""An attribute of LLVM's for functions: bits of a vector, or what the processor has, if that is less."""
 
 
-class _PartLibrary(codegen.JITCodeLibrary):
-    """What has been compiled of a function, and of those that it calls, for others to link."""
+class _Library(codegen.JITCodeLibrary):
+    """What has been compiled of a function, and of those that it calls."""
+
+    def add_ir_module(self, ir_module: Any) -> None:
+        """Take in what numba's front end has made."""
+        for function in ir_module.functions:
+            if not function.is_declaration:
+                set.add(function.attributes, _WIDEST)  # llvmlite knows attributes by name only
+        super().add_ir_module(ir_module)
+
+
+class _PartLibrary(_Library):
+    """What others will link."""
 
     def _optimize_final_module(self) -> None:
         """Leave that to whoever links it."""
@@ -34,8 +51,18 @@ def _no_entry(*_: Any) -> Callable[..., Any]:
     return {}.__getitem__
 
 
+class WholeCompiler(compiler.Compiler):
+    """numba's compiler, for what Python calls; as `pipeline_class`."""
+
+    def compile_extra(self, func: Callable[..., Any]) -> Any:
+        """Compile a function of Python."""
+        self.state.library = _Library(self.state.targetctx.codegen(), func.__qualname__)
+        self.state.library.enable_object_caching()
+        return super().compile_extra(func)
+
+
 class PartCompiler(compiler.Compiler):
-    """numba's compiler, for what has no entry from Python; as `pipeline_class`."""
+    """The same for what only other compiled functions call."""
 
     def compile_extra(self, func: Callable[..., Any]) -> Any:
         """Compile a function of Python."""

@@ -12,7 +12,7 @@ from numba.core import config
 from numba.extending import intrinsic, register_jitable
 
 from .caching import DiskCache, cache_directory
-from .parts import PartCompiler
+from .codegen import PartCompiler, WholeCompiler
 
 __all__ = ["block", "cache_directory", "inline", "kernel", "operation", "shared", "takes", "task", "worker"]
 
@@ -25,7 +25,7 @@ def _njit(function: Callable[..., Any], **options: Any) -> Any:
 
 
 def _cached(function: Callable[..., Any], **options: Any) -> Any:
-    dispatcher = _njit(function, **options)
+    dispatcher = _njit(function, pipeline_class=WholeCompiler, **options)
     if config.DISABLE_JIT:
         return dispatcher
     # Where nothing can be kept, each process compiles anew: no reason to fail, least of all at import.

@@ -8,18 +8,54 @@ those that are kept are put in a row without a branch. The indices are the same,
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .compiling import task
+from .team import Ahead
 
-__all__ = ["draw", "keep"]
+__all__ = ["draw", "keep", "minibatches"]
 
 _FEW, _MANY = 500, 1 << 14
 """So few indices are left to NumPy, as each call of it costs as much; so many words at most are drawn at a time, since
 they should still be in the cache when they are looked at."""
+
+
+_AHEAD = 1 << 15
+"""So many indices are worth asking a helper, who comes after some ten microseconds."""
+
+_PARTS = (1, 6, 16)
+"""Where parts end that are drawn ahead, in shares of the last: a short one first, and none so long that it is not drawn
+while the one before is worked on."""
+
+
+def minibatches(rng: Any, samples: int, batch_size: int, steps: int, ahead: bool) -> Iterator[NDArray[np.intp]]:
+    """Yield the indices of so many minibatches, in arrays (., batch_size), as ``rng.choice`` draws them one by one.
+
+    Parameters
+    ----------
+    rng : numpy.random.RandomState, numpy.random.Generator, or the module numpy.random
+    samples, batch_size, steps : int
+    ahead : bool
+        Whether a core is free, which draws while the caller works on what has been drawn before. Changes no result;
+        what has been begun is drawn to its end if the caller comes for no more.
+    """
+    ends = [steps]
+    if ahead and steps * batch_size >= _AHEAD and steps >= _PARTS[-1] and _draws_words(rng):
+        ends = [steps * part // _PARTS[-1] for part in _PARTS]
+    part = draw(rng, samples, ends[0] * batch_size)
+    for end, following in pairwise(ends):
+        coming = Ahead(functools.partial(draw, rng, samples, (following - end) * batch_size))
+        try:
+            yield part.reshape(-1, batch_size)
+        finally:
+            part = coming.value()
+    yield part.reshape(-1, batch_size)
 
 
 def draw(rng: Any, samples: int, count: int) -> NDArray[np.intp]:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from . import checks, kernels, network, reference, storage, training
 from .checkpoints import Checkpoints, checked_interval, data_checksum, read_checkpoint
 from .checks import Layer
-from .draws import draw
+from .draws import minibatches
 from .memory import aligned
 from .threads import checked_threads, using_threads
 from .training import Callback, History
@@ -273,7 +273,7 @@ class TwoLayerNet:
                 restore()
         with using_threads(self._threads):
             return training.train(
-                lambda: self._trainable(inputs, classes), self._update, functools.partial(draw, self._random),
+                lambda: self._trainable(inputs, classes), self._update, functools.partial(minibatches, self._random),
                 checks.writable(samples), targets, samples_val, targets_val, **arguments, num_iters=steps,
                 verbose=bool(verbose), progress=progress, callback=callback, checkpoints=checkpoints,
                 progress_so_far=so_far)

@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from .compiling import block, operation
 from .simd import IS_ARM, IS_X86
 
-__all__ = ["complete", "counters", "run", "take", "wait_until"]
+__all__ = ["Ahead", "complete", "counters", "run", "take", "wait_until"]
 
 _LINE = 16
 """Elements from one counter to the next: two cache lines, so that no two counters share one or its neighbour."""
@@ -69,12 +69,14 @@ class _Job:
             finally:
                 self._finished.release()
 
-    def end(self) -> None:
-        """Withdraw the call, or wait until it has been made."""
-        if not self._taken.acquire(blocking=False):
-            self._finished.acquire()
-            if self._error is not None:
-                raise self._error
+    def end(self) -> bool:
+        """Withdraw the call, or wait until it has been made; return whether it has."""
+        if self._taken.acquire(blocking=False):
+            return False
+        self._finished.acquire()
+        if self._error is not None:
+            raise self._error
+        return True
 
 
 class _Helpers:
@@ -127,6 +129,24 @@ def run(work: Callable[..., None], workers: int, *args: Any) -> None:
     finally:
         for job in jobs:
             job.end()
+
+
+class Ahead:
+    """What a call returns, made by a helper while the caller does something else, or by the caller if none has come."""
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self._call = call
+        self._job = _Job(self._make)
+        _helpers_of_this_process().put([self._job])
+
+    def _make(self) -> None:
+        self._value = self._call()
+
+    def value(self) -> Any:
+        """Return it, or raise what the call has raised. To be asked for once."""
+        if not self._job.end():
+            self._make()
+        return self._value
 
 
 def _pointer(context: Any, builder: Any, array_type: Any, array: Any, slot: Any) -> Any:

@@ -6,7 +6,7 @@ import functools
 import math
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from .checks import Layer
 from .draws import keep
 from .interrupts import DeferredInterrupt, Pace
 from .progress import progress_bar
+from .threads import get_num_threads
 from .workspace import Parameters, Workspace
 
 __all__ = ["Callback", "DivergenceWarning", "History", "accuracy", "prepare", "train"]
@@ -41,7 +42,7 @@ def accuracy(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64],
 
 
 def train(trainable: Callable[[], tuple[list[Layer], bool]], update: Callable[[Sequence[Layer], float], None],
-          draw_batch: Callable[[int, int], NDArray[np.intp]], X: NDArray[Any], y: NDArray[np.int64],
+          draw: Callable[[int, int, int, bool], Iterator[NDArray[np.intp]]], X: NDArray[Any], y: NDArray[np.int64],
           X_val: NDArray[Any], y_val: NDArray[np.int64], *, learning_rate: float, learning_rate_decay: float,
           l2: float, num_iters: int, batch_size: int, verbose: bool, progress: bool | str,
           callback: Callback | None, checkpoints: Checkpoints | None, progress_so_far: Progress | None) -> History:
@@ -54,8 +55,8 @@ def train(trainable: Callable[[], tuple[list[Layer], bool]], update: Callable[[S
         Called again after each callback, which may have replaced arrays.
     update
         Called with gradients and learning rate to change the user's own arrays where the layers are copies of them.
-    draw_batch
-        Returns the indices of a minibatch, given the number of samples and the size of the batch.
+    draw
+        :func:`fastnet.draws.minibatches`, of a generator.
     X, y, X_val, y_val
         Checked data, of the layers' dtype.
     learning_rate, learning_rate_decay, l2, num_iters, batch_size, verbose, progress, callback
@@ -87,11 +88,13 @@ def train(trainable: Callable[[], tuple[list[Layer], bool]], update: Callable[[S
             stop = min(it + pace.steps if in_place else it + 1, num_iters,
                        num_iters if checkpoints is None else checkpoints.next_stop(it))
             done = _next_stop(it, stop, iterations_per_epoch)
-            batches = draw_batch(samples, (done - it) * batch_size).reshape(done - it, batch_size)
+            minibatches = draw(samples, batch_size, done - it, in_place and engine.leaves_a_core())
             if in_place:
-                losses = pace(functools.partial(engine.run, layers, X, y, batches, now.learning_rate, l2), done - it)
+                run = functools.partial(engine.run, layers, X, y, minibatches, now.learning_rate, l2)
+                losses, batch = pace(run, done - it)
             else:
-                loss, grads = network.loss_and_grads(layers, X[batches[0]], y[batches[0]], l2)
+                (batch,), = minibatches
+                loss, grads = network.loss_and_grads(layers, X[batch], y[batch], l2)
                 update(grads, now.learning_rate)
                 layers, in_place = trainable()
                 losses = [loss]
@@ -107,7 +110,6 @@ def train(trainable: Callable[[], tuple[list[Layer], bool]], update: Callable[[S
             last = done - 1
             if last % iterations_per_epoch == 0:
                 engine.store()
-                batch = batches[-1]
                 history["train_acc_history"].append(accuracy(layers, X[batch], y[batch]))
                 history["val_acc_history"].append(accuracy(layers, X_val, y_val, interrupt.check))
                 now.learning_rate *= learning_rate_decay
@@ -156,15 +158,22 @@ class _Engine:
     def __exit__(self, *exception: object) -> None:
         self.store()
 
-    def run(self, layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64], batches: NDArray[np.intp],
-            learning_rate: float, l2: float) -> list[float]:
-        """Take the steps; return their losses."""
+    def leaves_a_core(self) -> bool:
+        """Whether fewer threads are at work than there may be, as far as is known."""
+        return self._parameters is not None and self._workspace.workers < get_num_threads()
+
+    def run(self, layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64],
+            minibatches: Iterator[NDArray[np.intp]], learning_rate: float,
+            l2: float) -> tuple[list[float], NDArray[np.intp]]:
+        """Take a step for each of the minibatches; return their losses, and the last of them."""
         if self._parameters is None:
             self._layers, self._parameters = layers, Parameters(layers)
             self._workspace = Workspace(self._parameters, self._batch_size)
-        losses = self._workspace.run(X, y, batches, learning_rate, l2)
-        self._ahead = True
-        return losses.tolist()
+        losses: list[float] = []
+        for batches in minibatches:
+            losses += self._workspace.run(X, y, batches, learning_rate, l2).tolist()
+            self._ahead = True
+        return losses, batches[-1]
 
     def store(self) -> None:
         """Bring the user's arrays up to date."""

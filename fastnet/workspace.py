@@ -176,7 +176,7 @@ class Workspace:
         sample_count = min(threads, -(-N // PACK))
         own = sample_count == 2 and sample_sums(N) == 2
         self._cut = (sample_count, feature_count, by_features, own)
-        self._shares = shares = max(sample_count, feature_count)
+        self.workers = shares = max(sample_count, feature_count)
         self._sparse = sparse
         self._checked: NDArray[np.int64] | None = None
         self._checked_non_zeros: NonZeros | None = None
@@ -261,7 +261,7 @@ class Workspace:
             by_step[-1][:] = values
         losses = np.empty(steps_count)
         parameters = self._parameters
-        run_team(steps.training_steps, self._shares, counters(self._shares), *self._method, *self._cut,
+        run_team(steps.training_steps, self.workers, counters(self.workers), *self._method, *self._cut,
                  *parameters.stacks, samples, non_zeros, labels, targets, weights, batches, counts, *by_step, losses,
                  *self._scratch)
         return losses

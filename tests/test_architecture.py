@@ -10,7 +10,7 @@ import fastnet
 PACKAGE = Path(fastnet.__file__).parent
 
 LAYERS = [
-    "reference", "progress", "memory", "caching", "parts", "compiling", "views", "stacks", "simd", "team",
+    "reference", "progress", "memory", "caching", "codegen", "compiling", "views", "stacks", "simd", "team",
     "regions", "exponential", "draws", "threads", "blocks", "activations", "heads", "optimizers", "kernels", "sparse",
     "steps", "inference", "checks", "network", "workspace", "interrupts",
     "atomic", "npz", "containers", "storage", "generators", "checkpoints", "training", "model", "saving",

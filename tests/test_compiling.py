@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import fastnet
+from fastnet.simd import ISA
 
 from .conftest import COMPILED
 
@@ -102,6 +103,29 @@ for function in (part, whole):
     print(whole.overloads[whole.signatures[0]].library.codegen._engine.is_symbol_defined(code.fndesc.llvm_func_name))
 """
     assert run_python(script).split() == ["1.0", "refused", "False", "True"]
+
+
+@needs_compilation
+@pytest.mark.skipif(ISA.name != "AVX-512", reason="the vectors of other processors are not halved")
+@pytest.mark.parametrize("decorator", ["block", "task"])
+def test_loops_have_the_widest_vectors(run_python, decorator):
+    script = f"""
+import numba
+import numpy as np
+from fastnet import compiling
+@compiling.{decorator}
+def double(v):
+    for n in range(v.shape[0]):
+        v[n] += v[n]
+@compiling.task
+def whole(v):
+    double(v)
+v = np.ones(99)
+whole(v)
+code, = whole.overloads.values()
+print("zmm" in code.library.get_asm_str(), v.sum())
+"""
+    assert run_python(script).split() == ["True", "198.0"]
 
 
 @needs_compilation

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from fastnet.draws import draw
+from fastnet import team
+from fastnet.draws import draw, minibatches
 
 
 def state(random):
@@ -20,6 +21,37 @@ def test_draws_and_state_are_those_of_numpy(rng, samples, count, kind):
     for _ in range(2):
         np.testing.assert_array_equal(draw(ours, samples, count), theirs.choice(samples, count), strict=True)
         assert state(ours) == state(theirs)
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+@pytest.mark.parametrize(("steps", "batch_size"), [(1, 40_000), (15, 4000), (16, 2500), (1001, 33), (5, 7)])
+def test_minibatches_are_drawn_one_after_the_other(rng, ahead, steps, batch_size):
+    seed = rng.randint(2**31)
+    ours, theirs = np.random.RandomState(seed), np.random.RandomState(seed)
+    parts = list(minibatches(ours, 5003, batch_size, steps, ahead))
+    assert len(parts) == (3 if ahead and steps >= 16 else 1)
+    for batch in np.concatenate(parts):
+        np.testing.assert_array_equal(batch, theirs.choice(5003, batch_size), strict=True)
+    assert state(ours) == state(theirs)
+
+
+def test_what_is_drawn_ahead_is_drawn_to_its_end(rng):
+    seed = rng.randint(2**31)
+    ours, theirs = np.random.RandomState(seed), np.random.RandomState(seed)
+    parts = minibatches(ours, 5003, 100, 1600, True)
+    assert len(next(parts)) == 100
+    parts.close()  # as an error in between does
+    theirs.choice(5003, 600 * 100)
+    assert state(ours) == state(theirs)
+
+
+def test_only_generators_of_numpy_are_drawn_from_ahead(monkeypatch):
+    class Own(np.random.RandomState):
+        pass
+
+    monkeypatch.setattr(team.Ahead, "__init__", lambda *_: pytest.fail("a helper was asked"))
+    for random in (Own(0), np.random.default_rng(0)):
+        assert [len(part) for part in minibatches(random, 5003, 100, 1600, True)] == [1600]
 
 
 def test_the_global_generator_is_drawn_from(rng):

@@ -54,6 +54,31 @@ def test_helpers_that_do_not_come_are_not_waited_for():
     assert seen == ["last"]
 
 
+def test_what_is_made_ahead_is_made_once(monkeypatch):
+    calls = []
+    ahead = team.Ahead(lambda: calls.append(threading.get_ident()) or len(calls))
+    while not calls:
+        pass
+    assert ahead.value() == 1
+    assert calls != [threading.get_ident()]
+    monkeypatch.setattr(team._Helpers, "put", lambda self, jobs: None)  # nobody comes
+    calls.clear()
+    assert team.Ahead(lambda: calls.append(threading.get_ident()) or len(calls)).value() == 1
+    assert calls == [threading.get_ident()]
+
+
+def test_an_error_ahead_is_raised_where_the_value_is_asked_for():
+    def fail():
+        begun.set()
+        raise ArithmeticError("ahead")
+
+    begun = threading.Event()
+    ahead = team.Ahead(fail)
+    assert begun.wait(30)
+    with pytest.raises(ArithmeticError, match="ahead"):
+        ahead.value()
+
+
 @needs_helpers
 @pytest.mark.parametrize("culprit", [0, 1])
 def test_errors_of_workers_are_raised(culprit):

@@ -217,6 +217,24 @@ def test_where_runs_end_changes_nothing(monkeypatch):
     assert histories[:2] == histories[2:]
 
 
+def test_drawing_ahead_changes_nothing(monkeypatch):
+    from fastnet import draws, interrupts
+    if fastnet.get_num_threads() == 1:
+        pytest.skip("no core to draw on")
+    asked, results = [], []
+    ahead = draws.Ahead
+    monkeypatch.setattr(draws, "Ahead", lambda call: asked.append(call) or ahead(call))
+    monkeypatch.setattr(interrupts, "_RUN_SECONDS", 1e9)
+    for least, threads in ((1, None), (1, 1), (2**62, None)):
+        monkeypatch.setattr(draws, "_AHEAD", least)
+        random = np.random.RandomState(0)
+        net = TwoLayerNet(64, 8, 10, std=0.1, rng=random, threads=threads)
+        history = net.train(*digits(50), num_iters=40, batch_size=17)  # checked at iteration 0 alone
+        results.append((history, {name: array.tolist() for name, array in net.params.items()}, random.random_sample()))
+        assert len(asked) == 2  # the run of 39 after the first step
+    assert results[0] == results[1] == results[2]
+
+
 def test_no_iterations(net_class):
     net = net_class(64, 8, 10)
     before = net.params["W1"].copy()
