@@ -1,7 +1,8 @@
 """What numba makes machine code of, where this package knows better than its defaults.
 
 *Vectors are as wide as there are.* LLVM takes half of AVX-512 for the loops that it vectorizes, since whole vectors
-slow some processors down for a while. The tiles of :mod:`fastnet.simd` are made of them anyway.
+slow some processors down for a while. The tiles of :mod:`fastnet.simd` are made of them anyway. (The bodies of parallel
+loops, which numba compiles by another way, are left at that.)
 
 *Parts of functions are no functions.* numba optimizes each function that it compiles, makes machine code of it, and
 then links it into its callers, where all is optimized and made machine code of again. Where the callers alone are ever
@@ -46,7 +47,8 @@ class _PartLibrary(_Library):
 def _no_entry(*_: Any) -> Callable[..., Any]:
     """Return what Python would call, an object of its own for each function, as numba tells them apart by it.
 
-    It has to be a function written in C; this one raises an error whatever it is given.
+    numba takes it for a function in C and calls it with a tuple of the arguments, which this one looks up in an empty
+    dictionary: a KeyError or, where they cannot be looked up, a TypeError. It has no environment: a part cannot print.
     """
     return {}.__getitem__
 

@@ -4,12 +4,14 @@
 where that is too large. A processor cannot foresee which are, and waits. Here the words are drawn first, by NumPy, and
 those that are kept are put in a row without a branch. The indices are the same, and so is the state of the generator.
 (It is drawn from several times: threads that share a generator share it word by word.)
+
+A network that one core trains leaves the others to draw on: there the indices come a part ahead of the training.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Generator
 from itertools import pairwise
 from typing import Any
 
@@ -30,11 +32,12 @@ _AHEAD = 1 << 15
 """So many indices are worth asking a helper, who comes after some ten microseconds."""
 
 _PARTS = (1, 6, 16)
-"""Where parts end that are drawn ahead, in shares of the last: a short one first, and none so long that it is not drawn
-while the one before is worked on."""
+"""Where the parts of a run end that are drawn ahead, in sixteenths of its steps: the caller waits for the first, so it
+is short, and no other is so long that it is not drawn while the one before is worked on."""
 
 
-def minibatches(rng: Any, samples: int, batch_size: int, steps: int, ahead: bool) -> Iterator[NDArray[np.intp]]:
+def minibatches(rng: Any, samples: int, batch_size: int, steps: int,
+                ahead: bool) -> Generator[NDArray[np.intp], None, None]:
     """Yield the indices of so many minibatches, in arrays (., batch_size), as ``rng.choice`` draws them one by one.
 
     Parameters
@@ -43,9 +46,10 @@ def minibatches(rng: Any, samples: int, batch_size: int, steps: int, ahead: bool
     samples, batch_size, steps : int
     ahead : bool
         Whether a core is free, which draws while the caller works on what has been drawn before. Changes no result;
-        what has been begun is drawn to its end if the caller comes for no more.
+        who wants no more has to close this, which waits for what has been begun.
     """
     ends = [steps]
+    # A helper calls nothing but NumPy; and each part has a step.
     if ahead and steps * batch_size >= _AHEAD and steps >= _PARTS[-1] and _draws_words(rng):
         ends = [steps * part // _PARTS[-1] for part in _PARTS]
     part = draw(rng, samples, ends[0] * batch_size)

@@ -14,7 +14,8 @@ __all__ = ["DeferredInterrupt", "Pace"]
 T = TypeVar("T")
 
 _RUN_SECONDS = 0.01
-"""How long one run of compiled steps is meant to take, so that neither Ctrl-C nor a progress bar waits long."""
+"""How long one run of compiled steps, with its draws, is meant to take, so that neither Ctrl-C nor a progress bar waits
+long."""
 
 _RUN_INDICES = 1_000_000
 """The most indices of samples that are drawn for one run: they are memory."""

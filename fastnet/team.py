@@ -51,10 +51,10 @@ def counters(shares: int) -> NDArray[np.int64]:
 class _Job:
     """A call that one helper makes, unless it is withdrawn before."""
 
-    __slots__ = ("_call", "_error", "_finished", "_taken")
+    __slots__ = ("_error", "_finished", "_taken", "call", "value")
 
-    def __init__(self, call: Callable[[], None]) -> None:
-        self._call = call
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self.call = call
         self._error: BaseException | None = None
         self._taken, self._finished = threading.Lock(), threading.Lock()
         self._finished.acquire()
@@ -63,7 +63,7 @@ class _Job:
         """Make the call, if it has not been withdrawn."""
         if self._taken.acquire(blocking=False):
             try:
-                self._call()
+                self.value = self.call()
             except BaseException as error:  # raised again where it is waited for
                 self._error = error
             finally:
@@ -132,21 +132,18 @@ def run(work: Callable[..., None], workers: int, *args: Any) -> None:
 
 
 class Ahead:
-    """What a call returns, made by a helper while the caller does something else, or by the caller if none has come."""
+    """What a call returns, made by a helper while the caller does something else, or by the caller if none has come.
+
+    The helper is one of those of `run`: not for callers that have a team at work meanwhile.
+    """
 
     def __init__(self, call: Callable[[], Any]) -> None:
-        self._call = call
-        self._job = _Job(self._make)
+        self._job = _Job(call)
         _helpers_of_this_process().put([self._job])
 
-    def _make(self) -> None:
-        self._value = self._call()
-
     def value(self) -> Any:
-        """Return it, or raise what the call has raised. To be asked for once."""
-        if not self._job.end():
-            self._make()
-        return self._value
+        """Return it, or raise what the call has raised. To be asked for once, and in this process."""
+        return self._job.value if self._job.end() else self._job.call()
 
 
 def _pointer(context: Any, builder: Any, array_type: Any, array: Any, slot: Any) -> Any:

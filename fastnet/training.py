@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ History = dict[str, list[float]]
 """``loss_history`` (an entry each iteration), ``train_acc_history`` and ``val_acc_history`` (one each check)."""
 
 Callback = Callable[[int, History], Any]
+Minibatches = Generator[NDArray[np.intp], None, None]
 
 
 def accuracy(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64],
@@ -42,7 +44,7 @@ def accuracy(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64],
 
 
 def train(trainable: Callable[[], tuple[list[Layer], bool]], update: Callable[[Sequence[Layer], float], None],
-          draw: Callable[[int, int, int, bool], Iterator[NDArray[np.intp]]], X: NDArray[Any], y: NDArray[np.int64],
+          minibatches: Callable[[int, int, int, bool], Minibatches], X: NDArray[Any], y: NDArray[np.int64],
           X_val: NDArray[Any], y_val: NDArray[np.int64], *, learning_rate: float, learning_rate_decay: float,
           l2: float, num_iters: int, batch_size: int, verbose: bool, progress: bool | str,
           callback: Callback | None, checkpoints: Checkpoints | None, progress_so_far: Progress | None) -> History:
@@ -55,8 +57,8 @@ def train(trainable: Callable[[], tuple[list[Layer], bool]], update: Callable[[S
         Called again after each callback, which may have replaced arrays.
     update
         Called with gradients and learning rate to change the user's own arrays where the layers are copies of them.
-    draw
-        :func:`fastnet.draws.minibatches`, of a generator.
+    minibatches
+        :func:`fastnet.draws.minibatches`, bound to where random numbers come from.
     X, y, X_val, y_val
         Checked data, of the layers' dtype.
     learning_rate, learning_rate_decay, l2, num_iters, batch_size, verbose, progress, callback
@@ -88,12 +90,12 @@ def train(trainable: Callable[[], tuple[list[Layer], bool]], update: Callable[[S
             stop = min(it + pace.steps if in_place else it + 1, num_iters,
                        num_iters if checkpoints is None else checkpoints.next_stop(it))
             done = _next_stop(it, stop, iterations_per_epoch)
-            minibatches = draw(samples, batch_size, done - it, in_place and engine.leaves_a_core())
+            drawn = minibatches(samples, batch_size, done - it, in_place and engine.leaves_a_core())
             if in_place:
-                run = functools.partial(engine.run, layers, X, y, minibatches, now.learning_rate, l2)
+                run = functools.partial(engine.run, layers, X, y, drawn, now.learning_rate, l2)
                 losses, batch = pace(run, done - it)
             else:
-                (batch,), = minibatches
+                (batch,), = drawn
                 loss, grads = network.loss_and_grads(layers, X[batch], y[batch], l2)
                 update(grads, now.learning_rate)
                 layers, in_place = trainable()
@@ -150,7 +152,7 @@ class _Engine:
         self._batch_size = batch_size
         self._layers: Sequence[Layer] = ()
         self._parameters: Parameters | None = None
-        self._ahead = False
+        self._unstored = False
 
     def __enter__(self) -> _Engine:
         return self
@@ -159,27 +161,27 @@ class _Engine:
         self.store()
 
     def leaves_a_core(self) -> bool:
-        """Whether fewer threads are at work than there may be, as far as is known."""
-        return self._parameters is not None and self._workspace.workers < get_num_threads()
+        """Whether one thread is at work where there may be several, as far as is known."""
+        return self._parameters is not None and self._workspace.workers == 1 < get_num_threads()
 
     def run(self, layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64],
-            minibatches: Iterator[NDArray[np.intp]], learning_rate: float,
-            l2: float) -> tuple[list[float], NDArray[np.intp]]:
+            minibatches: Minibatches, learning_rate: float, l2: float) -> tuple[list[float], NDArray[np.intp]]:
         """Take a step for each of the minibatches; return their losses, and the last of them."""
         if self._parameters is None:
             self._layers, self._parameters = layers, Parameters(layers)
             self._workspace = Workspace(self._parameters, self._batch_size)
         losses: list[float] = []
-        for batches in minibatches:
-            losses += self._workspace.run(X, y, batches, learning_rate, l2).tolist()
-            self._ahead = True
+        with contextlib.closing(minibatches):  # after an error, too, nobody draws any more
+            for batches in minibatches:
+                losses += self._workspace.run(X, y, batches, learning_rate, l2).tolist()
+                self._unstored = True
         return losses, batches[-1]
 
     def store(self) -> None:
         """Bring the user's arrays up to date."""
-        if self._parameters is not None and self._ahead:
+        if self._parameters is not None and self._unstored:
             self._parameters.store(self._layers)
-            self._ahead = False
+            self._unstored = False
 
     def forget(self) -> None:
         """Begin anew from the user's arrays, which somebody may have changed."""

@@ -89,20 +89,21 @@ import numpy as np
 from fastnet.compiling import block
 @block
 def part(v):
-    return v[0]
+    return np.float64(1)
 @numba.njit
 def whole(v):
     return part(v)
 print(whole(np.ones(3)))
-try:
-    part(np.ones(3))
-except TypeError:
-    print("refused")
+for argument in (np.ones(3), 3):  # one that can be a key, and one that cannot
+    try:
+        part(argument)
+    except (KeyError, TypeError):
+        print("refused")
 for function in (part, whole):
-    code, = function.overloads.values()
+    code = next(iter(function.overloads.values()))
     print(whole.overloads[whole.signatures[0]].library.codegen._engine.is_symbol_defined(code.fndesc.llvm_func_name))
 """
-    assert run_python(script).split() == ["1.0", "refused", "False", "True"]
+    assert run_python(script).split() == ["1.0", "refused", "refused", "False", "True"]
 
 
 @needs_compilation

@@ -1,6 +1,8 @@
 """A team of workers: nobody waits for who has not come, errors are raised, forks and threads are safe."""
 
+import gc
 import threading
+import weakref
 
 import pytest
 
@@ -55,16 +57,34 @@ def test_helpers_that_do_not_come_are_not_waited_for():
 
 
 def test_what_is_made_ahead_is_made_once(monkeypatch):
-    calls = []
-    ahead = team.Ahead(lambda: calls.append(threading.get_ident()) or len(calls))
-    while not calls:
-        pass
+    made, makers = threading.Event(), []
+
+    def call():
+        makers.append(threading.get_ident())
+        made.set()
+        return len(makers)
+
+    ahead = team.Ahead(call)
+    assert made.wait(30)
     assert ahead.value() == 1
-    assert calls != [threading.get_ident()]
+    assert makers != [threading.get_ident()]
     monkeypatch.setattr(team._Helpers, "put", lambda self, jobs: None)  # nobody comes
-    calls.clear()
-    assert team.Ahead(lambda: calls.append(threading.get_ident()) or len(calls)).value() == 1
-    assert calls == [threading.get_ident()]
+    assert team.Ahead(call).value() == 2
+    assert makers[1:] == [threading.get_ident()]
+
+
+def test_what_was_made_ahead_is_not_kept():
+    class Made:
+        pass
+
+    gc.disable()
+    try:
+        ahead = team.Ahead(Made)
+        made = weakref.ref(ahead.value())
+        del ahead
+        assert made() is None
+    finally:
+        gc.enable()
 
 
 def test_an_error_ahead_is_raised_where_the_value_is_asked_for():

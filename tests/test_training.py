@@ -217,10 +217,12 @@ def test_where_runs_end_changes_nothing(monkeypatch):
     assert histories[:2] == histories[2:]
 
 
+needs_cores = pytest.mark.skipif(fastnet.get_num_threads() == 1, reason="no core to draw on")
+
+
+@needs_cores
 def test_drawing_ahead_changes_nothing(monkeypatch):
     from fastnet import draws, interrupts
-    if fastnet.get_num_threads() == 1:
-        pytest.skip("no core to draw on")
     asked, results = [], []
     ahead = draws.Ahead
     monkeypatch.setattr(draws, "Ahead", lambda call: asked.append(call) or ahead(call))
@@ -233,6 +235,41 @@ def test_drawing_ahead_changes_nothing(monkeypatch):
         results.append((history, {name: array.tolist() for name, array in net.params.items()}, random.random_sample()))
         assert len(asked) == 2  # the run of 39 after the first step
     assert results[0] == results[1] == results[2]
+
+
+@needs_cores
+def test_an_error_ends_drawing_ahead(monkeypatch):
+    from fastnet import draws, interrupts, workspace
+    monkeypatch.setattr(draws, "_AHEAD", 1)
+    monkeypatch.setattr(interrupts, "_RUN_SECONDS", 1e9)
+    run = workspace.Workspace.run
+
+    def failing(self, X, y, batches, *rest):
+        if len(batches) > 1:
+            raise MemoryError
+        return run(self, X, y, batches, *rest)
+
+    monkeypatch.setattr(workspace.Workspace, "run", failing)
+    random = np.random.RandomState(0)
+    net = TwoLayerNet(64, 8, 10, std=0.1, rng=random)
+    with pytest.raises(MemoryError) as kept:
+        net.train(*digits(50), num_iters=40_001, batch_size=17)
+    after = random.get_state(legacy=False)["state"]["pos"], random.get_state(legacy=False)["state"]["key"].tolist()
+    expected = np.random.RandomState(0)
+    TwoLayerNet(64, 8, 10, std=0.1, rng=expected)
+    expected.choice(50, 17 * (1 + 40_000 * 6 // 16))
+    state = expected.get_state(legacy=False)["state"]
+    assert after == (state["pos"], state["key"].tolist())
+    assert kept.value is not None  # and with it all that the call had at hand
+
+
+@needs_cores
+def test_a_team_keeps_its_helpers(monkeypatch):
+    from fastnet import draws, interrupts
+    monkeypatch.setattr(draws, "Ahead", lambda call: pytest.fail("a helper was taken from the team"))
+    monkeypatch.setattr(draws, "_AHEAD", 1)
+    monkeypatch.setattr(interrupts, "_RUN_SECONDS", 1e9)
+    TwoLayerNet(64, 100, 10, rng=0).train(*digits(1399), num_iters=20, batch_size=200)
 
 
 def test_no_iterations(net_class):
