@@ -21,7 +21,10 @@ from numpy.typing import NDArray
 from .compiling import task
 from .team import Ahead
 
-__all__ = ["draw", "keep", "minibatches"]
+__all__ = ["Minibatches", "draw", "keep", "minibatches"]
+
+Minibatches = Generator[NDArray[np.intp], None, None]
+"""Indices of minibatches, in arrays (., batch_size)."""
 
 _FEW, _MANY = 500, 1 << 14
 """So few indices are left to NumPy, as each call of it costs as much; so many words at most are drawn at a time, since
@@ -36,8 +39,7 @@ _PARTS = (1, 6, 16)
 is short, and no other is so long that it is not drawn while the one before is worked on."""
 
 
-def minibatches(rng: Any, samples: int, batch_size: int, steps: int,
-                ahead: bool) -> Generator[NDArray[np.intp], None, None]:
+def minibatches(rng: Any, samples: int, batch_size: int, steps: int, ahead: bool) -> Minibatches:
     """Yield the indices of so many minibatches, in arrays (., batch_size), as ``rng.choice`` draws them one by one.
 
     Parameters

@@ -7,7 +7,7 @@ import functools
 import math
 import time
 import warnings
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from . import checks, network
 from .checkpoints import Checkpoints, Progress
 from .checks import Layer
-from .draws import keep
+from .draws import Minibatches, keep
 from .interrupts import DeferredInterrupt, Pace
 from .progress import progress_bar
 from .threads import get_num_threads
@@ -33,7 +33,6 @@ History = dict[str, list[float]]
 """``loss_history`` (an entry each iteration), ``train_acc_history`` and ``val_acc_history`` (one each check)."""
 
 Callback = Callable[[int, History], Any]
-Minibatches = Generator[NDArray[np.intp], None, None]
 
 
 def accuracy(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64],

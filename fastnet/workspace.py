@@ -156,6 +156,11 @@ class Workspace:
     activation, head : str or None
         Names from :data:`fastnet.activations.ACTIVATIONS` and :data:`fastnet.heads.HEADS`. None for both (and for the
         optimizer of the parameters): the course's network, which is compiled by itself.
+
+    Attributes
+    ----------
+    workers : int
+        How many threads there may be at work on a step.
     """
 
     def __init__(self, parameters: Parameters, batch_size: int, activation: str | None = None, head: str | None = None,

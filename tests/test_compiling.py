@@ -111,7 +111,6 @@ for function in (part, whole):
 @pytest.mark.parametrize("decorator", ["block", "task"])
 def test_loops_have_the_widest_vectors(run_python, decorator):
     script = f"""
-import numba
 import numpy as np
 from fastnet import compiling
 @compiling.{decorator}

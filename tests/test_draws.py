@@ -30,7 +30,9 @@ def test_minibatches_are_drawn_one_after_the_other(rng, ahead, steps, batch_size
     ours, theirs = np.random.RandomState(seed), np.random.RandomState(seed)
     parts = list(minibatches(ours, 5003, batch_size, steps, ahead))
     assert len(parts) == (3 if ahead and steps >= 16 else 1)
-    for batch in np.concatenate(parts):
+    batches = np.concatenate(parts)
+    assert batches.shape == (steps, batch_size)
+    for batch in batches:
         np.testing.assert_array_equal(batch, theirs.choice(5003, batch_size), strict=True)
     assert state(ours) == state(theirs)
 
