@@ -39,8 +39,8 @@ def method_indices(activation: str | None, head: str | None) -> tuple[int | None
 
 
 @block
-def softmax_block(S, m, maxima, totals):
-    """S_ci = exp(S_ci - m_i) / sum_c exp(S_ci - m_i) in place, maxima_i = m_i = max_c S_ci, totals_i that sum.
+def exponentials_block(S, m, maxima, totals):
+    """S_ci = exp(S_ci - m_i) in place, maxima_i = m_i = max_c S_ci, totals_i = sum_c exp(S_ci - m_i).
 
     The maximum of a column with a NaN may be a number or the NaN; either gives NaN throughout.
     """
@@ -57,29 +57,43 @@ def softmax_block(S, m, maxima, totals):
             e = exp_nonpositive(S[c, i] - maxima[i])
             S[c, i] = e
             totals[i] += e
-    for c in range(C):
+
+
+@block
+def softmax_block(S, m, maxima, totals):
+    """S_ci = exp(S_ci - m_i) / sum_c exp(S_ci - m_i) in place, m_i = max_c S_ci; maxima and totals are scratch.
+
+    A division takes the processor longer than all else here, so there is one for each sample, not for each score.
+    """
+    exponentials_block(S, m, maxima, totals)
+    one = S.dtype.type(1)
+    for i in range(m):
+        totals[i] = one / totals[i]
+    for c in range(S.shape[0]):
         for i in range(m):
-            S[c, i] /= totals[i]
+            S[c, i] *= totals[i]
 
 
 @block
 def cross_entropy_block(S, y, N, losses, maxima, totals):
-    """losses_i = log(sum_c exp(S_ci - m_i)) + m_i - S_yi and S = (softmax(S) - onehot(y)) / N, in place."""
+    """losses_i = log(sum_c exp(S_ci - m_i)) + m_i - S_yi and S = (softmax(S) - onehot(y)) / N, in place.
+
+    maxima and totals are scratch; divisions as in `softmax_block`.
+    """
     m = y.shape[0]
     own = S.dtype.type(0)
     for i in range(m):
         own = S[y[i], i]
         losses[i] = own
-    softmax_block(S, m, maxima, totals)
-    one = S.dtype.type(1)
+    exponentials_block(S, m, maxima, totals)
+    zero, one = S.dtype.type(0), S.dtype.type(1)
+    share = one / S.dtype.type(N)
     for i in range(m):
         losses[i] = log_from_one(totals[i]) - (S.dtype.type(losses[i]) - maxima[i])
-    for i in range(m):
-        S[y[i], i] -= one
-    count = S.dtype.type(N)
+        totals[i] = one / totals[i]
     for c in range(S.shape[0]):
         for i in range(m):
-            S[c, i] /= count
+            S[c, i] = (S[c, i] * totals[i] - (one if y[i] == c else zero)) * share
 
 
 @block
@@ -156,16 +170,16 @@ def losses_block(head, S, y, targets, weights, samples, total, losses, labels, m
             for c in range(S.shape[0]):
                 for i in range(m):
                     S[c, i] -= targets[samples[i], c]
+        divisor = S.dtype.type(total)
         for i in range(m):
-            maxima[i] = one
+            maxima[i] = one / divisor
         if weights.shape[0] > 0:
             for i in range(m):
-                maxima[i] = weights[samples[i]]
+                maxima[i] = weights[samples[i]] / divisor
                 losses[i] *= weights[samples[i]]
-        divisor = S.dtype.type(total)
         for c in range(S.shape[0]):
             for i in range(m):
-                S[c, i] = S[c, i] * maxima[i] / divisor
+                S[c, i] *= maxima[i]
 
 
 @block
