@@ -29,9 +29,12 @@ __all__ = [
     "argmax_block",
     "bias_sums_block",
     "clear_block",
+    "column_share",
     "finite_block",
     "gradient_block",
     "gradient_sums",
+    "half_panels",
+    "halved_panels",
     "join_squares_block",
     "leaf_count",
     "leaf_start",
@@ -74,7 +77,7 @@ class Left(NamedTuple):
     Element (i, k) is at base + i * row + k * term, plus `jump` after each PACK terms. Tiles begin at rows that may be
     further apart than that (`tile` bytes a row), and blocks of terms (`block` bytes a term) begin a multiple of PACK
     after the first, which is one itself where there is a jump.
-    If `columns` is not 0, the terms are that many columns in panels, `panel` bytes apart.
+    If `columns` is not 0, the terms are that many columns in so many `panels`, `panel` bytes apart.
     """
 
     base: int
@@ -85,27 +88,29 @@ class Left(NamedTuple):
     jump: int
     panel: int
     columns: int
+    panels: int
 
 
 @block
 def plain_rows(A, start):
     """A (1, N, at least K), from row `start` on, as left factor."""
     step, K = item_size(A), A.shape[2]
-    return Left(start * K * step, K * step, K * step, step, step, FIRST, FIRST, FIRST)
+    return Left(start * K * step, K * step, K * step, step, step, FIRST, FIRST, FIRST, FIRST)
 
 
 @block
 def plain_columns(A):
     """A^T as left factor, A (1, K, N)."""
     step, N = item_size(A), A.shape[2]
-    return Left(FIRST, step, step, N * step, N * step, FIRST, FIRST, FIRST)
+    return Left(FIRST, step, step, N * step, N * step, FIRST, FIRST, FIRST, FIRST)
 
 
 @block
 def packed_rows(A, start):
     """Packed features (D / PACK, N, PACK), from sample `start` on, as left factor: samples by features."""
     step, N = item_size(A), A.shape[1]
-    return Left(start * PACK * step, PACK * step, PACK * step, step, N * step, (N - 1) * PACK * step, FIRST, FIRST)
+    return Left(start * PACK * step, PACK * step, PACK * step, step, N * step, (N - 1) * PACK * step, FIRST, FIRST,
+                FIRST)
 
 
 @block
@@ -115,27 +120,48 @@ def packed_columns(A, first):
     Its rows come in whole tiles only.
     """
     step, N = item_size(A), A.shape[1]
-    return Left(first * N * PACK * step, N * step, step, PACK * step, PACK * step, FIRST, FIRST, FIRST)
+    return Left(first * N * PACK * step, N * step, step, PACK * step, PACK * step, FIRST, FIRST, FIRST, FIRST)
 
 
 @block
-def panel_rows(A, start, columns):
-    """Panels (panels, N, width) of `columns` columns, from row `start` on, as left factor."""
+def panel_rows(A, start, columns, panels):
+    """Panels (at least `panels`, N, width) of `columns` columns, from row `start` on, as left factor."""
     step, N, width = item_size(A), A.shape[1], A.shape[2]
-    return Left(start * width * step, width * step, width * step, step, step, FIRST, N * width * step, columns)
+    return Left(start * width * step, width * step, width * step, step, step, FIRST, N * width * step, columns, panels)
 
 
 @block
 def panel_columns(A, panel):
     """One of the panels (panels, N, width), transposed, as left factor."""
     step, N, width = item_size(A), A.shape[1], A.shape[2]
-    return Left(panel * N * width * step, step, step, width * step, width * step, FIRST, FIRST, FIRST)
+    return Left(panel * N * width * step, step, step, width * step, width * step, FIRST, FIRST, FIRST, FIRST)
 
 
 @block
 def one_row():
     """A row of ones as left factor, as often as there are terms, from an array whose first element is 1."""
-    return Left(FIRST, FIRST, FIRST, FIRST, FIRST, FIRST, FIRST, FIRST)
+    return Left(FIRST, FIRST, FIRST, FIRST, FIRST, FIRST, FIRST, FIRST, FIRST)
+
+
+LEAVES = 4
+_SOME_TERMS, _MANY_TERMS = 192, 512
+"""A sum over at least so many terms is made of two sums, or of LEAVES, added pairwise: each thread can then have its
+part of the features and of the weights, and only sums travel between the cores. Rounding errors are smaller, too."""
+
+
+@shared
+def leaf_count(K: int) -> int:
+    """How many sums an affine map of K features is made of."""
+    if K >= _MANY_TERMS:
+        return LEAVES
+    return 2 if K >= _SOME_TERMS else 1
+
+
+@shared
+def leaf_start(leaf: int, leaves: int, K: int) -> int:
+    """First feature of a leaf, at the edge of a pack, and of a unit of panels (`panel_unit`)."""
+    unit = 2 * PACK
+    return min(share_start(leaf, leaves, (K + unit - 1) // unit) * unit, K)
 
 
 @shared
@@ -151,6 +177,18 @@ def panel_count(columns: int, itemsize: int) -> int:
     return (columns + width - 1) // width
 
 
+@shared
+def half_panels(columns: int, itemsize: int) -> int:
+    """How many panels to cut the first half of so many columns into, where `halved_panels` is asked for."""
+    return panel_count(leaf_start(1, 2, columns), itemsize)
+
+
+@shared
+def halved_panels(columns: int, itemsize: int) -> int:
+    """How many panels to cut `columns` columns into, if none shall lie across the middle of their leaves."""
+    return half_panels(columns, itemsize) + panel_count(columns - leaf_start(1, 2, columns), itemsize)
+
+
 @inline
 def whole(columns, itemsize):
     """So many columns with what is padded to whole units: loops over them end with a vector, not one by one."""
@@ -159,24 +197,42 @@ def whole(columns, itemsize):
 
 
 @shared
-def panel_width(columns: int, itemsize: int) -> int:
-    """Columns that the widest panel of `columns` columns needs: whole units."""
-    unit, panels = panel_unit(itemsize), panel_count(columns, itemsize)
-    return ((columns + unit - 1) // unit + panels - 1) // panels * unit
+def panel_width(panels: int, columns: int, itemsize: int) -> int:
+    """Columns that the widest of so many panels of `columns` columns needs: whole units."""
+    unit, widest = panel_unit(itemsize), 0
+    for panel in range(panels):
+        widest = max(widest, panel_span(panel, panels, columns, itemsize)[1])
+    return (widest + unit - 1) // unit * unit
+
+
+@shared
+def column_share(share: int, count: int, columns: int, itemsize: int) -> tuple[int, int]:
+    """First column of share number `share` of `count`, and how many columns it has: whole units, as even as can be.
+
+    What comes after the last one has no columns.
+    """
+    unit = panel_unit(itemsize)
+    units = (columns + unit - 1) // unit
+    start = min(share_start(share, count, units) * unit, columns)
+    return start, min(share_start(share + 1, count, units) * unit, columns) - start
 
 
 @shared
 def panel_span(panel: int, panels: int, columns: int, itemsize: int) -> tuple[int, int]:
-    """First column of a panel, or of a share, and how many columns it has: whole units, as even as can be.
+    """First column of a panel, and how many columns it has: as even as can be, since narrow tiles are slow.
 
-    Narrow tiles are slow. What comes after the last one has no columns.
+    Where there are leaves of the columns and as many panels as in `halved_panels`, none lies across their middle. What
+    comes after the last panel has no columns.
     """
     if panels == 1 and panel == 0:  # without the divisions, which small networks would notice
         return 0, columns
-    unit = panel_unit(itemsize)
-    units = (columns + unit - 1) // unit
-    start = min(share_start(panel, panels, units) * unit, columns)
-    return start, min(share_start(panel + 1, panels, units) * unit, columns) - start
+    if leaf_count(columns) == 1 or panels != halved_panels(columns, itemsize):
+        return column_share(panel, panels, columns, itemsize)
+    half, first = leaf_start(1, 2, columns), half_panels(columns, itemsize)
+    if panel < first:
+        return column_share(panel, first, half, itemsize)
+    start, count = column_share(panel - first, panels - first, columns - half, itemsize)
+    return half + start, count
 
 
 @block
@@ -187,7 +243,7 @@ def product_block(A, left, B, b, start, C, i0, i1, k0, k1, j, n):
     """
     panels, least = 1, 1  # an empty sum is its start
     if left.columns != 0:
-        panels, least = panel_count(left.columns, item_size(C)), 0
+        panels, least = left.panels, 0
     for panel in range(panels):
         first, last, base = k0, k1, left.base
         if left.columns != 0:
@@ -209,24 +265,6 @@ def product_block(A, left, B, b, start, C, i0, i1, k0, k1, j, n):
                 i += m
 
 
-LEAVES = 4
-LEAF_TERMS = 512
-"""A sum over at least so many features is made of so many sums, added pairwise: each thread can then have its part of
-the features and of the weights, and only sums travel between the cores. Rounding errors are smaller, too."""
-
-
-@shared
-def leaf_count(K: int) -> int:
-    """How many sums an affine map of K features is made of."""
-    return LEAVES if K >= LEAF_TERMS else 1
-
-
-@shared
-def leaf_start(leaf: int, leaves: int, K: int) -> int:
-    """First feature of a leaf, at the edge of a pack."""
-    return min(share_start(leaf, leaves, (K + PACK - 1) // PACK) * PACK, K)
-
-
 SPLIT_SAMPLES = 64
 """A sum over at least so many samples is two sums, added up: each thread can then sum over samples of its own, and only
 sums travel between the cores."""
@@ -242,10 +280,10 @@ def sample_sums(N: int) -> int:
 def gradient_sums(N: int, K: int, J: int) -> int:
     """How many sums the gradient of weights (K, J) is made of: as many as that of a bias, where that pays.
 
-    It pays where two sums are fewer numbers than the activations and deltas that would travel instead. Where a sum over
-    features is split (`leaf_count`), threads have features of their own, not samples.
+    It pays where two sums are fewer numbers than the activations and deltas that would travel instead. Where there are
+    many features (`leaf_count`), threads have features of their own, not samples.
     """
-    return sample_sums(N) if leaf_count(K) == 1 and 2 * K * J <= N * (K + J) else 1
+    return sample_sums(N) if leaf_count(K) < LEAVES and 2 * K * J <= N * (K + J) else 1
 
 
 @block
@@ -273,14 +311,14 @@ def gradient_block(A, left, B, zeros, parts, sums, N, i0, i1, j, n):
 def affine_block(A, left, W, w, b, zeros, Z, scratch, rows, K, j, n):
     """Z[:rows, j:j + n] = A W[:, w:w + n] + b[:, j:j + n]; `left` says how A lies.
 
-    zeros is a row of them; scratch is LEAVES - 1 arrays of the shape of Z, for pairwise sums.
+    zeros is a row of them; scratch is as many arrays of the shape of Z as there are leaves but one.
     """
     leaves = leaf_count(K)
     for leaf in range(leaves):
         product_block(A, left, W, w, zeros if leaf else b, scratch[leaf - 1] if leaf else Z, FIRST, rows,
                       leaf_start(leaf, leaves, K), leaf_start(leaf + 1, leaves, K), j, n)
     if leaves > 1:
-        join_leaves_block(Z, scratch, rows, j, n)
+        join_leaves_block(Z, scratch, leaves, rows, j, n)
 
 
 @block
@@ -292,12 +330,15 @@ def affine_row_block(A, W, b, zeros, Z, scratch, K, j, n):
         row_tile(A, k0 * step, FIRST, step, FIRST, W, j, zeros if leaf else b, scratch[leaf - 1] if leaf else Z, FIRST,
                  FIRST + 1, k0, leaf_start(leaf + 1, leaves, K), j, n)
     if leaves > 1:
-        join_leaves_block(Z, scratch, FIRST + 1, j, n)
+        join_leaves_block(Z, scratch, leaves, FIRST + 1, j, n)
 
 
 @block
-def join_leaves_block(Z, scratch, rows, j, n):
+def join_leaves_block(Z, scratch, leaves, rows, j, n):
     """Z += the other sums of an affine map, pairwise."""
+    if leaves == 2:
+        add_block(scratch[0], Z, FIRST, rows, j, n)
+        return
     second, third, fourth = scratch[0], scratch[1], scratch[2]
     for i in range(rows):
         z, x, u, v = Z[i, j:j + n], second[i, j:j + n], third[i, j:j + n], fourth[i, j:j + n]
@@ -410,24 +451,45 @@ def square_sums_block(W, sums, rows, n, p0, p1):
                     target[h] += group[j, h] * group[j, h]
 
 
+@inline
+def leaf_packs(leaf, packs):
+    """First of so many packs of features in one of LEAVES leaves, and of those in the next."""
+    K = packs * PACK
+    return leaf_start(leaf, LEAVES, K) // PACK, leaf_start(leaf + 1, LEAVES, K) // PACK
+
+
 @block
 def join_squares_block(sums, n, leaf0, leaf1):
     """Add to the first row of each of the leaves leaf0 to leaf1 of sums[:, :n] its other rows.
 
-    A leaf is one of LEAVES shares of the rows, and has the packs of features of one of a first affine map: who has
-    updated them can join it while it is in the cache.
+    A leaf has the packs of features of one of an affine map: who has updated them can join it while it is in the cache.
     """
+    if sums.shape[0] == 1:  # small networks would notice the divisions
+        return
     for leaf in range(leaf0, leaf1):
-        first, last = share_start(leaf, LEAVES, sums.shape[0]), share_start(leaf + 1, LEAVES, sums.shape[0])
+        first, last = leaf_packs(leaf, sums.shape[0])
         for p in range(first + 1, last):
             add_block(sums[p:], sums[first:], FIRST, FIRST + 1, FIRST, n)
 
 
 @block
-def total_of_squares(sums, j, n):
-    """Sum of sums[:, j:j + n], whose leaves are joined: down the columns first, then along, in float64."""
-    for leaf in range(LEAVES):
-        first, last = share_start(leaf, LEAVES, sums.shape[0]), share_start(leaf + 1, LEAVES, sums.shape[0])
-        if 0 < first < last:
-            add_block(sums[first:], sums, FIRST, FIRST + 1, j, n)
-    return ordered_sum(sums[0, j:j + n])
+def total_of_squares(parts, columns):
+    """Sum of the sums of squares of `columns` columns in panels, (panels, packs, width), whose leaves are joined.
+
+    Down the columns first, then along them in float64, as `ordered_sum` does it however they are cut into panels, which
+    begin at every fourth column at most.
+    """
+    zero = np.float64(0)
+    first, second, third, fourth = zero, zero, zero, zero
+    for panel in range(parts.shape[0]):
+        sums, (_, n) = parts[panel], panel_span(panel, parts.shape[0], columns, item_size(parts))
+        for leaf in range(1, LEAVES if sums.shape[0] > 1 else 1):
+            begin, end = leaf_packs(leaf, sums.shape[0])
+            if 0 < begin < end:
+                add_block(sums[begin:], sums, FIRST, FIRST + 1, FIRST, n)
+        row = sums[0]
+        for h in range(0, n // 4 * 4, 4):
+            first, second, third, fourth = first + row[h], second + row[h + 1], third + row[h + 2], fourth + row[h + 3]
+        for h in range(n // 4 * 4, n):
+            first += row[h]
+    return (first + second) + (third + fourth)

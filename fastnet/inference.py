@@ -116,7 +116,7 @@ def scores_block(activation, head, X, Ws, bs, panels_of_W, Z, labels, zeros, bia
             A, left = X, plain_rows(X, start)
             if layer > 0:
                 A = activations[(layer - 1) % 2]
-                left = panel_rows(A, FIRST, K)
+                left = panel_rows(A, FIRST, K, panel_count(K, step))
             target = activations[layer % 2, panel]
             affine_block(A, left, W, w, bias, zeros, target, scratch, m, K, FIRST, n)
             if layer == 0 and panel == 0:

@@ -559,11 +559,7 @@ def sum_of_squares(W: Array) -> float:
             square_sums_block(W, sums, D, H, share_start(share, count, packs), share_start(share + 1, count, packs))
         leave_region()
     join_squares_block(sums, H, FIRST, LEAVES)
-    total, panels = np.float64(0), panel_count(H, item_size(W))
-    for panel in range(panels):
-        j, n = panel_span(panel, panels, H, item_size(W))
-        total += total_of_squares(sums, j, n)
-    return total
+    return total_of_squares(sums.reshape(1, packs, H), H)
 
 
 @takes(alpha=0, X=1, Y=1)

@@ -6,10 +6,12 @@ are in the cache. A team of workers goes through both (:mod:`fastnet.team`): no 
 Python between the steps. The numbers are those of the kernels one after the other, to the bit.
 
 What one core has written and another reads costs more than the work on it, so as little as can be travels. Where there
-are many features, the first affine map is made in the feature phase too (`by_features`): each core has its part of the
-features, of the weights and of their gradient, and only sums of the map travel, not weights and samples. Where there
-are few, a gradient is two sums (:func:`fastnet.blocks.gradient_sums`), and each of two shares makes one of them in the
-sample phase, of its own samples (`own`): the sums travel, not deltas and activations.
+are many features, the first affine map is made in the feature phase too: each core has its part of the features, of
+the weights and of their gradient, and only sums of the map travel, not weights and samples. Where there are many hidden
+units, that is done with the second map: each core has its part of the units, with all that is below them, and takes the
+whole minibatch through. (`joined` is the layer whose map it is.) Where there are few features, a gradient is two sums
+(:func:`fastnet.blocks.gradient_sums`), and each of two shares makes one of them in the sample phase, of its own samples
+(`own`): the sums travel, not deltas and activations.
 
 Everything lies so that tiles read memory in a row:
 
@@ -38,9 +40,12 @@ from .blocks import (
     add_block,
     affine_block,
     bias_sums_block,
+    column_share,
     gradient_block,
     gradient_sums,
+    half_panels,
     join_squares_block,
+    leaf_count,
     leaf_start,
     one_row,
     ordered_sum,
@@ -104,14 +109,17 @@ def gather_block(X, batch, A, p0, p1, i0, i1):
 
 
 @inline
-def partial_sums_block(A, W, b, zeros, partial, D, columns, leaf0, leaf1, pairs, start, stop):
-    """The leaves leaf0 to leaf1 of the first affine map for the rows start to stop, added pairwise with `pairs`."""
-    panels, left = W.shape[0], packed_rows(A, start)
+def partial_sums_block(A, left, W, b, zeros, partial, D, columns, leaf0, leaf1, pairs, start, stop):
+    """The leaves leaf0 to leaf1 of an affine map for the rows start to stop, added pairwise with `pairs`.
+
+    `left` says how A lies from row `start` on.
+    """
+    panels, leaves = W.shape[0], leaf_count(D)
     for panel in range(panels):
         _, n = panel_span(panel, panels, columns, item_size(W))
         for leaf in range(leaf0, leaf1):
             product_block(A, left, W[panel], FIRST, b[panel] if leaf == 0 else zeros, partial[leaf, panel, start:stop],
-                          FIRST, stop - start, leaf_start(leaf, LEAVES, D), leaf_start(leaf + 1, LEAVES, D), FIRST, n)
+                          FIRST, stop - start, leaf_start(leaf, leaves, D), leaf_start(leaf + 1, leaves, D), FIRST, n)
             if pairs and leaf % 2 == 1:
                 add_block(partial[leaf, panel], partial[leaf - 1, panel], start, stop, FIRST, W.shape[2])
 
@@ -138,49 +146,83 @@ def end_flushing(optimizer, control):
 @inline
 def join_block(partial, Z, pairs, start, stop):
     """Z[:, start:stop] = the leaves of `partial_sums_block` added up."""
-    panels, width = Z.shape[0], Z.shape[2]  # with what is padded: all at once
+    leaves, panels, width = partial.shape[0], Z.shape[0], Z.shape[2]  # with what is padded: all at once
     for panel in range(panels):
-        if not pairs:
+        if leaves == LEAVES and not pairs:
             add_block(partial[1, panel], partial[0, panel], start, stop, FIRST, width)
             add_block(partial[3, panel], partial[2, panel], start, stop, FIRST, width)
         place, count = start * width, (stop - start) * width
-        first, third = span(partial[0, panel], place, count), span(partial[2, panel], place, count)
+        first, other = span(partial[0, panel], place, count), span(partial[leaves // 2, panel], place, count)
         target = span(Z[panel], place, count)
         for h in range(count):
-            target[h] = first[h] + third[h]
+            target[h] = first[h] + other[h]
 
 
 @inline
-def samples_block(activation, head, sizes, W, b, WT, first_done, non_zeros, X0, y, targets, weights, weight_sum,
-                  batch, A, delta, scores, scratch, zeros, labels, losses, maxima, totals, start, stop):
-    """All layers forward and backward for the rows start to stop of a minibatch, less a first affine map that is done.
-
-    X0 is the packed minibatch, if there are no `non_zeros`; `scores`, `scratch`, `labels`, `maxima` and `totals` belong
-    to the caller alone.
-    """
-    depth, step, m = sizes.shape[0] - 1, item_size(zeros), stop - start
-    for layer in range(depth):
-        weights_in, biases, output, columns = at(W, layer), at(b, layer), at(A, layer + 1), sizes[layer + 1]
-        below, left = X0, packed_rows(X0, start)
+def layer_block(activation, layer, done, sizes, W, b, non_zeros, X0, batch, A, scratch, zeros, panel, start, stop):
+    """A panel of what a layer puts out for the rows start to stop; `done` if its affine map is there already."""
+    output = at(A, layer + 1)
+    _, n = panel_span(panel, output.shape[0], sizes[layer + 1], item_size(zeros))
+    weights, biases, Z = at(W, layer)[panel], at(b, layer)[panel], output[panel, start:stop]
+    if not done:
         if layer > 0:
             below = at(A, layer)
-            left = panel_rows(below, start, sizes[layer])
-        panels = output.shape[0]
-        for panel in range(panels):
-            j0, n = panel_span(panel, panels, columns, step)
-            Z = output[panel, start:stop]
-            if layer == 0 and has_non_zeros(non_zeros):
-                sparse_affine_block(non_zeros, batch[start:stop], weights_in[panel], biases[panel], Z, n)
-            elif layer > 0 or not first_done:
-                affine_block(below, left, weights_in[panel], FIRST, biases[panel], zeros, Z, scratch, m, sizes[layer],
-                             FIRST, n)
-            if layer < depth - 1:  # with what is padded: all at once
-                activate_block(span(Z, FIRST, Z.size), activation)
-            else:
-                for j in range(n):
-                    row = scores[j0 + j]
-                    for i in range(m):
-                        row[i] = Z[i, j]
+            left = panel_rows(below, start, sizes[layer], below.shape[0])
+            affine_block(below, left, weights, FIRST, biases, zeros, Z, scratch, stop - start, sizes[layer], FIRST, n)
+        elif has_non_zeros(non_zeros):
+            sparse_affine_block(non_zeros, batch[start:stop], weights, biases, Z, n)
+        else:
+            affine_block(X0, packed_rows(X0, start), weights, FIRST, biases, zeros, Z, scratch, stop - start, sizes[0],
+                         FIRST, n)
+    if layer < sizes.shape[0] - 2:  # with what is padded: all at once
+        activate_block(span(Z, FIRST, Z.size), activation)
+
+
+@inline
+def backward_block(activation, layer, sizes, WT, A, delta, zeros, panel0, panel1, start, stop):
+    """The deltas of the layer below for the rows start to stop, in the panels panel0 to panel1 of what it puts out."""
+    above, below, activations, transposed = at(delta, layer), at(delta, layer - 1), at(A, layer), at(WT, layer)
+    left = panel_rows(above, start, sizes[layer + 1], above.shape[0])
+    for panel in range(panel0, panel1):
+        _, n = panel_span(panel, below.shape[0], sizes[layer], item_size(zeros))
+        dZ = below[panel, start:stop]
+        product_block(above, left, transposed[panel], FIRST, zeros, dZ, FIRST, stop - start, FIRST, sizes[layer + 1],
+                      FIRST, n)
+        activation_mask_block(span(dZ, FIRST, dZ.size), span(activations[panel, start:stop], FIRST, dZ.size),
+                              activation)
+
+
+@inline
+def share_of_units(sizes, index, joined, share, count, itemsize):
+    """From which to which of the sizes[index] units a share of the feature phase goes that has `count`."""
+    if joined == 1 and index == 1:
+        return leaf_start(share, count, sizes[1]), leaf_start(share + 1, count, sizes[1])
+    first, units = column_share(share, count, sizes[index], itemsize)
+    return first, first + units
+
+
+@inline
+def samples_block(activation, head, sizes, W, b, WT, joined, non_zeros, X0, y, targets, weights, weight_sum,
+                  batch, A, delta, scores, scratch, zeros, labels, losses, maxima, totals, start, stop):
+    """Layers forward and backward for the rows start to stop of a minibatch.
+
+    All of them, or those from number `joined` on, if that is not -1; its affine map is there already. X0 is the packed
+    minibatch, if there are no `non_zeros`; `scores`, `scratch`, `labels`, `maxima` and `totals` belong to the caller
+    alone.
+    """
+    depth, step, m, lowest = sizes.shape[0] - 1, item_size(zeros), stop - start, max(joined, 0)
+    for layer in range(lowest, depth):
+        for panel in range(at(A, layer + 1).shape[0]):
+            layer_block(activation, layer, layer == joined, sizes, W, b, non_zeros, X0, batch, A, scratch, zeros, panel,
+                        start, stop)
+    last = at(A, depth)
+    for panel in range(last.shape[0]):
+        j0, n = panel_span(panel, last.shape[0], sizes[depth], step)
+        Z = last[panel, start:stop]
+        for j in range(n):
+            row = scores[j0 + j]
+            for i in range(m):
+                row[i] = Z[i, j]
     losses_block(head, scores, y, targets, weights, batch[start:stop], weight_sum, losses[start:stop], labels, maxima,
                  totals)
     last = at(delta, depth - 1)
@@ -191,23 +233,16 @@ def samples_block(activation, head, sizes, W, b, WT, first_done, non_zeros, X0, 
             row = scores[j0 + j]
             for i in range(m):
                 dZ[i, j] = row[i]
-    for layer in range(depth - 1, 0, -1):
-        above, below, activations, transposed = at(delta, layer), at(delta, layer - 1), at(A, layer), at(WT, layer)
-        left = panel_rows(above, start, sizes[layer + 1])
-        for panel in range(below.shape[0]):
-            _, n = panel_span(panel, below.shape[0], sizes[layer], step)
-            dZ = below[panel, start:stop]
-            product_block(above, left, transposed[panel], FIRST, zeros, dZ, FIRST, m, FIRST, sizes[layer + 1], FIRST, n)
-            activation_mask_block(span(dZ, FIRST, dZ.size), span(activations[panel, start:stop], FIRST, dZ.size),
-                                  activation)
+    for layer in range(depth - 1, lowest, -1):
+        backward_block(activation, layer, sizes, WT, A, delta, zeros, FIRST, at(delta, layer - 1).shape[0], start, stop)
 
 
 @inline
-def own_gradients_block(sizes, A, delta, non_zeros, X0, sums, db, zeros, ones, part, first, start, stop):
+def own_gradients_block(sizes, joined, A, delta, non_zeros, X0, sums, db, zeros, ones, part, first, start, stop):
     """Add what the samples start to stop give to part number `part` of the gradients that are made of two sums.
 
-    `first` is the first sample of that part. Weights of layers but the first have their gradients transposed, as in
-    `upper_update_block`.
+    Not to that of layer `joined`. `first` is the first sample of that part. Weights of layers but the first have their
+    gradients transposed, as in `upper_update_block`.
     """
     step, begins = item_size(zeros), start == first
     for layer in range(sizes.shape[0] - 1):
@@ -220,7 +255,7 @@ def own_gradients_block(sizes, A, delta, non_zeros, X0, sums, db, zeros, ones, p
             biases = at(db, layer)[panel]
             product_block(ones, one_row(), dZ[panel], FIRST, zeros if begins else biases, biases, part, part + 1, start,
                           stop, FIRST, n)
-            if layer == 0 and has_non_zeros(non_zeros):
+            if layer == joined or (layer == 0 and has_non_zeros(non_zeros)):
                 continue
             if split and layer == 0:
                 target = parts[part * panels + panel]
@@ -236,8 +271,8 @@ def own_gradients_block(sizes, A, delta, non_zeros, X0, sums, db, zeros, ones, p
 
 @inline
 def first_update_block(sizes, batch, W, first_moment, second_moment, non_zeros, cursors, X0, delta, sums, own, gradient,
-                       squares, squared, zeros, learning_rate, l2, optimizer, p0, p1):
-    """Gradient and step of the weights of the first layer from a minibatch, for the packs p0 to p1 of features.
+                       squares, squared, zeros, learning_rate, l2, optimizer, panel0, panel1, p0, p1):
+    """Gradient and step of the first layer's weights from a minibatch, in the panels panel0 to panel1, packs p0 to p1.
 
     If `own`, and the gradient is made of two sums, they are there already: each share of samples has made its own.
     `squared`: whether the squares of the weights are wanted. `gradient` and `cursors` are scratch.
@@ -245,7 +280,7 @@ def first_update_block(sizes, batch, W, first_moment, second_moment, non_zeros, 
     panels, N, columns, width, step = W.shape[0], delta.shape[1], sizes[1], W.shape[2], item_size(zeros)
     parts, sparse = gradient_sums(N, sizes[0], columns), has_non_zeros(non_zeros)
     gradient = shaped(gradient, gradient.shape[0], gradient.shape[1], width)
-    for panel in range(panels):
+    for panel in range(panel0, panel1):
         _, n = panel_span(panel, panels, columns, step)
         weights = W[panel]
         begin_block(non_zeros, batch, cursors, p0 * PACK)
@@ -269,8 +304,8 @@ def first_update_block(sizes, batch, W, first_moment, second_moment, non_zeros, 
 
 @inline
 def upper_update_block(sizes, samples, layer, W, WT, first_moment, second_moment, A, delta, sums, own, gradient,
-                       squares, squared, zeros, learning_rate, l2, optimizer, share, count):
-    """Gradient and step of the weights of a layer but the first from so many samples, for a share of what goes in.
+                       squares, squared, zeros, learning_rate, l2, optimizer, h0, h1):
+    """Gradient and step of the weights of a layer but the first from so many samples, for the rows h0 to h1 of W.
 
     The gradient is made transposed, delta^T A: layers mostly narrow towards the top, and few rows waste less than few
     columns. W and WT are the same weights. `own`, `squared` and `gradient` as in `first_update_block`.
@@ -279,8 +314,6 @@ def upper_update_block(sizes, samples, layer, W, WT, first_moment, second_moment
     inputs, outputs = sizes[layer], sizes[layer + 1]
     parts = gradient_sums(N, inputs, outputs)
     gradient = shaped(gradient, gradient.shape[0], gradient.shape[1], WT.shape[2])
-    h0, mine = panel_span(share, count, inputs, step)
-    h1 = h0 + mine
     if squared:
         for panel in range(W.shape[0]):
             _, n = panel_span(panel, W.shape[0], outputs, step)
@@ -309,13 +342,12 @@ def upper_update_block(sizes, samples, layer, W, WT, first_moment, second_moment
 
 @block
 def bias_update_block(b, first_moment, second_moment, samples, delta, own, db, zeros, ones, columns, learning_rate,
-                      optimizer, share, count):
-    """Gradient and step of a share of the biases of a layer; `own` as in `first_update_block`."""
+                      optimizer, h0, h1):
+    """Gradient and step of the biases h0 to h1 of a layer; `own` as in `first_update_block`."""
     panels, step = b.shape[0], item_size(b)
-    h0, mine = panel_span(share, count, columns, step)
     for panel in range(panels):
         j0, n = panel_span(panel, panels, columns, step)
-        first, last = max(h0 - j0, 0), min(h0 + mine - j0, n)
+        first, last = max(h0 - j0, 0), min(h1 - j0, n)
         if first >= last:
             continue
         sums = db[panel]
@@ -337,19 +369,16 @@ def loss_block(sizes, row_losses, weight_sum, squares, joined, l2):
     if l2 != 0:
         for layer in range(sizes.shape[0] - 2, -1, -1):
             parts, columns = at(squares, layer), sizes[layer + 1]
-            total = np.float64(0)
-            for panel in range(parts.shape[0]):
+            for panel in range(parts.shape[0] if layer > 0 or not joined else 0):
                 _, n = panel_span(panel, parts.shape[0], columns, item_size(parts))
-                if layer > 0 or not joined:
-                    join_squares_block(parts[panel], n, FIRST, LEAVES)
-                total += total_of_squares(parts[panel], FIRST, n)
-            loss += 0.5 * l2 * total
+                join_squares_block(parts[panel], n, FIRST, LEAVES)
+            loss += 0.5 * l2 * total_of_squares(parts, columns)
     return loss
 
 
 @worker
 def training_steps(number: int, counters: Array, activation: int | None, head: int | None, optimizer: Optimizer | None,
-                   sample_count: int, feature_count: int, by_features: bool, own: bool, sizes: Array,
+                   sample_count: int, feature_count: int, joined: int, own: bool, sizes: Array,
                    W: Stack, b: Stack, WT: Stack, first_moments: Stack | None, second_moments: Stack | None,
                    first_moments_b: Stack | None, second_moments_b: Stack | None, X: Array,
                    non_zeros: NonZeros | None, y: Array, targets: Array, weights: Array, batches: Array, counts: Array,
@@ -373,9 +402,10 @@ def training_steps(number: int, counters: Array, activation: int | None, head: i
         As in :mod:`fastnet.activations`, :mod:`fastnet.heads` and :mod:`fastnet.optimizers`. None three times is the
         course's network, compiled by itself: what is never asked for would cost seconds.
     sample_count, feature_count : int
-        How many shares to cut the two phases into; `feature_count` at most LEAVES if `by_features`.
-    by_features : bool
-        Whether the first affine map belongs to the feature phase. Changes no result.
+        How many shares to cut the two phases into; `feature_count` divides the number of leaves if `joined` is 0, and
+        is 2 if it is 1.
+    joined : int
+        The layer whose affine map belongs to the feature phase, 0 or 1; -1 if none does. Changes no result.
     own : bool
         Whether each of two shares of samples makes one of the two sums of those gradients that are made of two. Changes
         no result.
@@ -403,17 +433,18 @@ def training_steps(number: int, counters: Array, activation: int | None, head: i
         which is N where there are none.
     losses : float64 array (steps,)
         Receives the loss of each minibatch before its update.
-    X0 : array (D padded / PACK, N, PACK)
-        The minibatch, packed; not used for `non_zeros`.
+    X0 : array (copies, D padded / PACK, N, PACK)
+        The minibatch, packed; if `joined` is 1, a copy for each share of the feature phase. Not used for `non_zeros`.
     A, delta : stacks of array (panels, N, width)
         What goes into each layer (that of the first is not used) and at last what comes out; the gradient of the loss
         with respect to each affine map. The last of both may be one array.
-    partial : array (LEAVES, panels, N, width)
-        Used if `by_features`.
+    partial : array (leaves, panels, N, width)
+        The sums that the map of layer `joined` is made of.
     scores : array (shares, C, BLOCK_ROWS)
     scratch : array (shares, parts, rows, tile width)
-        Where a first affine map is made of leaves, LEAVES - 1 parts of BLOCK_ROWS rows. Else as many parts as there are
-        sums in a gradient that is not in `sums`, and at most BLOCK_ROWS rows: of features, or as a tile is wide.
+        As many parts as there are sums in a gradient that is not in `sums`, and at most BLOCK_ROWS rows: of features,
+        or as a tile is wide. Where an affine map is made of leaves, BLOCK_ROWS rows and at least as many parts as there
+        are leaves but one.
     sums : stack of array (2 panels, D padded, width)
         The two sums that the gradient of a layer's weights is made of, first all panels of the one;
         (2 panels of the layer's input, H, width) but in the first. Used for layers for which there are two, and two
@@ -427,7 +458,8 @@ def training_steps(number: int, counters: Array, activation: int | None, head: i
     """
     control = begin_flushing(optimizer)
     steps, depth = batches.shape[0], sizes.shape[0] - 1
-    packs, pairs = (sizes[0] + PACK - 1) // PACK, feature_count <= LEAVES // 2
+    packs, leaves = (sizes[0] + PACK - 1) // PACK, partial.shape[0]
+    pairs = leaves == LEAVES and feature_count <= LEAVES // 2
     alone = sample_count == 1 and feature_count == 1  # one worker: atomic operations cost a small step much
     piece_rows = _FEW_ROWS if sizes[0] * sizes[1] <= _FEW_WEIGHTS else BLOCK_ROWS
     for phase in range(2 * steps + 2):
@@ -442,7 +474,7 @@ def training_steps(number: int, counters: Array, activation: int | None, head: i
             if by_samples:
                 if share == 0 and step > 0:  # what the last step has left; its losses have rows of their own
                     losses[step - 1] = loss_block(sizes, row_losses[(step - 1) % 2, :counts[step - 1]],
-                                                  weight_sums[step - 1], squares, by_features, penalties[step - 1])
+                                                  weight_sums[step - 1], squares, joined >= 0, penalties[step - 1])
                 first, last, rounds = FIRST, FIRST, 0
                 if step < steps:
                     first, last = tile_share(share, count, counts[step]), tile_share(share + 1, count, counts[step])
@@ -453,52 +485,70 @@ def training_steps(number: int, counters: Array, activation: int | None, head: i
                     if rounds > 1:
                         start = first + tile_share(piece, rounds, last - first)
                         stop = first + tile_share(piece + 1, rounds, last - first)
-                    if by_features:
-                        join_block(partial, at(A, 1), pairs, start, stop)
+                    if joined >= 0:
+                        join_block(partial, at(A, joined + 1), pairs, start, stop)
                     elif not has_non_zeros(non_zeros):
-                        gather_block(X, batches[step], X0, FIRST, packs, start, stop)
-                    samples_block(activation, head, sizes, W, b, WT, by_features, non_zeros, X0, y, targets, weights,
+                        gather_block(X, batches[step], X0[0], FIRST, packs, start, stop)
+                    samples_block(activation, head, sizes, W, b, WT, joined, non_zeros, X0[0], y, targets, weights,
                                   weight_sums[step], batches[step], A, delta, scores[share], scratch[share], zeros,
                                   labels[share], row_losses[step % 2], maxima[share], totals[share], start, stop)
                     if own and (stop == last or stop + piece_rows - summed > BLOCK_ROWS):
-                        own_gradients_block(sizes, A, delta, non_zeros, X0, sums, db, zeros, ones, share, first, summed,
-                                            stop)
+                        own_gradients_block(sizes, joined, A, delta, non_zeros, X0[0], sums, db, zeros, ones, share,
+                                            first, summed, stop)
                         summed = stop
             else:
-                leaf0, leaf1 = share_start(share, count, LEAVES), share_start(share + 1, count, LEAVES)
-                if by_features:
-                    p0 = leaf_start(leaf0, LEAVES, sizes[0]) // PACK
-                    p1 = (leaf_start(leaf1, LEAVES, sizes[0]) + PACK - 1) // PACK
-                else:
-                    p0, p1 = share_start(share, count, packs), share_start(share + 1, count, packs)
+                leaf0, leaf1 = share_start(share, count, leaves), share_start(share + 1, count, leaves)
+                p0, p1 = share_start(share, count, packs), share_start(share + 1, count, packs)
+                panel0, panel1, features = FIRST, at(W, 0).shape[0], X0[0]
+                if joined == 0:
+                    p0 = leaf_start(leaf0, leaves, sizes[0]) // PACK
+                    p1 = (leaf_start(leaf1, leaves, sizes[0]) + PACK - 1) // PACK
+                elif joined == 1:
+                    middle = half_panels(sizes[1], item_size(zeros))
+                    panel0, panel1 = (middle, panel1) if share else (panel0, middle)
+                    p0, p1, features = FIRST, packs, X0[share]
                 if step > 0:
                     rate, penalty = zeros.dtype.type(rates[step - 1]), zeros.dtype.type(penalties[step - 1])
                     squared, samples = penalties[step - 1] != 0, counts[step - 1]
+                    if joined == 1:
+                        for start in range(0, samples, BLOCK_ROWS):
+                            backward_block(activation, 1, sizes, WT, A, delta, zeros, panel0, panel1, start,
+                                           min(start + BLOCK_ROWS, samples))
                     first_update_block(sizes, batches[step - 1, :samples], at(W, 0), at(first_moments, 0),
-                                       at(second_moments, 0), non_zeros, cursors[share], X0, at(delta, 0), at(sums, 0),
-                                       own, scratch[share], at(squares, 0), squared, zeros, rate, penalty, optimizer,
-                                       p0, p1)
-                    if squared and by_features:
-                        for panel in range(at(squares, 0).shape[0]):
-                            join_squares_block(at(squares, 0)[panel], at(squares, 0).shape[2], leaf0, leaf1)
+                                       at(second_moments, 0), non_zeros, cursors[share], features, at(delta, 0),
+                                       at(sums, 0), own and joined != 0, scratch[share], at(squares, 0), squared, zeros,
+                                       rate, penalty, optimizer, panel0, panel1, p0, p1)
+                    if squared and joined >= 0:
+                        for panel in range(panel0, panel1):
+                            join_squares_block(at(squares, 0)[panel], at(squares, 0).shape[2],
+                                               FIRST if joined == 1 else share_start(share, count, LEAVES),
+                                               LEAVES if joined == 1 else share_start(share + 1, count, LEAVES))
                     for layer in range(1, depth):
+                        h0, h1 = share_of_units(sizes, layer, joined, share, count, item_size(zeros))
                         upper_update_block(sizes, samples, layer, at(W, layer), at(WT, layer),
                                            at(first_moments, layer), at(second_moments, layer), at(A, layer),
                                            at(delta, layer), at(sums, layer), own, scratch[share], at(squares, layer),
-                                           squared, zeros, rate, penalty, optimizer, share, count)
+                                           squared, zeros, rate, penalty, optimizer, h0, h1)
                     for layer in range(depth):
-                        part, parts = share, count
-                        if by_features and layer == 0:  # all by the first share: it needs it below and must not wait
-                            part, parts = min(share, 1), 1
+                        h0, h1 = share_of_units(sizes, layer + 1, joined, share, count, item_size(zeros))
+                        if layer == joined:  # all by the first share: it needs it below and must not wait
+                            h0, h1 = FIRST, sizes[layer + 1] if share == 0 else FIRST
                         bias_update_block(at(b, layer), at(first_moments_b, layer), at(second_moments_b, layer),
                                           samples, at(delta, layer), own, at(db, layer), zeros, ones, sizes[layer + 1],
-                                          rate, optimizer, part, parts)
-                if by_features and step < steps:
+                                          rate, optimizer, h0, h1)
+                if joined >= 0 and step < steps:
                     for start in range(0, counts[step], BLOCK_ROWS):
                         stop = min(start + BLOCK_ROWS, counts[step])
-                        gather_block(X, batches[step], X0, p0, p1, start, stop)
-                        partial_sums_block(X0, at(W, 0), at(b, 0), zeros, partial, sizes[0], sizes[1], leaf0, leaf1,
-                                           pairs, start, stop)
+                        gather_block(X, batches[step], features, p0, p1, start, stop)
+                        below, left = features, packed_rows(features, start)
+                        if joined == 1:
+                            below = at(A, 1)
+                            left = panel_rows(below, start, sizes[1], below.shape[0])
+                            for panel in range(panel0, panel1):
+                                layer_block(activation, FIRST, False, sizes, W, b, non_zeros, features, batches[step],
+                                            A, scratch[share], zeros, panel, start, stop)
+                        partial_sums_block(below, left, at(W, joined), at(b, joined), zeros, partial, sizes[joined],
+                                           sizes[joined + 1], leaf0, leaf1, pairs, start, stop)
             if not alone:
                 complete(counters)
     end_flushing(optimizer, control)

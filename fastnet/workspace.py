@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from . import steps
 from .blocks import (
     BLOCK_ROWS,
-    LEAVES,
     gradient_sums,
+    halved_panels,
     leaf_count,
     panel_count,
     panel_span,
@@ -56,6 +56,10 @@ class Parameters:
         self.dtype = layers[0][0].dtype
         self.sizes = (*(len(W) for W, _ in layers), layers[-1][0].shape[1])
         self.optimizer = optimizer
+        # Whether sums of the second affine map, with all samples fetched by each of two cores, are less than sums of
+        # the first one with deltas and activations.
+        self.wide = len(layers) > 1 and leaf_count(self.sizes[1]) > 1 and (
+            self.sizes[0] + 2 * self.sizes[2] < 3 * self.sizes[1])
         self.W: Arrays = self._weights(range(len(layers)))
         self.b: Arrays = self._biases()
         self.WT: Arrays = (self.zeros(1, 1), *self._transposed(range(1, len(layers))))
@@ -104,8 +108,8 @@ class Parameters:
 
     def zeros(self, index: int, rows: int, copies: int = 1) -> NDArray[Any]:
         """Return panels of `sizes[index]` columns, as often as said: (copies panels, rows, width)."""
-        columns, itemsize = self.sizes[index], self.dtype.itemsize
-        shape = copies * panel_count(columns, itemsize), rows, panel_width(columns, itemsize)
+        panels = self._panels(index)
+        shape = copies * panels, rows, panel_width(panels, self.sizes[index], self.dtype.itemsize)
         return aligned(shape, self.dtype, clear=True)
 
     def _weights(self, layers: range) -> Arrays:
@@ -117,9 +121,13 @@ class Parameters:
     def _biases(self) -> Arrays:
         return tuple(self.zeros(layer, 1) for layer in range(1, len(self.sizes)))
 
+    def _panels(self, index: int) -> int:
+        """How many panels `sizes[index]` columns are cut into."""
+        count = halved_panels if index == 1 and self.wide else panel_count
+        return count(self.sizes[index], self.dtype.itemsize)
+
     def _spans(self, index: int) -> Iterator[tuple[int, int, int]]:
-        columns, itemsize = self.sizes[index], self.dtype.itemsize
-        panels = panel_count(columns, itemsize)
+        columns, itemsize, panels = self.sizes[index], self.dtype.itemsize, self._panels(index)
         for panel in range(panels):
             yield panel, *panel_span(panel, panels, columns, itemsize)
 
@@ -175,12 +183,16 @@ class Workspace:
         depth = len(sizes) - 1
         threads = share_count(N * max(sizes), N * sum(sizes[layer] * sizes[layer + 1] for layer in range(depth)))
         D, H = sizes[:2]
-        # What travels between the cores: sums of the first affine map and deltas, or weights, samples and deltas.
-        by_features = not sparse and leaf_count(D) == LEAVES and threads <= LEAVES and 2 * N * H < D * (N + H)
-        feature_count = (1 << threads.bit_length() - 1) if by_features else min(threads, -(-max(sizes[:-1]) // PACK))
+        # What travels between the cores: weights, samples and deltas; or sums of the first affine map and deltas; or
+        # sums of the second, and each core fetches all samples.
+        joined, feature_count = -1, min(threads, -(-max(sizes[:-1]) // PACK))
+        if not sparse and threads <= leaf_count(D) > 1 and 2 * N * H < D * (N + H):
+            joined, feature_count = 0, 1 << threads.bit_length() - 1
+        if not sparse and threads == 2 and parameters.wide:
+            joined, feature_count = 1, 2
         sample_count = min(threads, -(-N // PACK))
-        own = sample_count == 2 and sample_sums(N) == 2
-        self._cut = (sample_count, feature_count, by_features, own)
+        own = sample_count == 2 and sample_sums(N) == 2 and joined != 1
+        self._cut = (sample_count, feature_count, joined, own)
         self.workers = shares = max(sample_count, feature_count)
         self._sparse = sparse
         self._checked: NDArray[np.int64] | None = None
@@ -188,7 +200,7 @@ class Workspace:
         packs = [-(-size // PACK) for size in sizes]
         layers = range(depth)
         parts = [gradient_sums(N, sizes[layer], sizes[layer + 1]) for layer in layers]
-        halves = [own and parts[layer] == 2 and not (sparse and layer == 0) for layer in layers]
+        halves = [own and parts[layer] == 2 and layer != joined and not (sparse and layer == 0) for layer in layers]
 
         def zeros(*shape: int) -> NDArray[Any]:
             return aligned(shape, dtype, clear=True)
@@ -200,12 +212,14 @@ class Workspace:
         biases = [parameters.zeros(layer + 1, 2) for layer in layers]
         squares = [parameters.zeros(layer + 1, packs[layer]) for layer in layers]
         self._stacked = [outputs, deltas, sums, biases, squares]  # stacks keep nothing alive
-        scratch = LEAVES - 1, BLOCK_ROWS
-        if leaf_count(max(sizes)) == 1:
-            scratch = 1 if own else max(parts), min(BLOCK_ROWS, max(packs[0] * PACK, width))
+        leaves = leaf_count(max(sizes[:-1]))
+        scratch = max(leaves - 1, *(1 if half else part for half, part in zip(halves, parts, strict=True))), BLOCK_ROWS
+        if leaves == 1:
+            scratch = scratch[0], min(BLOCK_ROWS, max(packs[0] * PACK, width))
         self._scratch = (
-            zeros(*((1, 1, PACK) if sparse else (packs[0], N, PACK))), stack(outputs), stack(deltas),
-            zeros(LEAVES, *deltas[0].shape) if by_features else zeros(LEAVES, 1, 1, width),
+            zeros(*((1, 1, 1, PACK) if sparse else (2 if joined == 1 else 1, packs[0], N, PACK))),
+            stack(outputs), stack(deltas),
+            zeros(*((leaf_count(sizes[joined]), *deltas[joined].shape) if joined >= 0 else (1, 1, 1, width))),
             zeros(shares, sizes[-1], BLOCK_ROWS), zeros(shares, *scratch, width),
             stack(sums), stack(biases), stack(squares), zeros(1, width),
             np.ones((1, 1, 1), dtype),

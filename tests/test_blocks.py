@@ -1,5 +1,6 @@
 """Into how many sums a gradient is cut, and where new arrays lie."""
 
+import itertools
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +13,7 @@ from fastnet.simd import PACK, tile_rows, tile_width
 
 @pytest.mark.parametrize(("samples", "inputs", "outputs", "sums"), [
     (63, 4, 4, 1), (64, 4, 4, 2),
-    (200, 511, 10, 2), (200, 512, 10, 1),  # as features are split, samples are not
+    (200, 511, 10, 2), (200, 512, 10, 1),  # where many features are split, samples are not
     (100, 100, 100, 2), (99, 100, 100, 1),  # 2 K J <= N (K + J)
 ])
 def test_sums_of_a_gradient(samples, inputs, outputs, sums):
@@ -22,20 +23,33 @@ def test_sums_of_a_gradient(samples, inputs, outputs, sums):
 
 @pytest.mark.parametrize("itemsize", [4, 8])
 def test_panels_and_shares_cover_all_columns_once(itemsize):
-    for columns in range(1, 300):
-        panels = blocks.panel_count(columns, itemsize)
-        for count in {panels, 1, 2, 3, 4}:
-            begin = 0
-            for part in range(count):
-                start, width = blocks.panel_span(part, count, columns, itemsize)
-                assert start == begin
-                assert start % blocks.panel_unit(itemsize) == 0 or not width
-                begin += width
-                if count == panels:
-                    padded = blocks.panel_width(columns, itemsize)
-                    assert 0 < width <= blocks.whole(width, itemsize) <= padded <= tile_width(itemsize)
-            assert begin == columns
-            assert blocks.panel_span(count, count, columns, itemsize) == (columns, 0)
+    unit = blocks.panel_unit(itemsize)
+    for columns in range(1, 700):
+        panels, halved = blocks.panel_count(columns, itemsize), blocks.halved_panels(columns, itemsize)
+        for cut, counts in ((blocks.panel_span, {panels, halved}), (blocks.column_share, {1, 2, 3, 4})):
+            for count in counts:
+                starts, widths = zip(*(cut(part, count, columns, itemsize) for part in range(count)), strict=True)
+                assert starts == tuple(itertools.accumulate(widths[:-1], initial=0))
+                assert sum(widths) == columns
+                assert all(start % unit == 0 for start, width in zip(starts, widths, strict=True) if width)
+                assert cut(count, count, columns, itemsize) == (columns, 0)
+                if cut is blocks.panel_span and (count == panels or blocks.leaf_count(columns) > 1):
+                    assert 0 < min(widths) <= max(widths) <= blocks.panel_width(count, columns, itemsize)
+                    assert blocks.panel_width(count, columns, itemsize) <= tile_width(itemsize)
+        if blocks.leaf_count(columns) > 1:
+            half = blocks.half_panels(columns, itemsize)
+            middle, _ = blocks.panel_span(half, halved, columns, itemsize)
+            assert middle == blocks.leaf_start(1, 2, columns) == blocks.leaf_start(2, 4, columns)
+            assert sum(blocks.panel_span(panel, halved, columns, itemsize)[1] for panel in range(half)) == middle
+
+
+def test_leaves_and_their_packs_have_the_same_edges():
+    for terms in range(1, 1200):
+        starts = [blocks.leaf_start(leaf, blocks.LEAVES, terms) for leaf in range(blocks.LEAVES + 1)]
+        edges = [-(-start // PACK) for start in starts]
+        packs = [blocks.leaf_packs(leaf, -(-terms // PACK)) for leaf in range(blocks.LEAVES)]
+        assert packs == list(pairwise(edges))
+        assert (starts[0], starts[-1]) == (0, terms)
 
 
 @pytest.mark.parametrize("shape", [(0, 48), (3,), (2, 5, 7)])

@@ -57,7 +57,10 @@ def large_moments(rng, layers, optimizer):
     ("tanh", "poisson", "adam", (6, 1), 9, 1),
     ("relu", "softmax", "nesterov", (530, 40, 60), 150, 4),
     ("logistic", "softmax", "rmsprop", (6, 100, 9, 3), 200, 2),
-    ("relu", "logistic", "adam", (20, 100, 7), 200, 2)])
+    ("relu", "logistic", "adam", (20, 100, 7), 200, 2),
+    ("relu", "softmax", "adam", (20, 250, 7), 200, 2),
+    ("tanh", "squared_error", "nesterov", (6, 520, 30, 3), 37, 2),
+    ("logistic", "logistic", "momentum", (300, 30, 1), 150, 2)])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("l2", [0.0, 0.01])
 def test_steps_of_every_kind_agree_with_the_reference(rng, monkeypatch, dtype, activation, head, optimizer, widths,
@@ -99,7 +102,8 @@ def test_steps_of_every_kind_agree_with_the_reference(rng, monkeypatch, dtype, a
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize(("widths", "samples"), [((6, 50, 4), 300), ((530, 20, 2), 37), ((6, 7, 3, 4), 150)])
+@pytest.mark.parametrize(("widths", "samples"), [
+    ((6, 50, 4), 300), ((530, 20, 2), 37), ((6, 7, 3, 4), 150), ((20, 250, 7), 200), ((6, 520, 30, 3), 37)])
 @pytest.mark.parametrize("optimizer", ["nesterov", "adam"])
 def test_the_same_bits_however_many_workers(rng, monkeypatch, dtype, widths, samples, optimizer):
     layers = [(rng.standard_normal((D, H)).astype(dtype), rng.standard_normal(H).astype(dtype))
@@ -173,9 +177,21 @@ def test_counts_beyond_the_minibatch_are_refused(counts):
         workspace.run(np.ones((2, 4)), np.array([0, 1]), np.array([[0, 1], [1, 0]]), 0.1, 0.0, counts=np.array(counts))
 
 
+@pytest.mark.parametrize(("widths", "samples", "threads", "joined"), [
+    ((64, 100, 10), 200, 2, -1), ((784, 128, 10), 128, 2, 0), ((784, 128, 10), 128, 4, 0), ((784, 128, 10), 128, 5, -1),
+    ((784, 1024, 10), 1024, 2, 1), ((784, 1024, 10), 1024, 4, -1), ((784, 1024, 10), 1024, 1, -1),
+    ((64, 192, 10), 100, 2, 1), ((64, 191, 10), 100, 2, -1), ((300, 50, 3), 100, 2, 0), ((300, 50, 3), 100, 3, -1),
+    ((20, 200, 300), 100, 2, -1), ((600, 10), 50, 2, 0)])
+def test_which_affine_map_is_made_by_features(monkeypatch, widths, samples, threads, joined):
+    monkeypatch.setattr(workspaces, "share_count", lambda units, work: min(threads, units))
+    layers = [(np.zeros(shape), np.zeros(shape[1])) for shape in pairwise(widths)]
+    assert Workspace(Parameters(layers), samples)._cut[2] == joined
+
+
 @pytest.mark.parametrize("count", [1, 2, 11, 12, 60])
-def test_a_smaller_last_minibatch(rng, monkeypatch, count):
-    layers = [(rng.standard_normal(shape), rng.standard_normal(shape[1])) for shape in [(6, 50), (50, 3)]]
+@pytest.mark.parametrize("hidden", [50, 200])
+def test_a_smaller_last_minibatch(rng, monkeypatch, count, hidden):
+    layers = [(rng.standard_normal(shape), rng.standard_normal(shape[1])) for shape in [(6, hidden), (hidden, 3)]]
     X, y, batches = rng.standard_normal((40, 6)), rng.randint(3, size=40), rng.randint(40, size=(3, 100))
     for shares in (1, 2, 3):
         monkeypatch.setattr(workspaces, "share_count", lambda units, work, most=shares: min(most, units))
