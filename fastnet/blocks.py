@@ -46,7 +46,7 @@ __all__ = [
     "panel_count",
     "panel_rows",
     "panel_span",
-    "panel_unit",
+    "panel_width",
     "plain_columns",
     "plain_rows",
     "product_block",
@@ -55,6 +55,7 @@ __all__ = [
     "square_sums_block",
     "tile_share",
     "total_of_squares",
+    "whole",
 ]
 
 K_BLOCK = 224
@@ -280,8 +281,8 @@ def sample_sums(N: int) -> int:
 def gradient_sums(N: int, K: int, J: int) -> int:
     """How many sums the gradient of weights (K, J) is made of: as many as that of a bias, where that pays.
 
-    It pays where two sums are fewer numbers than the activations and deltas that would travel instead. Where there are
-    many features (`leaf_count`), threads have features of their own, not samples.
+    It pays where two sums are fewer numbers than the activations and deltas that would travel instead. Where the
+    features have LEAVES leaves, threads have features of their own, not samples.
     """
     return sample_sums(N) if leaf_count(K) < LEAVES and 2 * K * J <= N * (K + J) else 1
 
@@ -453,7 +454,7 @@ def square_sums_block(W, sums, rows, n, p0, p1):
 
 @inline
 def leaf_packs(leaf, packs):
-    """First of so many packs of features in one of LEAVES leaves, and of those in the next."""
+    """First pack in one of LEAVES leaves of so many packs of features, and first pack in the next leaf."""
     K = packs * PACK
     return leaf_start(leaf, LEAVES, K) // PACK, leaf_start(leaf + 1, LEAVES, K) // PACK
 
@@ -462,7 +463,8 @@ def leaf_packs(leaf, packs):
 def join_squares_block(sums, n, leaf0, leaf1):
     """Add to the first row of each of the leaves leaf0 to leaf1 of sums[:, :n] its other rows.
 
-    A leaf has the packs of features of one of an affine map: who has updated them can join it while it is in the cache.
+    The edges of the leaves of an affine map are edges of these: who has updated some weights can join their squares
+    while they are in the cache.
     """
     if sums.shape[0] == 1:  # small networks would notice the divisions
         return
@@ -476,8 +478,8 @@ def join_squares_block(sums, n, leaf0, leaf1):
 def total_of_squares(parts, columns):
     """Sum of the sums of squares of `columns` columns in panels, (panels, packs, width), whose leaves are joined.
 
-    Down the columns first, then along them in float64, as `ordered_sum` does it however they are cut into panels, which
-    begin at every fourth column at most.
+    Down the columns first, then along them in float64, in the order of `ordered_sum`, however they are cut into panels:
+    each begins at a multiple of four columns.
     """
     zero = np.float64(0)
     first, second, third, fourth = zero, zero, zero, zero

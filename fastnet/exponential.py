@@ -38,7 +38,7 @@ def _fused(builder: Any, x: Any, y: Any, z: Any) -> Any:
 
 
 def _multiply_add_typing(typingctx: Any, x: Any, y: Any, z: Any) -> Any:
-    """Type and emit `multiply_add`."""
+    """Type and emit `_multiply_add`."""
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return _fused(builder, *args)
 
@@ -64,7 +64,7 @@ def _series(coefficients: Sequence[float], name: str) -> Callable[[Any], Any]:
     return operation(typing, twin, name)
 
 
-multiply_add: Callable[[Any, Any, Any], Any] = operation(_multiply_add_typing, _multiply_add_twin, "multiply_add")
+_multiply_add: Callable[[Any, Any, Any], Any] = operation(_multiply_add_typing, _multiply_add_twin, "_multiply_add")
 
 _exp_series32 = _series([1 / factorial(n) for n in range(8)], "_exp_series32")
 _LOG2E32 = np.float32(1.4426950408889634)
@@ -76,9 +76,9 @@ _LOWEST32 = np.float32(log(np.finfo(np.float32).tiny))
 
 def _exp32(x):
     clamped = x if x > _LOWEST32 else _LOWEST32  # a NaN fails the comparison and is put back at the end
-    rounded = np.float32(multiply_add(clamped, _LOG2E32, _ROUND32))
+    rounded = np.float32(_multiply_add(clamped, _LOG2E32, _ROUND32))
     k = rounded - _ROUND32
-    r = multiply_add(k, -_LN2_LOW32, multiply_add(k, -_LN2_HIGH32, clamped))
+    r = _multiply_add(k, -_LN2_LOW32, _multiply_add(k, -_LN2_HIGH32, clamped))
     bits = np.int32(np.int32(rounded.view(np.int32) + np.int32(127)) << np.int32(23))
     result = _exp_series32(r) * bits.view(np.float32)
     return result if x > _LOWEST32 else (np.float32(0) if x <= _LOWEST32 else x)
@@ -94,9 +94,9 @@ _LOWEST64 = log(np.finfo(np.float64).tiny)
 
 def _exp64(x):
     clamped = x if x > _LOWEST64 else _LOWEST64
-    rounded = np.float64(multiply_add(clamped, _LOG2E64, _ROUND64))
+    rounded = np.float64(_multiply_add(clamped, _LOG2E64, _ROUND64))
     k = rounded - _ROUND64
-    r = multiply_add(k, -_LN2_LOW64, multiply_add(k, -_LN2_HIGH64, clamped))
+    r = _multiply_add(k, -_LN2_LOW64, _multiply_add(k, -_LN2_HIGH64, clamped))
     bits = np.int64((rounded.view(np.int64) + np.int64(1023)) << np.int64(52))
     result = _exp_series64(r) * bits.view(np.float64)
     return result if x > _LOWEST64 else (0.0 if x <= _LOWEST64 else x)
@@ -126,7 +126,7 @@ def _log32(x):
     s = (m - np.float32(1)) / (m + np.float32(1))
     z = s * s
     exponent = np.float32(k)
-    return multiply_add(exponent, _LN2_HIGH32, multiply_add(s, _log_series32(z), exponent * _LN2_LOW32)) + (x - x)
+    return _multiply_add(exponent, _LN2_HIGH32, _multiply_add(s, _log_series32(z), exponent * _LN2_LOW32)) + (x - x)
 
 
 _log_series64 = _series([2 / (2 * n + 1) for n in range(12)], "_log_series64")
@@ -140,7 +140,7 @@ def _log64(x):
     s = (m - 1.0) / (m + 1.0)
     z = s * s
     exponent = np.float64(k)
-    return multiply_add(exponent, _LN2_HIGH64, multiply_add(s, _log_series64(z), exponent * _LN2_LOW64)) + (x - x)
+    return _multiply_add(exponent, _LN2_HIGH64, _multiply_add(s, _log_series64(z), exponent * _LN2_LOW64)) + (x - x)
 
 
 def log_from_one(x):

@@ -87,13 +87,13 @@ def cross_entropy_block(S, y, N, losses, maxima, totals):
         losses[i] = own
     exponentials_block(S, m, maxima, totals)
     zero, one = S.dtype.type(0), S.dtype.type(1)
-    share = one / S.dtype.type(N)
+    scale = one / S.dtype.type(N)
     for i in range(m):
         losses[i] = log_from_one(totals[i]) - (S.dtype.type(losses[i]) - maxima[i])
         totals[i] = one / totals[i]
     for c in range(S.shape[0]):
         for i in range(m):
-            S[c, i] = (S[c, i] * totals[i] - (one if y[i] == c else zero)) * share
+            S[c, i] = (S[c, i] * totals[i] - (one if y[i] == c else zero)) * scale
 
 
 @block
@@ -171,8 +171,9 @@ def losses_block(head, S, y, targets, weights, samples, total, losses, labels, m
                 for i in range(m):
                     S[c, i] -= targets[samples[i], c]
         divisor = S.dtype.type(total)
+        scale = one / divisor
         for i in range(m):
-            maxima[i] = one / divisor
+            maxima[i] = scale
         if weights.shape[0] > 0:
             for i in range(m):
                 maxima[i] = weights[samples[i]] / divisor
@@ -194,8 +195,9 @@ def softmax_rows_block(Z, start, stop):
             row[c] = exp_nonpositive(row[c] - largest)
         for c in range(row.shape[0]):
             total += row[c]
+        total = Z.dtype.type(1) / total
         for c in range(row.shape[0]):
-            row[c] /= total
+            row[c] *= total
 
 
 @block

@@ -9,8 +9,8 @@ What one core has written and another reads costs more than the work on it, so a
 are many features, the first affine map is made in the feature phase too: each core has its part of the features, of
 the weights and of their gradient, and only sums of the map travel, not weights and samples. Where there are many hidden
 units, that is done with the second map: each core has its part of the units, with all that is below them, and takes the
-whole minibatch through. (`joined` is the layer whose map it is.) Where there are few features, a gradient is two sums
-(:func:`fastnet.blocks.gradient_sums`), and each of two shares makes one of them in the sample phase, of its own samples
+whole minibatch through. (`joined` is the layer whose map it is.) Where the gradient of another layer is two sums
+(:func:`fastnet.blocks.gradient_sums`), each of two shares makes one of them in the sample phase, of its own samples
 (`own`): the sums travel, not deltas and activations.
 
 Everything lies so that tiles read memory in a row:
@@ -360,18 +360,19 @@ def bias_update_block(b, first_moment, second_moment, samples, delta, own, db, z
 
 
 @block
-def loss_block(sizes, row_losses, weight_sum, squares, joined, l2):
+def loss_block(sizes, row_losses, weight_sum, squares, first_joined, l2):
     """The loss of a minibatch from what its samples and the weights have left, whose squares are used up.
 
-    `joined`: whether those of the first layer are joined already.
+    `first_joined`: whether those of the first layer are joined already.
     """
     loss = ordered_sum(row_losses) / weight_sum
     if l2 != 0:
         for layer in range(sizes.shape[0] - 2, -1, -1):
             parts, columns = at(squares, layer), sizes[layer + 1]
-            for panel in range(parts.shape[0] if layer > 0 or not joined else 0):
-                _, n = panel_span(panel, parts.shape[0], columns, item_size(parts))
-                join_squares_block(parts[panel], n, FIRST, LEAVES)
+            if layer > 0 or not first_joined:
+                for panel in range(parts.shape[0]):
+                    _, n = panel_span(panel, parts.shape[0], columns, item_size(parts))
+                    join_squares_block(parts[panel], n, FIRST, LEAVES)
             loss += 0.5 * l2 * total_of_squares(parts, columns)
     return loss
 
@@ -408,7 +409,7 @@ def training_steps(number: int, counters: Array, activation: int | None, head: i
         The layer whose affine map belongs to the feature phase, 0 or 1; -1 if none does. Changes no result.
     own : bool
         Whether each of two shares of samples makes one of the two sums of those gradients that are made of two. Changes
-        no result.
+        no result. Not where `joined` is 1: the deltas of the first layer come later there.
     sizes : intp array (D, H, ..., C)
     W, b : stack of array (panels, D padded, width), stack of array (panels, 1, width)
         Weights and biases of each layer.
@@ -439,7 +440,7 @@ def training_steps(number: int, counters: Array, activation: int | None, head: i
         What goes into each layer (that of the first is not used) and at last what comes out; the gradient of the loss
         with respect to each affine map. The last of both may be one array.
     partial : array (leaves, panels, N, width)
-        The sums that the map of layer `joined` is made of.
+        The sums that the map of layer `joined` is made of; not used if that is -1.
     scores : array (shares, C, BLOCK_ROWS)
     scratch : array (shares, parts, rows, tile width)
         As many parts as there are sums in a gradient that is not in `sums`, and at most BLOCK_ROWS rows: of features,
@@ -498,15 +499,17 @@ def training_steps(number: int, counters: Array, activation: int | None, head: i
                         summed = stop
             else:
                 leaf0, leaf1 = share_start(share, count, leaves), share_start(share + 1, count, leaves)
-                p0, p1 = share_start(share, count, packs), share_start(share + 1, count, packs)
+                square0, square1 = share_start(share, count, LEAVES), share_start(share + 1, count, LEAVES)
                 panel0, panel1, features = FIRST, at(W, 0).shape[0], X0[0]
-                if joined == 0:
-                    p0 = leaf_start(leaf0, leaves, sizes[0]) // PACK
-                    p1 = (leaf_start(leaf1, leaves, sizes[0]) + PACK - 1) // PACK
-                elif joined == 1:
+                if joined == 1:
                     middle = half_panels(sizes[1], item_size(zeros))
                     panel0, panel1 = (middle, panel1) if share else (panel0, middle)
-                    p0, p1, features = FIRST, packs, X0[share]
+                    p0, p1, square0, square1, features = FIRST, packs, FIRST, LEAVES, X0[share]
+                elif joined == 0:
+                    p0 = leaf_start(leaf0, leaves, sizes[0]) // PACK
+                    p1 = (leaf_start(leaf1, leaves, sizes[0]) + PACK - 1) // PACK
+                else:
+                    p0, p1 = share_start(share, count, packs), share_start(share + 1, count, packs)
                 if step > 0:
                     rate, penalty = zeros.dtype.type(rates[step - 1]), zeros.dtype.type(penalties[step - 1])
                     squared, samples = penalties[step - 1] != 0, counts[step - 1]
@@ -520,9 +523,7 @@ def training_steps(number: int, counters: Array, activation: int | None, head: i
                                        rate, penalty, optimizer, panel0, panel1, p0, p1)
                     if squared and joined >= 0:
                         for panel in range(panel0, panel1):
-                            join_squares_block(at(squares, 0)[panel], at(squares, 0).shape[2],
-                                               FIRST if joined == 1 else share_start(share, count, LEAVES),
-                                               LEAVES if joined == 1 else share_start(share + 1, count, LEAVES))
+                            join_squares_block(at(squares, 0)[panel], at(squares, 0).shape[2], square0, square1)
                     for layer in range(1, depth):
                         h0, h1 = share_of_units(sizes, layer, joined, share, count, item_size(zeros))
                         upper_update_block(sizes, samples, layer, at(W, layer), at(WT, layer),

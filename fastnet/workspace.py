@@ -49,6 +49,12 @@ class Parameters:
         None for plain SGD.
     moments : sequence of sequence of (array, array), optional
         What the optimizer knows already: a list like `layers` for each of its moments. By default they are 0.
+
+    Attributes
+    ----------
+    halved : bool
+        Whether no panel of hidden units lies across their middle, so that each of two workers may have half of them. It
+        depends on nothing but the sizes: workspaces for any minibatch and any threads may share parameters.
     """
 
     def __init__(self, layers: Sequence[Layer], optimizer: Optimizer | None = None,
@@ -56,9 +62,9 @@ class Parameters:
         self.dtype = layers[0][0].dtype
         self.sizes = (*(len(W) for W, _ in layers), layers[-1][0].shape[1])
         self.optimizer = optimizer
-        # Whether sums of the second affine map, with all samples fetched by each of two cores, are less than sums of
-        # the first one with deltas and activations.
-        self.wide = len(layers) > 1 and leaf_count(self.sizes[1]) > 1 and (
+        # Then sums of the second affine map, and samples that each core has to fetch, are less than sums of the first
+        # map, deltas and activations.
+        self.halved = len(layers) > 1 and leaf_count(self.sizes[1]) > 1 and (
             self.sizes[0] + 2 * self.sizes[2] < 3 * self.sizes[1])
         self.W: Arrays = self._weights(range(len(layers)))
         self.b: Arrays = self._biases()
@@ -123,7 +129,7 @@ class Parameters:
 
     def _panels(self, index: int) -> int:
         """How many panels `sizes[index]` columns are cut into."""
-        count = halved_panels if index == 1 and self.wide else panel_count
+        count = halved_panels if index == 1 and self.halved else panel_count
         return count(self.sizes[index], self.dtype.itemsize)
 
     def _spans(self, index: int) -> Iterator[tuple[int, int, int]]:
@@ -185,11 +191,12 @@ class Workspace:
         D, H = sizes[:2]
         # What travels between the cores: weights, samples and deltas; or sums of the first affine map and deltas; or
         # sums of the second, and each core fetches all samples.
-        joined, feature_count = -1, min(threads, -(-max(sizes[:-1]) // PACK))
-        if not sparse and threads <= leaf_count(D) > 1 and 2 * N * H < D * (N + H):
-            joined, feature_count = 0, 1 << threads.bit_length() - 1
-        if not sparse and threads == 2 and parameters.wide:
+        if not sparse and threads == 2 and parameters.halved:
             joined, feature_count = 1, 2
+        elif not sparse and threads <= leaf_count(D) > 1 and 2 * N * H < D * (N + H):
+            joined, feature_count = 0, 1 << threads.bit_length() - 1
+        else:
+            joined, feature_count = -1, min(threads, -(-max(sizes[:-1]) // PACK))
         sample_count = min(threads, -(-N // PACK))
         own = sample_count == 2 and sample_sums(N) == 2 and joined != 1
         self._cut = (sample_count, feature_count, joined, own)

@@ -1,4 +1,4 @@
-"""Into how many sums a gradient is cut, and where new arrays lie."""
+"""How sums, columns and rows are cut, and where new arrays lie."""
 
 import itertools
 from itertools import pairwise
@@ -8,7 +8,7 @@ import pytest
 
 from fastnet import TwoLayerNet, blocks
 from fastnet.memory import CACHE_LINE, aligned
-from fastnet.simd import PACK, tile_rows, tile_width
+from fastnet.simd import _TARGETS, PACK, tile_rows, tile_width
 
 
 @pytest.mark.parametrize(("samples", "inputs", "outputs", "sums"), [
@@ -41,6 +41,14 @@ def test_panels_and_shares_cover_all_columns_once(itemsize):
             middle, _ = blocks.panel_span(half, halved, columns, itemsize)
             assert middle == blocks.leaf_start(1, 2, columns) == blocks.leaf_start(2, 4, columns)
             assert sum(blocks.panel_span(panel, halved, columns, itemsize)[1] for panel in range(half)) == middle
+
+
+@pytest.mark.parametrize("target", _TARGETS.values(), ids=_TARGETS)
+@pytest.mark.parametrize("itemsize", [4, 8])
+def test_panels_begin_where_leaves_do_and_squares_want(target, itemsize):
+    lanes = target.vector_bytes // itemsize
+    unit = max(lanes, target.max_rows)  # as `panel_unit` and PACK have it
+    assert 2 * target.max_rows % unit == target.max_vectors * lanes % unit == unit % 4 == 0
 
 
 def test_leaves_and_their_packs_have_the_same_edges():

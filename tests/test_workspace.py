@@ -6,7 +6,7 @@ from platform import machine
 import numpy as np
 import pytest
 
-from fastnet import network, reference
+from fastnet import kernels, network, reference
 from fastnet import workspace as workspaces
 from fastnet.optimizers import ADAM, MOMENTUM, NESTEROV, Optimizer
 from fastnet.sparse import NonZeros
@@ -126,7 +126,8 @@ def test_the_same_bits_however_many_workers(rng, monkeypatch, dtype, widths, sam
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("index", [np.int32, np.int64])
-@pytest.mark.parametrize(("widths", "samples", "shares"), [((600, 50, 4), 70, 2), ((13, 7, 3), 37, 3), ((5, 2), 1, 1)])
+@pytest.mark.parametrize(("widths", "samples", "shares"), [
+    ((600, 50, 4), 70, 2), ((13, 7, 3), 37, 3), ((5, 2), 1, 1), ((30, 250, 4), 70, 2)])
 @pytest.mark.parametrize("optimizer", ["nesterov", "adam"])
 def test_samples_by_their_non_zeros(rng, monkeypatch, dtype, index, widths, samples, shares, optimizer):
     if index is np.int64 and optimizer == "adam":
@@ -182,7 +183,7 @@ def test_counts_beyond_the_minibatch_are_refused(counts):
     ((784, 1024, 10), 1024, 2, 1), ((784, 1024, 10), 1024, 4, -1), ((784, 1024, 10), 1024, 1, -1),
     ((64, 192, 10), 100, 2, 1), ((64, 191, 10), 100, 2, -1), ((300, 50, 3), 100, 2, 0), ((300, 50, 3), 100, 3, -1),
     ((20, 200, 300), 100, 2, -1), ((600, 10), 50, 2, 0)])
-def test_which_affine_map_is_made_by_features(monkeypatch, widths, samples, threads, joined):
+def test_which_affine_map_is_made_in_the_feature_phase(monkeypatch, widths, samples, threads, joined):
     monkeypatch.setattr(workspaces, "share_count", lambda units, work: min(threads, units))
     layers = [(np.zeros(shape), np.zeros(shape[1])) for shape in pairwise(widths)]
     assert Workspace(Parameters(layers), samples)._cut[2] == joined
@@ -254,6 +255,15 @@ def test_all_of_a_method_or_nothing():
         Workspace(parameters, 2, "relu")
     with pytest.raises(ValueError, match="must both be given, or none"):
         network.infer([(np.ones((4, 3)), np.ones(3))], np.ones((2, 4)), head="softmax")
+
+
+@pytest.mark.skipif(not COMPILED, reason="NumPy sums rows and columns in other orders")
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_probabilities_are_the_bits_of_the_kernel_s(rng, dtype):
+    layers = [(rng.standard_normal((6, 10)).astype(dtype), rng.standard_normal(10).astype(dtype))]
+    X = rng.standard_normal((100, 6)).astype(dtype)
+    probabilities, _ = network.infer(layers, X, activation="relu", head="softmax")
+    np.testing.assert_array_equal(probabilities, kernels.softmax(network.forward(layers, X)[-1]))
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
