@@ -30,8 +30,8 @@ from fastnet.workspace import Parameters, Workspace
 
 MIDDLE = Case(784, 128, 10, 128)
 BATCHES = (1, 4, 16, 32, 64, 100, 128, 200, 256, 500, 1000, 2000)
-HIDDEN = (10, 16, 32, 50, 64, 100, 128, 191, 192, 256, 400, 512, 1000)
-INPUTS = (4, 16, 64, 100, 191, 192, 400, 511, 512, 784, 1500, 3072, 6000)
+HIDDEN = (10, 16, 32, 50, 64, 95, 96, 128, 200, 256, 400, 512, 1000)
+INPUTS = (4, 16, 64, 95, 96, 200, 400, 511, 512, 784, 1500, 3072, 6000)
 SAMPLES = 2000
 LOOK = 0.1
 """Seconds that one look at the clock takes, about."""

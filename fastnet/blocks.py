@@ -145,7 +145,7 @@ def one_row():
 
 
 LEAVES = 4
-_SOME_TERMS, _MANY_TERMS = 192, 512
+_SOME_TERMS, _MANY_TERMS = 96, 512
 """A sum over at least so many terms is made of two sums, or of LEAVES, added pairwise: each thread can then have its
 part of the features and of the weights, and only sums travel between the cores. Rounding errors are smaller, too."""
 
