@@ -219,7 +219,7 @@ class Workspace:
         biases = [parameters.zeros(layer + 1, 2) for layer in layers]
         squares = [parameters.zeros(layer + 1, packs[layer]) for layer in layers]
         self._stacked = [outputs, deltas, sums, biases, squares]  # stacks keep nothing alive
-        leaves = leaf_count(max(sizes[:-1]))
+        leaves = max((leaf_count(sizes[layer]) for layer in layers if layer != joined), default=1)
         scratch = max(leaves - 1, *(1 if half else part for half, part in zip(halves, parts, strict=True))), BLOCK_ROWS
         if leaves == 1:
             scratch = scratch[0], min(BLOCK_ROWS, max(packs[0] * PACK, width))
