@@ -415,6 +415,17 @@ def bias_sums_block(ones, delta, zeros, parts, sums, N, j, n):
         add_block(parts[1:], parts, FIRST, FIRST + 1, j, n)
 
 
+@inline
+def add_in_fours(v, n, first, second, third, fourth):
+    """Add the elements of v[:n] to four sums of every fourth; return these."""
+    whole_fours = n // 4 * 4
+    for h in range(0, whole_fours, 4):
+        first, second, third, fourth = first + v[h], second + v[h + 1], third + v[h + 2], fourth + v[h + 3]
+    for h in range(whole_fours, n):
+        first += v[h]
+    return first, second, third, fourth
+
+
 @block
 def ordered_sum(v):
     """Sum of v in float64, in an order that depends on nothing but its length: four sums of every fourth element.
@@ -422,11 +433,7 @@ def ordered_sum(v):
     In a parallel kernel `v.sum()` would be a parallel sum, whose order depends on the threads.
     """
     zero = np.float64(0)
-    first, second, third, fourth, whole_fours = zero, zero, zero, zero, v.shape[0] // 4 * 4
-    for n in range(0, whole_fours, 4):
-        first, second, third, fourth = first + v[n], second + v[n + 1], third + v[n + 2], fourth + v[n + 3]
-    for n in range(whole_fours, v.shape[0]):
-        first += v[n]
+    first, second, third, fourth = add_in_fours(v, v.shape[0], zero, zero, zero, zero)
     return (first + second) + (third + fourth)
 
 
@@ -489,9 +496,5 @@ def total_of_squares(parts, columns):
             begin, end = leaf_packs(leaf, sums.shape[0])
             if 0 < begin < end:
                 add_block(sums[begin:], sums, FIRST, FIRST + 1, FIRST, n)
-        row = sums[0]
-        for h in range(0, n // 4 * 4, 4):
-            first, second, third, fourth = first + row[h], second + row[h + 1], third + row[h + 2], fourth + row[h + 3]
-        for h in range(n // 4 * 4, n):
-            first += row[h]
+        first, second, third, fourth = add_in_fours(sums[0], n, first, second, third, fourth)
     return (first + second) + (third + fourth)

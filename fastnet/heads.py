@@ -12,11 +12,12 @@ from math import log
 import numpy as np
 
 from .activations import ACTIVATIONS, logistic_block, logistic_element
-from .compiling import block
+from .compiling import block, inline
 from .exponential import exp_nonpositive, log_from_one
 from .views import span
 
-__all__ = ["HEADS", "cross_entropy_block", "losses_block", "method_indices", "output_rows_block", "softmax_block"]
+__all__ = ["HEADS", "cross_entropy_block", "losses_block", "method_indices", "output_rows_block", "softmax_block",
+           "turn_in_block", "turn_out_block"]
 
 HEADS = ("softmax", "logistic", "squared_error", "poisson")
 
@@ -36,6 +37,24 @@ def method_indices(activation: str | None, head: str | None) -> tuple[int | None
     if activation is None or head is None:
         raise ValueError(f"activation and head must both be given, or none, got {activation} and {head}")
     return ACTIVATIONS.index(activation), HEADS.index(head)
+
+
+@inline
+def turn_in_block(Z, S, j0, n, m):
+    """S[j0:j0 + n, :m] = Z[:m, :n]^T."""
+    for j in range(n):
+        row = S[j0 + j]
+        for i in range(m):
+            row[i] = Z[i, j]
+
+
+@inline
+def turn_out_block(S, Z, j0, n, m):
+    """Z[:m, :n] = S[j0:j0 + n, :m]^T."""
+    for j in range(n):
+        row = S[j0 + j]
+        for i in range(m):
+            Z[i, j] = row[i]
 
 
 @block

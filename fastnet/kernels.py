@@ -42,7 +42,7 @@ from .blocks import (
     total_of_squares,
 )
 from .compiling import block, inline, kernel, takes, task
-from .heads import cross_entropy_block, softmax_block
+from .heads import cross_entropy_block, softmax_block, turn_in_block, turn_out_block
 from .optimizers import axpy_block
 from .regions import enter_region, leave_region
 from .simd import PACK, item_size, tile_rows
@@ -119,9 +119,9 @@ def softmax_rows_block(Z, P, S, maxima, totals, i0, i1):
     """P[i0:i1] = softmax of the rows of Z; S (C, BLOCK_ROWS) is scratch."""
     for start in range(i0, i1, BLOCK_ROWS):
         m = min(i1 - start, BLOCK_ROWS)
-        turn_in_block(Z, S, start, m)
+        turn_in_block(Z[start:start + m], S, FIRST, Z.shape[1], m)
         softmax_block(S, m, maxima[start:start + m], totals[start:start + m])
-        turn_out_block(S, P, start, m)
+        turn_out_block(S, P[start:start + m], FIRST, P.shape[1], m)
 
 
 @block
@@ -130,25 +130,9 @@ def cross_entropy_rows_block(Z, y, delta, S, losses, maxima, totals, i0, i1):
     for start in range(i0, i1, BLOCK_ROWS):
         m = min(i1 - start, BLOCK_ROWS)
         rows = slice(start, start + m)
-        turn_in_block(Z, S, start, m)
+        turn_in_block(Z[start:start + m], S, FIRST, Z.shape[1], m)
         cross_entropy_block(S, y[rows], Z.shape[0], losses[rows], maxima[rows], totals[rows])
-        turn_out_block(S, delta, start, m)
-
-
-@block
-def turn_in_block(Z, S, start, m):
-    """S[:, :m] = Z[start:start + m]^T."""
-    for i in range(m):
-        for c in range(Z.shape[1]):
-            S[c, i] = Z[start + i, c]
-
-
-@block
-def turn_out_block(S, P, start, m):
-    """P[start:start + m] = S[:, :m]^T."""
-    for i in range(m):
-        for c in range(P.shape[1]):
-            P[start + i, c] = S[c, i]
+        turn_out_block(S, delta[start:start + m], FIRST, delta.shape[1], m)
 
 
 @inline

@@ -63,7 +63,7 @@ from .blocks import (
     whole,
 )
 from .compiling import block, inline, worker
-from .heads import losses_block
+from .heads import losses_block, turn_in_block, turn_out_block
 from .optimizers import Optimizer, update_block
 from .simd import PACK, flush_subnormals, item_size, move, restore_control
 from .sparse import NonZeros, begin_block, has_non_zeros, sparse_affine_block, sparse_gradient_block
@@ -218,21 +218,13 @@ def samples_block(activation, head, sizes, W, b, WT, joined, non_zeros, X0, y, t
     last = at(A, depth)
     for panel in range(last.shape[0]):
         j0, n = panel_span(panel, last.shape[0], sizes[depth], step)
-        Z = last[panel, start:stop]
-        for j in range(n):
-            row = scores[j0 + j]
-            for i in range(m):
-                row[i] = Z[i, j]
+        turn_in_block(last[panel, start:stop], scores, j0, n, m)
     losses_block(head, scores, y, targets, weights, batch[start:stop], weight_sum, losses[start:stop], labels, maxima,
                  totals)
     last = at(delta, depth - 1)
     for panel in range(last.shape[0]):
         j0, n = panel_span(panel, last.shape[0], sizes[depth], step)
-        dZ = last[panel, start:stop]
-        for j in range(n):
-            row = scores[j0 + j]
-            for i in range(m):
-                dZ[i, j] = row[i]
+        turn_out_block(scores, last[panel, start:stop], j0, n, m)
     for layer in range(depth - 1, lowest, -1):
         backward_block(activation, layer, sizes, WT, A, delta, zeros, FIRST, at(delta, layer - 1).shape[0], start, stop)
 

@@ -34,8 +34,9 @@ def test_panels_and_shares_cover_all_columns_once(itemsize):
                 assert all(start % unit == 0 for start, width in zip(starts, widths, strict=True) if width)
                 assert cut(count, count, columns, itemsize) == (columns, 0)
                 if cut is blocks.panel_span and (count == panels or blocks.leaf_count(columns) > 1):
-                    assert 0 < min(widths) <= max(widths) <= blocks.panel_width(count, columns, itemsize)
-                    assert blocks.panel_width(count, columns, itemsize) <= tile_width(itemsize)
+                    padded = blocks.panel_width(count, columns, itemsize)
+                    assert padded <= tile_width(itemsize)
+                    assert all(0 < width <= blocks.whole(width, itemsize) <= padded for width in widths)
         if blocks.leaf_count(columns) > 1:
             half = blocks.half_panels(columns, itemsize)
             middle, _ = blocks.panel_span(half, halved, columns, itemsize)
