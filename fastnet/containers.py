@@ -7,15 +7,16 @@ the parts agree is for those to check who know what they are (:mod:`fastnet.stor
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Collection, Mapping
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
 from .atomic import atomic_write
-from .npz import read_npz
+from .npz import read_open_npz
+from .parsing import parse_json
+from .regular import open_regular, size_of
 
 __all__ = ["Contents", "FaultError", "described", "read", "write"]
 
@@ -24,6 +25,12 @@ Array = np.ndarray[Any, Any]
 _FORMAT = 2
 _DESCRIPTION = "fastnet"
 """Name of the member, or of the entry in the metadata of a .safetensors, that holds the JSON."""
+_DESCRIPTION_BYTES = 1 << 20
+"""How long a description may be in a file that is shorter: it is written uncompressed."""
+_DESCRIPTION_CONTAINERS = 1000
+"""How many lists and objects there may be in a description; an estimator's has some dozens."""
+_HEADER_CONTAINERS = 100_000
+"""How many there may be in the header of a .safetensors, which has three for each array."""
 
 
 class FaultError(ValueError):
@@ -127,9 +134,11 @@ def read(path: str | os.PathLike[str], kinds: Collection[str], what: str) -> Con
     ImportError
         If the package safetensors is needed, and not installed.
     """
-    arrays, text = _read_safetensors(path) if _is_safetensors(path) else _read_npz(path)
+    with open_regular(path) as file:
+        arrays, text = (_read_safetensors if _is_safetensors(path) else _read_npz)(file, path)
+        most = max(size_of(file), _DESCRIPTION_BYTES)
     try:
-        fields = _description(text)
+        fields = _description(text, most)
         kind = fields.pop("kind", None)
         if not isinstance(kind, str) or kind not in kinds:
             raise FaultError(f"it holds {kind!r:.60}, not {' or '.join(map(repr, kinds))}")
@@ -154,13 +163,15 @@ def described(error: ValueError, path: str | os.PathLike[str], what: str) -> Val
     return ValueError(f"{path} is not {what} that fastnet can read: {error}")
 
 
-def _description(text: bytes | str | None) -> dict[str, Any]:
+def _description(text: bytes | str | None, most: int) -> dict[str, Any]:
     if text is None:
         raise FaultError("it holds no description of its contents")
+    if len(text) > most:
+        raise FaultError(f"its description is longer than {most} bytes")
     try:
-        fields = json.loads(text)
-    except (ValueError, RecursionError):  # no UTF-8, no JSON, absurdly long numbers, or lists in lists in lists
-        raise FaultError("its description is no JSON") from None
+        fields = parse_json(text, _DESCRIPTION_CONTAINERS)
+    except ValueError:  # no UTF-8, no JSON, absurdly long numbers, or lists in lists in lists
+        raise FaultError("its description is no JSON that is written here") from None
     if not isinstance(fields, dict):
         raise FaultError("its description is no JSON object")
     number = fields.pop("format", None)
@@ -172,8 +183,8 @@ def _description(text: bytes | str | None) -> dict[str, Any]:
     return fields
 
 
-def _read_npz(path: str | os.PathLike[str]) -> tuple[dict[str, Array], bytes | None]:
-    arrays = read_npz(path)
+def _read_npz(file: IO[bytes], path: str | os.PathLike[str]) -> tuple[dict[str, Array], bytes | str | None]:
+    arrays = read_open_npz(file, path)
     description = arrays.pop(_DESCRIPTION, None)
     if description is None or description.dtype != np.uint8 or description.ndim != 1:
         return arrays, None
@@ -193,21 +204,28 @@ def _safetensors() -> Any:
     return safetensors
 
 
-def _read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, Array], str | None]:
-    safetensors = _safetensors()
-    with open(path, "rb") as file:  # for its errors, which name the file
-        size = os.fstat(file.fileno()).st_size
-    arrays: dict[str, Array] = {}
+def _read_safetensors(file: IO[bytes],
+                      path: str | os.PathLike[str]) -> tuple[dict[str, Array], bytes | str | None]:
+    library = _safetensors().numpy
     try:
-        with safetensors.safe_open(os.fsdecode(path), "numpy") as file:
-            metadata = file.metadata() or {}
-            for name in file.keys():  # noqa: SIM118
-                part = file.get_slice(name)
-                if math.prod(part.get_shape()) > size:
-                    raise ValueError(f"{name} is larger than the file")
-                arrays[name] = np.array(file.get_tensor(name), order="C")
+        # In memory: the library would map the file, and who cuts it meanwhile would end the process.
+        content = file.read(size_of(file))
+        text = _metadata(content).get(_DESCRIPTION)
+        loaded = library.load(content)
+        del content
+        arrays = {name: np.array(loaded.pop(name), order="C") for name in list(loaded)}
     except MemoryError:
         raise ValueError(f"{path}: too large for the memory of this machine") from None
     except Exception as error:  # the library has errors of its own, and NumPy lacks some of its types
         raise ValueError(f"{path} is not an intact .safetensors file ({error or type(error).__name__})") from None
-    return arrays, metadata.get(_DESCRIPTION)
+    return arrays, text if isinstance(text, str) else None
+
+
+def _metadata(content: bytes) -> dict[str, Any]:
+    """The metadata in the header of a .safetensors, which the library gives of files only, not of bytes."""
+    length = int.from_bytes(content[:8], "little")
+    if length > len(content) - 8:
+        raise ValueError("its header is longer than the file")
+    header = parse_json(content[8:8 + length], _HEADER_CONTAINERS)
+    metadata = header.get("__metadata__") if isinstance(header, dict) else None
+    return metadata if isinstance(metadata, dict) else {}

@@ -14,7 +14,9 @@ from typing import IO, Any
 import numpy as np
 from numpy.lib import format as npy
 
-__all__ = ["read_npz"]
+from .regular import open_regular, size_of
+
+__all__ = ["read_npz", "read_open_npz"]
 
 Array = np.ndarray[Any, Any]
 
@@ -40,15 +42,21 @@ def read_npz(path: str | os.PathLike[str], names: Collection[str] | None = None)
     ValueError
         If it is no intact .npz file, or holds Python objects.
     """
-    with open(path, "rb") as file:
-        try:
-            return _read_members(file, names)
-        except _FaultError as error:
-            raise ValueError(f"{path}: {error}") from None
-        except MemoryError:
-            raise ValueError(f"{path}: too large for the memory of this machine") from None
-        except Exception as error:  # zipfile, zlib and NumPy raise a dozen kinds of exceptions over damaged files
-            raise ValueError(f"{path} is not an intact .npz file ({error or type(error).__name__})") from None
+    with open_regular(path) as file:
+        return read_open_npz(file, path, names)
+
+
+def read_open_npz(file: IO[bytes], path: str | os.PathLike[str],
+                  names: Collection[str] | None = None) -> dict[str, Array]:
+    """Do the same for a file that `open_regular` has opened; `path` is for messages."""
+    try:
+        return _read_members(file, names)
+    except _FaultError as error:
+        raise ValueError(f"{path}: {error}") from None
+    except MemoryError:
+        raise ValueError(f"{path}: too large for the memory of this machine") from None
+    except Exception as error:  # zipfile, zlib and NumPy raise a dozen kinds of exceptions over damaged files
+        raise ValueError(f"{path} is not an intact .npz file ({error or type(error).__name__})") from None
 
 
 class _FaultError(Exception):
@@ -56,16 +64,18 @@ class _FaultError(Exception):
 
 
 def _read_members(file: IO[bytes], names: Collection[str] | None) -> dict[str, Array]:
-    file_bytes = os.fstat(file.fileno()).st_size
     arrays: dict[str, Array] = {}
     with zipfile.ZipFile(file) as archive:
+        # Members that overlap would make more of each byte than compression can. Python looks for that from 3.13 on.
+        if sum(info.compress_size for info in archive.infolist()) > size_of(file):
+            raise _FaultError("its members are recorded as larger than the file can hold")
         for info in archive.infolist():
             name = info.filename.removesuffix(_SUFFIX)
             if names is not None and name not in names:
                 continue
             if name in arrays or not info.filename.endswith(_SUFFIX):
                 raise _FaultError(f"unexpected member {info.filename!r}")
-            _check_sizes(info, file_bytes)
+            _check_size(info)
             with archive.open(info) as member:
                 _check_header(member, info, name)
             with archive.open(info) as member:
@@ -75,12 +85,12 @@ def _read_members(file: IO[bytes], names: Collection[str] | None) -> dict[str, A
     return arrays
 
 
-def _check_sizes(info: zipfile.ZipInfo, file_bytes: int) -> None:
-    """Refuse a recorded size that the file cannot hold."""
+def _check_size(info: zipfile.ZipInfo) -> None:
+    """Refuse a recorded size that the compressed bytes cannot hold."""
     most = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: _DEFLATE_MOST}.get(info.compress_type)
     if most is None:
         raise _FaultError(f"member {info.filename!r} is compressed in a way that NumPy does not write")
-    if info.compress_size > file_bytes or info.file_size > most * info.compress_size:
+    if info.file_size > most * info.compress_size:
         raise _FaultError(f"member {info.filename!r} is recorded as larger than the file can hold")
 
 

@@ -13,8 +13,8 @@ LAYERS = [
     "reference", "progress", "memory", "caching", "codegen", "compiling", "views", "stacks", "simd", "team",
     "regions", "exponential", "draws", "threads", "blocks", "activations", "heads", "optimizers", "kernels", "sparse",
     "steps", "inference", "checks", "network", "workspace", "interrupts",
-    "atomic", "npz", "containers", "storage", "generators", "checkpoints", "training", "model", "saving",
-    "diagnosis", "verification", "datasets", "__init__", "tables", "plots", "demo", "cli", "__main__",
+    "atomic", "regular", "npz", "parsing", "containers", "storage", "generators", "checkpoints", "training", "model",
+    "saving", "diagnosis", "verification", "datasets", "__init__", "tables", "plots", "demo", "cli", "__main__",
 ]
 
 

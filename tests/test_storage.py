@@ -3,16 +3,20 @@ import io
 import json
 import os
 import re
+import signal
 import stat
 import tracemalloc
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
+import safetensors
+from numpy.lib import format as npy
 from safetensors import numpy as safetensors_numpy
 
 import fastnet
-from fastnet import containers
+from fastnet import checkpoints, containers, tables
 from fastnet.atomic import atomic_write
 from fastnet.storage import StoredModel, load_model, save_model
 
@@ -252,6 +256,48 @@ def test_descriptions_that_are_none(tmp_path, text):
         load_model(tmp_path / "model.npz")
 
 
+BOMBS = {
+    "many lists": '{"format": 2, "kind": "TwoLayerNet", "arrays": [], "x": [' + "[]," * 300_000 + "[]]}",
+    "many objects": '{"format": 2, "kind": "TwoLayerNet", "arrays": [], "x": [' + "{}," * 300_000 + "{}]}",
+    "deep": '{"format": 2, "x": ' + "[" * 16 + "]" * 16 + "}",
+    "long": '{"format": 2, "x": [' + "0.1," * 3_000_000 + "1]}",
+}
+
+
+@pytest.mark.parametrize("load", [
+    fastnet.load, load_model, fastnet.TwoLayerNet.load,
+    lambda path: checkpoints.read_checkpoint(path, {}, {}, np.random.RandomState(0))], ids=range(4))
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_descriptions_that_would_become_many_objects(tmp_path, bomb, load):
+    description = np.frombuffer(BOMBS[bomb].encode(), np.uint8)
+    np.savez_compressed(tmp_path / "model.npz", fastnet=description)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=r"model\.npz.*its description is (no JSON that|longer than)"):
+            load(tmp_path / "model.npz")
+        assert tracemalloc.get_traced_memory()[1] < 5 * len(description) + 10**6
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("bomb", ["many lists", "many objects", "deep"])
+def test_the_same_in_safetensors(tmp_path, bomb):
+    path = tmp_path / "model.safetensors"
+    safetensors_numpy.save_file({"W1": np.ones(3)}, path, {"fastnet": BOMBS[bomb]})
+    with pytest.raises(ValueError, match=r"model\.safetensors.*its description is no JSON that"):
+        load_model(path)
+    tensor = '"W1":{"dtype":"U8","shape":[1],"data_offsets":[0,1],"x":' + BOMBS[bomb] + "}"
+    header = f'{{"__metadata__":{{"fastnet":"{{}}"}},{tensor}}}'.encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + b"1")
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=r"model\.safetensors.*(lists and objects|no format number)"):
+            load_model(path)
+        assert tracemalloc.get_traced_memory()[1] < 5 * len(header) + 10**5
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize("description", [None, np.zeros(3), np.zeros((1, 2), np.uint8)])
 def test_no_description(tmp_path, description):
     given = {} if description is None else {"fastnet": description}
@@ -276,6 +322,55 @@ def test_safetensors_of_others_and_damaged_ones(tmp_path):
         load_model(tmp_path / "missing.safetensors")
 
 
+@pytest.mark.parametrize("length", [0, 4, 8, 40, 10**6])
+def test_a_safetensors_that_is_cut_while_it_is_read(tmp_path, monkeypatch, length):
+    """It is not mapped, for then this would end the process."""
+    path = tmp_path / "model.safetensors"
+    save_model(path, make_model())
+    real = containers.size_of
+
+    def cut(file):
+        size = real(file)
+        os.truncate(path, min(length, size - 1))
+        return size
+
+    monkeypatch.setattr(containers, "size_of", cut)
+    monkeypatch.setattr(safetensors, "safe_open", None)
+    with pytest.raises(ValueError, match=r"model\.safetensors is not an intact"):
+        load_model(path)
+
+
+def within_seconds(seconds, call, *args):
+    """Call a function, and raise TimeoutError where it takes longer."""
+    def fail(*_):
+        raise TimeoutError
+
+    previous = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(seconds)
+    try:
+        return call(*args)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, previous)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="devices and pipes are POSIX's")
+@pytest.mark.parametrize("kind", ["device", "pipe"])
+@pytest.mark.parametrize("suffix", ["npz", "safetensors"])
+def test_what_is_no_regular_file_is_not_read(tmp_path, kind, suffix):
+    path = tmp_path / f"link.{suffix}"
+    if kind == "pipe":
+        os.mkfifo(tmp_path / "pipe")
+    path.symlink_to(tmp_path / "pipe" if kind == "pipe" else "/dev/zero")
+    readers = [fastnet.load, load_model, fastnet.TwoLayerNet.load,
+               lambda path: checkpoints.read_checkpoint(path, {}, {}, np.random.RandomState(0))]
+    if suffix == "npz":
+        readers += [tables.read_table, tables.read_features]
+    for read in readers:
+        with pytest.raises(ValueError, match=rf"link\.{suffix} is not a regular file"):
+            within_seconds(20, read, path)
+
+
 def test_leftovers_of_killed_processes_are_removed(tmp_path):
     names = [".model.npz.0123456789ab.tmp", ".model.npz.cafecafecafe.tmp", ".other.npz.0123456789ab.tmp",
              "model.npz.tmp"]
@@ -290,8 +385,10 @@ def test_leftovers_of_killed_processes_are_removed(tmp_path):
 def test_missing_file_and_folder(tmp_path):
     with pytest.raises(FileNotFoundError):
         load_model(tmp_path / "model.npz")
-    with pytest.raises(OSError, match=re.escape(tmp_path.name)):
-        load_model(tmp_path)
+    (tmp_path / "folder.safetensors").mkdir()
+    for folder in (tmp_path, tmp_path / "folder.safetensors"):
+        with pytest.raises(OSError, match=re.escape(folder.name)):
+            load_model(folder)
 
 
 def npy_bytes(array):
@@ -358,6 +455,39 @@ def test_a_recorded_size_that_the_file_cannot_hold(tmp_path):
     path.write_bytes(content.replace(size, (2**31).to_bytes(4, "little")))
     with pytest.raises(ValueError, match="larger than the file can hold"):
         load_model(path)
+
+
+def write_nested(path, count, size):
+    """Write an .npz of arrays that lie within each other: each is of all bytes that follow its header."""
+    body, infos = bytes(size), []
+    for number in range(count):
+        stream = io.BytesIO()
+        npy.write_array_header_1_0(stream, {"descr": "|u1", "fortran_order": False, "shape": (len(body),)})
+        body = stream.getvalue() + body
+        info = zipfile.ZipInfo(f"a{number}.npy")
+        info.CRC, info.file_size, info.compress_size, info.header_offset = zlib.crc32(body), len(body), len(body), 0
+        body = info.FileHeader() + body
+        infos.append((info, len(body)))
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.fp.write(body)
+        for info, following in infos:
+            info.header_offset = len(body) - following
+            archive.filelist.append(info)
+        archive.start_dir, archive._didModify = len(body), True
+
+
+def test_members_that_overlap(tmp_path):
+    path = tmp_path / "model.npz"
+    write_nested(path, 1, 10_000)
+    assert np.load(path)["a0"].shape == (10_000,)  # a file like any other
+    write_nested(path, 50, 100_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=r"model\.npz: its members are recorded as larger than the file can hold"):
+            load_model(path)
+        assert tracemalloc.get_traced_memory()[1] < 10**6
+    finally:
+        tracemalloc.stop()
 
 
 def test_an_unusual_compression(tmp_path):
