@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,8 +11,8 @@ import numpy as np
 __all__ = ["restored_state", "set_state", "state_of"]
 
 Generator = np.random.Generator | np.random.RandomState
-_MT19937 = 624
-"""Words of the Mersenne twister's state."""
+_MOST = {"pos": 624, "buffer_pos": 4, "has_uint32": 1, "has_gauss": 1}
+"""The most that some numbers in a state can be. NumPy does not look at them, and the first two are indices."""
 
 
 def _global_or(rng: Generator | None) -> Generator:
@@ -52,16 +53,16 @@ def restored_state(value: Any, rng: Generator | None) -> dict[str, Any]:
         trial = np.random.RandomState(type(rng._bit_generator)())
     else:
         trial = np.random.Generator(type(rng.bit_generator)())
-    state = value["state"]
-    _check_like(state, state_of(trial)["state"])
-    # The one number in a state that is an index into memory, which NumPy does not look at.
-    if not 0 <= state["state"].get("pos", 0) <= _MT19937:
-        raise ValueError("the state of the random generator is at a place that it does not have")
+    _check_like(value["state"], state_of(trial)["state"])
+    _check_numbers(value["state"], _state(trial).get("bit_generator"))
     try:
-        state = _like(state, _state(trial))
+        state = _like(value["state"], _state(trial))
         set_state(trial, state)
+        taken = state_of(trial)["state"] == value["state"]
     except (ValueError, TypeError, KeyError, OverflowError):
-        raise ValueError("the state of the random generator is not one that NumPy takes") from None
+        taken = False
+    if not taken:
+        raise ValueError("the state of the random generator is not one that NumPy takes")
     return dict(state)
 
 
@@ -85,6 +86,25 @@ def _like(value: Any, model: Any) -> Any:
     if isinstance(model, dict):
         return {name: _like(value[name], part) for name, part in model.items()}
     return np.array(value, model.dtype) if isinstance(model, np.ndarray) else value
+
+
+def _check_numbers(state: Mapping[str, Any], kind: Any) -> None:
+    """Raise ValueError for a state that NumPy takes, and no generator is ever in.
+
+    Some of these give the same number for ever; who draws until a number is acceptable then never ends. The states of
+    Philox and SFC64 have a counter in them, and are all good.
+    """
+    inner = state["state"] if isinstance(state.get("state"), dict) else {}
+    for name, most in _MOST.items():
+        if not 0 <= {**state, **inner}.get(name, 0) <= most:
+            raise ValueError(f"the state of the random generator has a {name} that is not from 0 to {most}")
+    if not math.isfinite(state.get("gauss", 0)):
+        raise ValueError("the state of the random generator holds a number that is not finite")
+    # Of the first word of the twister one bit counts: the state has 19937 of them.
+    if kind == "MT19937" and inner["key"][0] < 2**31 and not any(inner["key"][1:]):
+        raise ValueError("the state of the random generator is all zeros, from which no other number comes")
+    if kind in ("PCG64", "PCG64DXSM") and inner["inc"] % 2 == 0:
+        raise ValueError("the state of the random generator has an even increment, with which it would not go round")
 
 
 def _check_like(value: Any, model: Any) -> None:
