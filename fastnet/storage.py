@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,8 @@ import numpy as np
 from . import containers
 from .containers import Contents, FaultError
 
-__all__ = ["LABELLED", "NETWORK", "StoredModel", "labelled_model", "load_model", "load_network", "network_parameters",
-           "save_model", "save_network"]
+__all__ = ["LABELLED", "NETWORK", "StoredModel", "check_text", "check_width", "labelled_model", "load_model",
+           "load_network", "network_parameters", "save_model", "save_network"]
 
 Array = np.ndarray[Any, Any]
 
@@ -23,8 +23,10 @@ NETWORK, LABELLED = "TwoLayerNet", "labelled TwoLayerNet"
 _PARAMS = ("W1", "b1", "W2", "b2")
 _OPTIONAL = ("mean", "scale")
 
-_MOST_CHARACTERS = 1 << 26
-"""The most characters that an array of names takes."""
+_MOST_CHARACTERS = 1 << 22
+"""The most characters that an array of names takes, unless there are so many in the names themselves."""
+_MOST_PADDING = 16
+"""How many times that is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,8 +110,46 @@ def _check_names(name: str, array: Array, count: int) -> None:
         names = array.tolist()
     except ValueError:  # a code unit beyond Unicode
         raise ValueError(f"{name} holds text that is not Unicode") from None
+    if array.dtype.kind == "U":
+        check_text(names, name)
     if len(set(names)) != count:
         raise ValueError(f"{name} holds a name twice")
+
+
+def check_text(names: Sequence[str], what: str) -> None:
+    """Raise ValueError for names that an array of strings would not give back, or not without very much memory.
+
+    Parameters
+    ----------
+    names : sequence of str
+    what : str
+        What they are, for messages.
+    """
+    check_width(names, max(map(len, names), default=0), what)
+    if any(name.endswith("\0") for name in names):
+        raise FaultError(f"{what} holds text that ends in a NUL character, which is lost in NumPy's strings")
+    try:
+        "".join(names).encode()
+    except UnicodeEncodeError:  # half a character
+        raise FaultError(f"{what} holds text that is not Unicode") from None
+
+
+def check_width(names: Sequence[str], width: int, what: str) -> None:
+    """Raise ValueError where an array of strings would take very much more than the names in it.
+
+    It takes as much for each as for the longest, or as its dtype says.
+
+    Parameters
+    ----------
+    names : sequence of str
+    width : int
+        Characters that each takes.
+    what : str
+        What they are, for messages.
+    """
+    if len(names) * width > max(_MOST_CHARACTERS, _MOST_PADDING * sum(map(len, names))):
+        raise FaultError(f"{what} holds text that is too long: NumPy would keep {len(names)} strings of {width} "
+                         f"characters each")
 
 
 def save_model(path: str | os.PathLike[str], model: StoredModel) -> None:
@@ -216,13 +256,8 @@ def _names(value: Any, name: str) -> Array:
     """An array of names: strings, or integers."""
     if isinstance(value, list) and value:
         if all(isinstance(part, str) for part in value):
-            # An array of strings takes as much for each as for the longest; and UTF-8 cannot hold half a character.
-            if len(value) * max(map(len, value)) > _MOST_CHARACTERS or any("\ud800" <= c <= "\udfff" for c in
-                                                                           "".join(value)):
-                raise FaultError(f"{name} holds text that is too long, or not Unicode")
-            names = np.array(value)
-            if names.tolist() == value:  # NumPy drops zeros at the end
-                return names
-        elif all(type(part) is int and -2**63 <= part < 2**63 for part in value):
+            check_text(value, name)
+            return np.array(value)
+        if all(type(part) is int and -2**63 <= part < 2**63 for part in value):
             return np.array(value, np.int64)
     raise FaultError(f"{name} must be a list of strings or of 64-bit integers")

@@ -4,6 +4,7 @@ In CI some thousands; as many as wanted by ``python -m tests.test_fuzz_files COU
 """
 
 import collections
+import contextlib
 import copy
 import io
 import json
@@ -77,15 +78,31 @@ def load(kind, path):
         "".join(map(str, model.classes.tolist())).encode()
     elif isinstance(model, TwoLayerNet):
         assert 0 <= model.predict(np.zeros((1, len(model.params["W1"]))))[0] < model.params["W2"].shape[1]
-    elif hasattr(model, "coefs_"):
-        X = np.zeros((1, len(model.coefs_[0])))
-        if hasattr(model, "feature_names_in_"):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                model.predict(X)
-        else:
-            model.predict(X)
-        model._random_state.permutation(3)
+    else:
+        with warnings.catch_warnings():  # of names of features, and of numbers that grow
+            warnings.simplefilter("ignore")
+            if hasattr(model, "coefs_"):
+                model.predict(np.zeros((1, len(model.coefs_[0]))))
+                model._random_state.permutation(3)
+            go_on(model)
+
+
+def go_on(model):
+    """Train an estimator further, in every way that there is; that may fail with a ValueError alone."""
+    outputs, classes = getattr(model, "n_outputs_", 1), getattr(model, "classes_", np.arange(2))
+    X = np.random.RandomState(0).standard_normal((20, getattr(model, "n_features_in_", 3)))
+    if isinstance(model, MLPRegressor):
+        y = np.ones((20, outputs))
+    elif hasattr(model, "coefs_") and model._label_binarizer.y_type_ == "multilabel-indicator":
+        y = np.arange(20 * outputs).reshape(20, outputs) % 2
+    else:
+        y = classes[np.arange(20) % len(classes)]
+    first = {} if isinstance(model, MLPRegressor) or hasattr(model, "classes_") else {"classes": classes}
+    model.set_params(warm_start=True, max_iter=2, verbose=False)
+    partial = [] if model.solver == "lbfgs" else [model.partial_fit]
+    for number, fit in enumerate([*partial, model.fit, *partial]):
+        with contextlib.suppress(ValueError):
+            fit(X, y, **(first if partial and not number else {}))
 
 
 def mutated_bytes(content, random):

@@ -168,6 +168,8 @@ def test_a_device_is_not_replaced():
     ({"features": np.array([1, 2, 3, 4])}, "features must be strings"),
     ({"features": np.array(["a", "b", "c", "c"])}, "twice"),
     ({"features": np.array(["a"])}, "features must have the shape"),
+    ({"classes": np.array(["a", "b\ud800"])}, "classes holds text that is not Unicode"),
+    ({"features": np.array(["\udfff", "b", "c", "d"])}, "features holds text that is not Unicode"),
     ({"mean": None}, "belong together"),
     ({"scale": None}, "belong together"),
     ({"scale": np.array([1.0, 1, 0, 1])}, "above 0"),
@@ -237,7 +239,7 @@ def test_parameters_that_do_not_agree(name, array, message):
     ({"classes": [True, False]}, "classes must be a list"),
     ({"classes": [1, 2**63]}, "classes must be a list"),
     ({"classes": [[1], [2]]}, "classes must be a list"),
-    ({"classes": ["a", "b\0"]}, "classes must be a list"),
+    ({"classes": ["a", "b\0"]}, "classes holds text that ends in a NUL"),
     ({"classes": ["a", "\ud800"]}, "not Unicode"),
     ({"classes": ["x" * 100_000, *"y" * 100_000]}, "too long"),
 ])

@@ -13,6 +13,7 @@ from sklearn.preprocessing import LabelBinarizer
 from .. import generators
 from ..checks import Layer
 from ..containers import Contents, FaultError
+from ..storage import check_width
 from . import private
 from .stochastic import OUTPUT_HEADS, trained_layers
 
@@ -30,8 +31,13 @@ _SHARED = "random_state"
 """Where a fit has drawn from the very generator that is a parameter."""
 _DERIVED = {"_coef_indptr", "_intercept_indptr"}
 """What each fit with lbfgs makes anew."""
+_RECORD = ("loss_curve_", "_no_improvement_count", "best_loss_", "validation_scores_", "best_validation_score_")
+"""What every stochastic fit leaves, and the next one goes on from."""
+_OPTIMIZER_PARAMETERS = {name: name for name in (
+    "learning_rate_init", "momentum", "power_t", "beta_1", "beta_2", "epsilon")} | {
+    "lr_schedule": "learning_rate", "nesterov": "nesterovs_momentum"}
+"""Attributes of the optimizers, and which parameter of an estimator each has been."""
 _CLASS_KINDS = "biufU"
-_MOST_CHARACTERS = 1 << 26
 
 
 def described(estimator: Any) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -42,7 +48,8 @@ def described(estimator: Any) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     TypeError
         If it has a parameter or an attribute of a kind that is not known here.
     ValueError
-        If its parameters are not finite.
+        If its parameters are not finite, or it is in a state that `restore` would refuse: half fitted, say, or with
+        parameters that have been set to something else since it was fitted.
     """
     state = dict(vars(estimator))
     names = sorted(set(estimator.get_params(deep=False)) | {"loss"} & set(state))
@@ -85,6 +92,10 @@ def described(estimator: Any) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
             state["_optimizer"]).items()}
         for index, layers in enumerate(moments):
             _put_layers(arrays, f"moment{index}_", layers)
+    try:  # no array is copied for that
+        restore(Contents(type(estimator).__name__, fields, arrays), type(estimator)())
+    except ValueError as error:
+        raise ValueError(f"the estimator cannot be saved, as it could not be loaded again: {error}") from None
     return fields, arrays
 
 
@@ -107,8 +118,9 @@ def restore(contents: Contents, estimator: Any) -> None:
         raise FaultError(f"its loss must be {fixed!r}, got {state['loss']!r:.60}")
     vars(estimator).update(state)
     estimator._validate_params()
-    known = {"params", *_INTEGERS, *_NUMBERS, *_CURVES, *_OUTPUTS, "_random_state", "target", "classes_",
-             "feature_names_in_", "optimizer", "best_is_last"}
+    _hidden_sizes(estimator.hidden_layer_sizes)
+    known = {"params", *_INTEGERS, *_NUMBERS, *_CURVES, *_OUTPUTS, "_random_state", "feature_names_in_", "optimizer",
+             "best_is_last", *(("target", "classes_") if contents.kind == "MLPClassifier" else ())}
     if set(fields) - known:
         raise FaultError(f"it holds {', '.join(map(repr, sorted(set(fields) - known)))}, which is not part of an "
                          f"estimator")
@@ -143,11 +155,13 @@ def _fitted(contents: Contents, arrays: dict[str, NDArray[Any]], estimator: Any)
             state[name] = _sane(value, name)
     for name in _CURVES:
         if name in arrays:
-            curve = contents.array(name, arrays.pop(name).shape[:1], np.float64, finite=False)
+            curve = contents.array(name, (arrays.pop(name).size,), np.float64, finite=False)
             state[name] = curve.tolist()
         elif name in fields:
             state[name] = contents.choice(name, [None])
-    state["out_activation_"] = contents.choice("out_activation_", list(OUTPUT_HEADS))
+    # scikit-learn knows "exp" since it has the parameter `loss`.
+    outputs = [name for name in OUTPUT_HEADS if name != "exp" or "loss" in estimator.get_params(deep=False)]
+    state["out_activation_"] = contents.choice("out_activation_", outputs)
     dtype = contents.arrays["W1"].dtype if "W1" in contents.arrays else None
     if dtype not in (np.float32, np.float64):
         raise FaultError("W1 must be float32 or float64")
@@ -158,8 +172,7 @@ def _fitted(contents: Contents, arrays: dict[str, NDArray[Any]], estimator: Any)
         elif not prefix or f"{prefix}W1" in arrays:
             layers = _take_layers(contents, arrays, prefix, sizes, dtype, finite=True)
             state[weights], state[biases] = [W for W, _ in layers], [b for _, b in layers]
-        elif estimator.early_stopping:
-            state[weights] = state[biases] = None
+    _check_record(state, estimator)
     shared = fields["_random_state"] == _SHARED
     state["_random_state"] = estimator.random_state if shared else _generator(fields["_random_state"])
     if not isinstance(state["_random_state"], np.random.RandomState):
@@ -176,6 +189,28 @@ def _fitted(contents: Contents, arrays: dict[str, NDArray[Any]], estimator: Any)
     if "optimizer" in fields:
         state["_optimizer"] = _optimizer(contents, arrays, estimator, sizes, dtype)
     return state
+
+
+def _check_record(state: dict[str, Any], estimator: Any) -> None:
+    """Refuse what no fit leaves, and no further one could go on from."""
+    if state["n_iter_"] and "loss_" not in state:
+        raise FaultError("it lacks loss_")
+    if "loss_" in state and state["loss_"] is None:
+        raise FaultError("loss_ must be a number")
+    missing = [name for name in _RECORD if name not in state]
+    if estimator.solver == "lbfgs" and len(missing) == len(_RECORD):
+        return
+    if missing:
+        raise FaultError(f"it lacks {', '.join(missing)}")
+    stopping = state["validation_scores_"] is not None
+    for name, kept in (("loss_curve_", True), ("best_loss_", not stopping), ("best_validation_score_", stopping)):
+        if (state[name] is not None) != kept or state[name] != state[name]:
+            raise FaultError(f"{name} must be {'there, and a number' if kept else 'null'} after a fit "
+                             f"{'with' if stopping else 'without'} early stopping")
+    if stopping and "_best_coefs" not in state:
+        raise FaultError("it lacks best_W1")
+    if estimator.solver != "lbfgs" and stopping != bool(estimator.early_stopping):
+        raise FaultError(f"early_stopping is {estimator.early_stopping}, and was not in the last fit")
 
 
 def _optimizer(contents: Contents, arrays: dict[str, NDArray[Any]], estimator: Any, sizes: list[int],
@@ -195,10 +230,14 @@ def _optimizer(contents: Contents, arrays: dict[str, NDArray[Any]], estimator: A
             right = 0 <= value < 2**53 and (name != "t" or type(value) is int)
         if not right:
             raise FaultError(f"{name} of the optimizer must be like {like!r}, got {value!r:.60}")
+    type(estimator)(**{parameter: given[name] for name, parameter in _OPTIMIZER_PARAMETERS.items()
+                       if name in given})._validate_params()
     vars(optimizer).update(given)
-    count = len(private.moments(optimizer))
-    private.set_moments(optimizer, [_take_layers(contents, arrays, f"moment{index}_", sizes, dtype, finite=False)
-                                    for index in range(count)])
+    moments = [_take_layers(contents, arrays, f"moment{index}_", sizes, dtype, finite=False)
+               for index in range(len(private.moments(optimizer)))]
+    if any((array < 0).any() for second in moments[1:] for layer in second for array in layer):
+        raise FaultError("the second moments of the optimizer must not be below 0")
+    private.set_moments(optimizer, moments)
     return optimizer
 
 
@@ -216,7 +255,7 @@ def _take_layers(contents: Contents, arrays: dict[str, NDArray[Any]], prefix: st
             name = f"{prefix}{letter}{number}"
             if arrays.pop(name, None) is None:
                 raise FaultError(f"it lacks {name}")
-            pair.append(np.array(contents.array(name, shape, dtype, finite=finite), order="C"))
+            pair.append(np.require(contents.array(name, shape, dtype, finite=finite), requirements=["C", "A", "W"]))
         layers.append((pair[0], pair[1]))
     return layers
 
@@ -286,9 +325,13 @@ def _binarizer(contents: Contents, outputs: int) -> tuple[LabelBinarizer, NDArra
     if not isinstance(values, list) or len(values) < 1 or len(values) > 2 * outputs:
         raise FaultError(f"classes_ must be a list of the classes for {outputs} outputs")
     count = len(values)
-    if outputs != (1 if target[0] == "binary" or count == 1 else count) and not (
-            target[0] == "multilabel-indicator" and outputs == count):
+    fits = {"binary": outputs == 1, "multiclass": outputs == count > 2, "multilabel-indicator": outputs == count}
+    if not fits[target[0]]:
         raise FaultError(f"there are {count} {target[0]} classes for {outputs} outputs")
+    if target[0] != "multilabel-indicator" and target[1]:
+        raise FaultError(f"{target[0]} targets cannot be sparse")
+    if target[0] == "multilabel-indicator" and values != list(range(count)):
+        raise FaultError("the classes of a multilabel target must be the numbers of its columns")
     if classes["dtype"] == "strings":
         if not all(isinstance(name, str) for name in values):
             raise FaultError("classes_ must be strings")
@@ -308,10 +351,12 @@ def _class_array(values: list[Any], dtype: Any) -> NDArray[Any]:
         kind = np.dtype(dtype) if isinstance(dtype, str) and len(dtype) < 12 else None
     except (TypeError, ValueError, SyntaxError):
         kind = None
-    if kind is None or kind.kind not in _CLASS_KINDS or kind.itemsize * len(values) > 4 * _MOST_CHARACTERS:
+    if kind is None or kind.kind not in _CLASS_KINDS:
         raise FaultError(f"classes_ cannot be of the dtype {dtype!r:.60}")
     if not all(type(value) in types[kind.kind] for value in values):
         raise FaultError(f"classes_ must all fit the dtype {dtype}")
+    if kind.kind == "U":
+        check_width(values, kind.itemsize // 4, "classes_")
     try:
         array = np.array(values, kind)
     except (ValueError, OverflowError):
