@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from .npz import read_npz
+from .storage import check_text
 
 __all__ = ["DEFAULT_LABEL", "Table", "read_features", "read_table"]
 
@@ -54,7 +55,8 @@ def read_table(path: str | os.PathLike[str], label: str | None = None) -> Table:
         classes, y = _npz_labels(path, arrays, len(X))
         return Table(X, y, classes, None)
     X, labels, features = _read_csv(path, DEFAULT_LABEL if label is None else label, labelled=True)
-    classes, y = _text_labels(labels)
+    _check_names(path, features, "the header")
+    classes, y = _text_labels(path, labels)
     return Table(X, y, classes, np.array(features))
 
 
@@ -78,6 +80,14 @@ def read_features(path: str | os.PathLike[str], label: str | None = None,
     if _is_npz(path):
         return _npz_features(path, read_npz(path, ("X",)))
     return _read_csv(path, label, labelled=False, wanted=features)[0]
+
+
+def _check_names(path: str | os.PathLike[str], names: Sequence[str], what: str) -> None:
+    """Refuse names that a model file could not keep."""
+    try:
+        check_text(names, what)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def _is_npz(path: str | os.PathLike[str]) -> bool:
@@ -117,11 +127,12 @@ def _npz_labels(path: str | os.PathLike[str], arrays: dict[str, Array], samples:
         raise ValueError(f"{path}: y must have the shape {(samples,)}, one label for each row of X, got {y.shape}")
     if y.dtype.kind == "U":
         try:
-            empty = "" in y.tolist()
+            labels = set(y.tolist())
         except ValueError:
             raise ValueError(f"{path}: y holds text that is not Unicode") from None
-        if empty:
+        if "" in labels:
             raise ValueError(f"{path}: y holds an empty label")
+        _check_names(path, sorted(labels), "y")
     elif y.dtype.kind in "biuf":
         if y.dtype.kind == "f" and not (np.isfinite(y) & (y == np.rint(y)) & (abs(y) < np.float64(2**63))).all():
             raise ValueError(f"{path}: y must be whole numbers or strings")
@@ -137,13 +148,14 @@ def _npz_labels(path: str | os.PathLike[str], arrays: dict[str, Array], samples:
 # .csv
 
 
-def _text_labels(labels: list[str]) -> tuple[Array, Array]:
+def _text_labels(path: str | os.PathLike[str], labels: list[str]) -> tuple[Array, Array]:
     """Return the names of the classes, as numbers if all are, and each sample's index into them."""
     names: list[Any] = sorted(set(labels))
     if all(map(_is_plain_integer, names)):  # so that 10 comes after 9
         names.sort(key=int)
         classes = np.array([int(name) for name in names], dtype=np.int64)
     else:
+        _check_names(path, names, "the column of the labels")
         classes = np.array(names)
     index = {name: number for number, name in enumerate(names)}
     return classes, np.array([index[name] for name in labels], dtype=np.int64)
@@ -185,6 +197,8 @@ def _check_header(path: str | os.PathLike[str], line: int, header: list[str]) ->
     for number, name in enumerate(header, 1):
         if not name:
             raise ValueError(f"{path}, line {line}, column {number}: the column has no name")
+        if name.endswith("\0"):  # which NumPy's strings do not keep
+            raise ValueError(f"{path}, line {line}, column {number}: the name of the column ends in a NUL character")
         if name in seen:
             raise ValueError(f"{path}, line {line}, column {number}: a second column named {name!r} "
                              f"(the first line must name the columns)")
@@ -240,6 +254,9 @@ def _read_rows(path: str | os.PathLike[str], reader: Any, header: list[str], lab
             name = row[label_column].strip()
             if not name:
                 raise ValueError(f"{path}, line {line}, column {header[label_column]!r}: the label is empty")
+            if name.endswith("\0"):  # which NumPy's strings do not keep
+                raise ValueError(f"{path}, line {line}, column {header[label_column]!r}: the label ends in a NUL "
+                                 f"character")
             labels.append(name)
         lines.append(line)
         line = reader.line_num + 1

@@ -108,6 +108,8 @@ def test_csv_quoted_label_with_comma_and_newline(csv_file):
     ("a,label\n1,x\n".encode("utf-16"), "not text in UTF-8"),
     (b"a,label\n1\x00,x\n", "line 2"),
     ("a,label\n" + "1" * 200_000 + ",x\n", "line 2"),
+    ("a,label\n1,x\n2,y\0 \n", "line 3, column 'label': the label ends in a NUL"),
+    ("\na,b\0,label\n1,2,x\n", "line 2, column 2: the name of the column ends in a NUL"),
 ])
 def test_csv_faults_say_where(csv_file, content, message):
     with pytest.raises(ValueError, match=rf"(?s)data\.csv.*{message}"):
@@ -189,6 +191,9 @@ GOOD_Y = np.array([0, 1, 0])
     ({"X": GOOD_X, "y": np.array([0, 1e30, 0])}, "whole numbers"),
     ({"X": GOOD_X, "y": np.array([0, 2**64 - 1, 0], np.uint64)}, "int64"),
     ({"X": GOOD_X, "y": np.array(["a", "", "b"])}, "empty label"),
+    ({"X": GOOD_X, "y": np.array(["a", "\0", "b"])}, "empty label"),
+    ({"X": GOOD_X, "y": np.array(["a", "\ud800", "b"])}, "y holds text that is not Unicode"),
+    ({"X": np.ones((3000, 1)), "y": np.array(["x" * 2000, *map(str, range(2999))])}, "y holds text that is too long"),
     ({"X": GOOD_X, "y": np.array([b"a", b"b", b"c"])}, "whole numbers or strings"),
     ({"X": GOOD_X, "y": np.array(["a", None, "b"])}, "Python objects"),
 ])
