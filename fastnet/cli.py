@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
+from .progress import tell
+
 if TYPE_CHECKING:
     from .storage import StoredModel
     from .tables import Table
@@ -38,20 +40,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0, 2 after an error that the user can mend, 130 after Ctrl-C, 141 when nobody reads the output.
     """
     try:
+        _fill_gaps()
         status = _run(argv)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return status
     except BrokenPipeError:
         _discard_output()
         return 141  # as a shell reports a process that SIGPIPE ended
     except (ValueError, OSError) as error:
-        print(f"fastnet: error: {_one_line(error)}", file=sys.stderr)
+        tell(f"fastnet: error: {_one_line(error)}")
+        return 2
+    except ImportError as error:
+        if error.name != "safetensors":
+            raise
+        tell(f"fastnet: error: {_one_line(error)}")
         return 2
     except MemoryError:
-        print("fastnet: error: there is not enough memory; lower --hidden or use less data", file=sys.stderr)
+        tell("fastnet: error: there is not enough memory; lower --hidden or use less data")
         return 2
     except KeyboardInterrupt:
-        print("\nfastnet: interrupted", file=sys.stderr)
+        tell("\nfastnet: interrupted")
         return 130
 
 
@@ -68,6 +77,18 @@ def _run(argv: Sequence[str] | None) -> int:
     return 0
 
 
+def _fill_gaps() -> None:
+    """Open the null device in the place of each standard stream that is closed.
+
+    Else the next file that is opened has its number: the model could get what a library writes to standard error.
+    """
+    with suppress(OSError):
+        descriptor = os.open(os.devnull, os.O_RDWR)
+        while descriptor <= 2:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+        os.close(descriptor)
+
+
 def _one_line(error: Exception) -> str:
     text = str(error)
     if isinstance(error, OSError) and error.strerror:  # without the number
@@ -77,7 +98,7 @@ def _one_line(error: Exception) -> str:
 
 def _discard_output() -> None:
     """Send what is still buffered nowhere: the interpreter flushes standard output once more as it ends."""
-    with suppress(OSError, ValueError):  # where standard output is no file
+    with suppress(AttributeError, OSError, ValueError):  # where standard output is no file, or not there
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -197,15 +218,19 @@ def _demo(args: argparse.Namespace) -> None:
 
 def _train(args: argparse.Namespace) -> None:
     from .atomic import check_writable
+    from .containers import check_format
     from .storage import save_model
     from .tables import read_table
 
     check_writable(args.out)
+    check_format(args.out)
+    resumed = {} if args.resume is None else {"checkpoint": args.resume}
+    _refuse_overwriting(args.out, "the model", data=args.data, **resumed)
     table = read_table(args.data, args.label)
-    _refuse_overwriting(args.out, "the model", data=args.data)
     if args.checkpoint is not None:
         check_writable(args.checkpoint)
-        _refuse_overwriting(args.checkpoint, "the checkpoint", data=args.data)
+        check_format(args.checkpoint)
+        _refuse_overwriting(args.checkpoint, "the checkpoint", "--checkpoint", data=args.data)
         if os.path.realpath(args.checkpoint) == os.path.realpath(args.out):
             raise ValueError(f"{args.out}: model and checkpoint need files of their own")
     if len(table.classes) < 2:
@@ -217,10 +242,10 @@ def _train(args: argparse.Namespace) -> None:
         print(f"{name:10}{text}")
 
 
-def _refuse_overwriting(out: str, what: str, **inputs: str) -> None:
+def _refuse_overwriting(out: str, what: str, option: str = "--out", **inputs: str) -> None:
     for kind, path in inputs.items():
         if os.path.exists(out) and os.path.exists(path) and os.path.samefile(out, path):
-            raise ValueError(f"{out}: {what} would overwrite the {kind}; choose another --out")
+            raise ValueError(f"{out}: {what} would overwrite the {kind}; choose another {option}")
 
 
 def _fit(table: Table, args: argparse.Namespace) -> tuple[StoredModel, list[tuple[str, str]]]:
@@ -248,7 +273,7 @@ def _fit(table: Table, args: argparse.Namespace) -> tuple[StoredModel, list[tupl
     batch = min(args.batch, len(used))
     net = TwoLayerNet(D, args.hidden, len(table.classes), args.std, dtype=dtype, rng=rng)
     if args.progress:
-        print(f"compiling for {dtype}, or loading what was compiled before", file=sys.stderr, flush=True)
+        tell(f"compiling for {dtype}, or loading what was compiled before")
     compile_seconds = training.prepare(dtype)
 
     options = ("rate", "decay", "reg", "std", "hidden", "seed", "dtype", "standardize", "val_fraction")
@@ -326,7 +351,10 @@ def _predict(args: argparse.Namespace) -> None:
     from .storage import load_model
     from .tables import read_features
 
-    if args.out is not None:
+    if args.out is None:
+        if sys.stdout is None:
+            raise ValueError("there is no standard output to write the predictions to; name a file with --out")
+    else:
         check_writable(args.out)
         _refuse_overwriting(args.out, "the predictions", model=args.model, data=args.data)
     model = load_model(args.model)
@@ -345,7 +373,8 @@ def _predict(args: argparse.Namespace) -> None:
     if args.proba:
         header, rows = model.classes.tolist(), net.predict_proba(X)
     else:
-        header, rows = ["label"], ([name] for name in model.classes[net.predict(X)].tolist())
+        names = model.classes.tolist()  # an array of strings would take as much for each as for the longest
+        header, rows = ["label"], ([names[number]] for number in net.predict(X).tolist())
 
     if args.out is None:
         _write_csv(sys.stdout, header, rows)

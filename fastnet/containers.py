@@ -18,7 +18,7 @@ from .npz import read_open_npz
 from .parsing import parse_json
 from .regular import open_regular, size_of
 
-__all__ = ["Contents", "FaultError", "described", "read", "write"]
+__all__ = ["Contents", "FaultError", "check_format", "described", "read", "write"]
 
 Array = np.ndarray[Any, Any]
 
@@ -88,6 +88,12 @@ class Contents(NamedTuple):
         if not any(type(value) is type(option) and value == option for option in options):
             raise FaultError(f"{name} must be one of {', '.join(map(repr, options))}, got {value!r:.60}")
         return value
+
+
+def check_format(path: str | os.PathLike[str]) -> None:
+    """Raise ImportError if `write` would for a file of this name: better before the work than after it."""
+    if _is_safetensors(path):
+        _safetensors()
 
 
 def write(path: str | os.PathLike[str], kind: str, fields: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
@@ -200,7 +206,7 @@ def _safetensors() -> Any:
         import safetensors.numpy
     except ImportError:
         raise ImportError("files in the .safetensors format need the package safetensors: pip install safetensors, "
-                          "or choose a name that ends in .npz") from None
+                          "or choose a name that ends in .npz", name="safetensors") from None
     return safetensors
 
 

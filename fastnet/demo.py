@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from .progress import tell
 
 __all__ = ["run_demo"]
 
@@ -62,7 +63,7 @@ def run_demo(iterations: int = 1000, seed: int = 0, dtype: str = "float64", out:
 
     numpy_run = _train(reference.TwoLayerNet, data, iterations, seed, dtype, progress and "  NumPy")
     if progress:
-        print(f"compiling for {dtype}, or loading what was compiled before", file=sys.stderr, flush=True)
+        tell(f"compiling for {dtype}, or loading what was compiled before")
     compile_seconds = warmup(dtype)
     our_run = _train(TwoLayerNet, data, iterations, seed, dtype, progress and "fastnet")
     _print_comparison(numpy_run, our_run, compile_seconds, iterations)

@@ -7,13 +7,24 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-__all__ = ["progress_bar"]
+__all__ = ["progress_bar", "tell"]
 
 T = TypeVar("T")
 
 
+def _nobody_looks() -> bool:
+    """Whether there is no standard error: it is closed, or this is a process without a console."""
+    return sys.stderr is None or getattr(sys.stderr, "closed", False)
+
+
+def tell(text: str) -> None:
+    """Print on standard error, where there is one; `print` would take standard output in the place of none."""
+    if not _nobody_looks():
+        print(text, file=sys.stderr, flush=True)
+
+
 def progress_bar(iterable: Iterable[T], *, description: str = "", total: int | None = None) -> Iterable[T]:
-    """Iterate over `iterable` and show on standard error how far it has come.
+    """Iterate over `iterable` and show on standard error, where there is one, how far it has come.
 
     Parameters
     ----------
@@ -29,6 +40,8 @@ def progress_bar(iterable: Iterable[T], *, description: str = "", total: int | N
     iterable
         The same items, in the same order.
     """
+    if _nobody_looks():
+        return iterable
     if total is None:
         try:
             total = len(iterable)  # type: ignore[arg-type]

@@ -456,7 +456,122 @@ def test_more_than_memory_holds(fail, tmp_path, monkeypatch):
     assert "not enough memory" in fail("train", data, "--out", tmp_path / "model.npz")
 
 
+# What could not be written and read back
+
+
+def wide(path):
+    """A .csv with so many labels, one of them long, that an array of them would take a gigabyte."""
+    names = ["x" * 100_000, *map(str, range(3000))]
+    return write_csv(path, ["x", "label"], range(len(names)), names)
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    ("x,label\n1,a\n2,x\0\n3,x\n", "line 3, column 'label': the label ends in a NUL character"),
+    ("x,label\n1,a\n2,\0\n", "line 3, column 'label': the label ends in a NUL character"),
+    ("x,x\0,label\n1,2,a\n2,3,b\n", "line 1, column 2: the name of the column ends in a NUL character"),
+    (wide, "the column of the labels holds text that is too long: NumPy would keep 3001 strings of 100000 characters"),
+    (lambda path: write_csv(path, ["x" * 100_000, *map(str, range(3000)), "label"], *[[1, 2, 3]] * 3001, "aba"),
+     "the header holds text that is too long"),
+])
+def test_names_that_a_model_could_not_keep_are_refused_before_the_training(tmp_path, fail, monkeypatch, content,
+                                                                           message):
+    monkeypatch.setattr("fastnet.cli._fit", None)
+    data = tmp_path / "data.csv"
+    if callable(content):
+        content(data)
+    else:
+        data.write_text(content)
+    assert message in fail("train", data, *QUICK, "--out", tmp_path / "model.npz")
+    assert os.listdir(tmp_path) == ["data.csv"]
+
+
+def test_the_same_in_npz(tmp_path, fail, monkeypatch):
+    monkeypatch.setattr("fastnet.cli._fit", None)
+    for y, message in ((["a", "b\ud800", "c"], "not Unicode"), (["a", "\0", "b"], "empty label"),
+                       (["x" * 2000, *map(str, range(3000))], "too long")):
+        np.savez_compressed(tmp_path / "data.npz", X=np.ones((len(y), 1)), y=np.array(y))
+        assert message in fail("train", tmp_path / "data.npz", *QUICK, "--out", tmp_path / "model.npz")
+
+
+def test_names_that_a_model_only_just_keeps(tmp_path, succeed):
+    names = ["a\0b", "x" * 1000, *map(str, range(200))]
+    data = write_csv(tmp_path / "data.csv", ["\0x", "label"], range(404), names * 2)
+    for model in ("model.npz", "model.safetensors"):
+        succeed("train", data, *QUICK[:2], "--epochs", "1", "--no-progress", "--out", tmp_path / model)
+        assert rows(succeed("predict", tmp_path / model, data, "--proba"))[0] == sorted(names)
+
+
+def test_a_format_without_its_package_is_refused_before_the_training(tmp_path, data, fail, model, monkeypatch):
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(b"")
+    for name in ("safetensors", "safetensors.numpy"):
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setattr("fastnet.cli._fit", None)
+    for argv in (("train", data, "--out", file), ("train", data, "--checkpoint", file, "--out", tmp_path / "m.npz"),
+                 ("predict", file, data)):
+        assert "pip install safetensors" in fail(*argv)
+
+
+# Closed streams
+
+
+def without(streams, *argv):
+    """Run the command line with some standard streams closed; return status, standard output and standard error."""
+    process = subprocess.run(["sh", "-c", f'exec "$@" {streams}', "sh", sys.executable, "-m", "fastnet",
+                              *map(str, argv)], capture_output=True, text=True, check=False)
+    return process.returncode, process.stdout, process.stderr
+
+
+posix = pytest.mark.skipif(os.name != "posix", reason="the shell is POSIX's")
+
+
+@posix
+def test_predict_without_standard_output(tmp_path, data, model, succeed):
+    status, _, err = without(">&-", "predict", model, data)
+    assert (status, err) == (2, "fastnet: error: there is no standard output to write the predictions to; name a file "
+                                "with --out\n")
+    assert without(">&- 2>&-", "predict", model, data)[0] == 2
+    assert without("<&- >&- 2>&-", "predict", model, data, "--out", tmp_path / "labels.csv")[0] == 0
+    assert (tmp_path / "labels.csv").read_text() == succeed("predict", model, data)
+
+
+@posix
+@pytest.mark.parametrize("streams", ["2>&-", "<&- >&- 2>&-", ">&-"])
+@pytest.mark.parametrize("tqdm", [True, False])
+def test_train_without_standard_error(tmp_path, data, model, streams, tqdm, monkeypatch):
+    if not tqdm:  # a module that cannot be imported
+        (tmp_path / "hidden").mkdir()
+        (tmp_path / "hidden" / "tqdm.py").write_text("raise ImportError")
+        monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'hidden'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    status, out, err = without(streams, "train", data, *QUICK[:-1], "--out", tmp_path / "again.npz")
+    assert status == 0
+    assert (tmp_path / "again.npz").read_bytes() == model.read_bytes()
+    assert "compiling" not in out.replace("s compiling or loading", "")
+    assert ("15/15" in err) == (streams == ">&-")
+    assert without(streams, "train", tmp_path / "missing.csv")[:2] == (2, "")
+
+
+def test_errors_go_nowhere_where_there_is_no_standard_error(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    status = main(["learn"])
+    monkeypatch.undo()
+    assert (status, capsys.readouterr()) == (2, ("", ""))
+
+
 # Checkpoints
+
+
+def test_the_model_never_overwrites_the_checkpoint_that_it_goes_on_from(tmp_path, data, succeed, fail, monkeypatch):
+    run = tmp_path / "run.npz"
+    succeed("train", data, *QUICK, "--checkpoint", run, "--out", tmp_path / "model.npz")
+    before = run.read_bytes()
+    (tmp_path / "link.npz").symlink_to(run)
+    os.link(run, tmp_path / "hard.npz")
+    monkeypatch.setattr("fastnet.cli._fit", None)
+    for resume, out in (("run", "run"), ("run", "link"), ("link", "run"), ("run", "hard")):
+        assert "the model would overwrite the checkpoint" in fail(
+            "train", data, *QUICK, "--resume", tmp_path / f"{resume}.npz", "--out", tmp_path / f"{out}.npz")
+    assert run.read_bytes() == before
 
 
 def test_training_goes_on_from_a_checkpoint(tmp_path, data, succeed, fail, monkeypatch):

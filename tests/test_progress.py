@@ -1,7 +1,10 @@
+import io
 import sys
 
+import numpy as np
 import pytest
 
+from fastnet import TwoLayerNet
 from fastnet.progress import progress_bar
 
 
@@ -60,3 +63,21 @@ def test_plain_lines_of_an_unknown_total(plain, capsys):
 def test_a_given_total_stands_in_for_a_length(plain, capsys):
     list(progress_bar(iter(range(4)), total=4))
     assert "4/4" in capsys.readouterr().err
+
+
+class Closed(io.StringIO):
+    def __init__(self):
+        super().__init__()
+        self.close()
+
+
+@pytest.mark.parametrize("stream", [None, Closed()], ids=["none", "closed"])
+def test_nothing_is_shown_where_there_is_no_standard_error(either, capsys, monkeypatch, stream):
+    monkeypatch.setattr(sys, "stderr", stream)
+    assert list(progress_bar(range(20), description="work")) == list(range(20))
+    assert list(progress_bar(iter(range(3)))) == [0, 1, 2]
+    X, y = np.eye(4), np.array([0, 1, 0, 1])
+    net = TwoLayerNet(4, 2, 2, rng=0)
+    assert len(net.train(X, y, X, y, num_iters=3, batch_size=2, progress=True)["loss_history"]) == 3
+    monkeypatch.undo()
+    assert capsys.readouterr() == ("", "")
