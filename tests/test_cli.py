@@ -551,6 +551,15 @@ def test_train_without_standard_error(tmp_path, data, model, streams, tqdm, monk
     assert without(streams, "train", tmp_path / "missing.csv")[:2] == (2, "")
 
 
+@posix
+def test_no_file_takes_the_place_of_a_closed_stream(tmp_path):
+    script = ("import sys; from fastnet.cli import main; main(['--no-such-option'])\n"
+              "with open(sys.argv[1], 'w') as file: file.write(str(file.fileno()))")
+    subprocess.run(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", script, tmp_path / "number"],
+                   check=True)
+    assert int((tmp_path / "number").read_text()) > 2
+
+
 def test_errors_go_nowhere_where_there_is_no_standard_error(capsys, monkeypatch):
     monkeypatch.setattr(sys, "stderr", None)
     status = main(["learn"])
