@@ -169,7 +169,7 @@ def described(error: ValueError, path: str | os.PathLike[str], what: str) -> Val
     return ValueError(f"{path} is not {what} that fastnet can read: {error}")
 
 
-def _description(text: bytes | str | None, most: int) -> dict[str, Any]:
+def _description(text: memoryview | str | None, most: int) -> dict[str, Any]:
     if text is None:
         raise FaultError("it holds no description of its contents")
     if len(text) > most:
@@ -189,12 +189,12 @@ def _description(text: bytes | str | None, most: int) -> dict[str, Any]:
     return fields
 
 
-def _read_npz(file: IO[bytes], path: str | os.PathLike[str]) -> tuple[dict[str, Array], bytes | str | None]:
+def _read_npz(file: IO[bytes], path: str | os.PathLike[str]) -> tuple[dict[str, Array], memoryview | str | None]:
     arrays = read_open_npz(file, path)
     description = arrays.pop(_DESCRIPTION, None)
     if description is None or description.dtype != np.uint8 or description.ndim != 1:
         return arrays, None
-    return arrays, description.tobytes()
+    return arrays, description.data
 
 
 def _is_safetensors(path: str | os.PathLike[str]) -> bool:
@@ -211,7 +211,7 @@ def _safetensors() -> Any:
 
 
 def _read_safetensors(file: IO[bytes],
-                      path: str | os.PathLike[str]) -> tuple[dict[str, Array], bytes | str | None]:
+                      path: str | os.PathLike[str]) -> tuple[dict[str, Array], memoryview | str | None]:
     library = _safetensors().numpy
     try:
         # In memory: the library would map the file, and who cuts it meanwhile would end the process.

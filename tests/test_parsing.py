@@ -72,3 +72,12 @@ def test_depth():
 def test_no_json(text):
     with pytest.raises(ValueError):  # noqa: PT011
         parse_json(text, 10)
+
+
+@pytest.mark.parametrize("part", ['"', '\\"', '"\\', "]", '"a",', "\\", '"[', "{]"])
+@pytest.mark.parametrize("start", ["", '"', "["])
+def test_long_texts_take_a_linear_time(start, part):
+    """The tests would take hours else."""
+    text = start + part * 1_000_000
+    with pytest.raises(ValueError):  # noqa: PT011
+        parse_json(text, 10)
