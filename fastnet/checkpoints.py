@@ -17,6 +17,7 @@ from . import containers, generators
 from .atomic import check_writable
 from .checks import shortened
 from .containers import FaultError
+from .memory import copy_all
 
 __all__ = ["Checkpoints", "Progress", "checked_interval", "data_checksum", "read_checkpoint"]
 
@@ -154,8 +155,7 @@ def read_checkpoint(path: str | os.PathLike[str], run: Run, params: Mapping[str,
         raise containers.described(error, path, "a checkpoint of this run") from None
 
     def restore() -> None:
-        for name, array in arrays.items():
-            params[name][...] = array
+        copy_all((params[name], array) for name, array in arrays.items())
         generators.set_state(rng, state)
 
     return progress, restore

@@ -37,7 +37,7 @@ from .compiling import block, inline, kernel, worker
 from .heads import output_rows_block
 from .regions import enter_region, leave_region
 from .simd import item_size, row_width, tile_rows, tile_width
-from .team import complete, take, wait_until
+from .team import complete, enter, leave, take, wait_until
 from .threads import shares
 from .views import span
 
@@ -170,6 +170,8 @@ def network_scores(number: int, counters: Array, activation: int | None, head: i
     finite : bool array (N,)
         Receives whether all features of a sample are finite.
     """
+    if not enter(counters, number):
+        return
     N, tile, begun, mine = X.shape[1], panels_of_W.shape[1], 0, memory[number]
     if panels_of_W.size:
         for turn in range(packers):
@@ -191,6 +193,7 @@ def network_scores(number: int, counters: Array, activation: int | None, head: i
             scores_block(activation, head, X, Ws, bs, panels_of_W, Z, labels, zeros, bias, activations, scratch, finite,
                          share * share_rows, min((share + 1) * share_rows, N))
             complete(counters)
+    leave(counters, number)
 
 
 @block
@@ -215,13 +218,16 @@ def one_row_block(activation, head, X, Ws, bs, Z, labels, zeros, activations, sc
 
 
 @kernel
-def few_scores(activation: int | None, head: int | None, X: Array, Ws: Arrays, bs: Arrays) -> tuple[Array, Array, int]:
+def few_scores(activation: int | None, head: int | None, threads: int, X: Array, Ws: Arrays,
+               bs: Arrays) -> tuple[Array, Array, int]:
     """The same for so little work that threads have to be there at once, in a parallel region; or in none.
 
     Parameters
     ----------
     activation, head, X, Ws, bs
         As for `network_scores`; the weights are not copied.
+    threads : int
+        How many there may be at work, at most.
 
     Returns
     -------
@@ -244,7 +250,7 @@ def few_scores(activation: int | None, head: int | None, X: Array, Ws: Arrays, b
         return Z, labels, -1 if finite_row else 0
     finite = np.empty(N, np.bool_)
     height = tile_rows(N)
-    count = shares((N + height - 1) // height, work)
+    count = min(shares((N + height - 1) // height, work), threads)
     rows, tile = min(BLOCK_ROWS, N), tile_width(step)
     none, zeros = np.empty((0, tile), X.dtype), np.empty((1, tile), X.dtype)
     clear_block(zeros[0])

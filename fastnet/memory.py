@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import operator
 import sys
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CACHE_LINE", "aligned", "memory_view"]
+__all__ = ["CACHE_LINE", "add_all", "aligned", "copy_all", "memory_view"]
 
 CACHE_LINE = 64
 """Bytes of a cache line."""
@@ -27,6 +30,21 @@ def aligned(shape: Sequence[int], dtype: np.dtype[Any], *, clear: bool = False) 
     memory = (np.zeros if clear else np.empty)(size + CACHE_LINE, np.uint8)
     start = -memory.ctypes.data % CACHE_LINE
     return memory[start:start + size].view(dtype).reshape(shape)
+
+
+def copy_all(pairs: Iterable[tuple[NDArray[Any], NDArray[Any]]]) -> None:
+    """Copy each second array into the first: all of them, or none where an exception comes in between.
+
+    Signal handlers and other threads can raise an exception between any two bytecodes. The copies are one call of C.
+    """
+    targets, sources = list(zip(*pairs, strict=True)) or ((), ())
+    deque(map(operator.setitem, targets, repeat(...), sources), maxlen=0)
+
+
+def add_all(pairs: Iterable[tuple[NDArray[Any], NDArray[Any]]]) -> None:
+    """Add each second array to the first, in place: all of them, or none, as `copy_all` does."""
+    targets, steps = list(zip(*pairs, strict=True)) or ((), ())
+    deque(map(operator.iadd, targets, steps), maxlen=0)
 
 
 class _Memory:

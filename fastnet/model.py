@@ -12,12 +12,12 @@ from typing import Any, Self, overload
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import checks, kernels, network, reference, storage, training
+from . import checks, kernels, network, storage, training
 from .checkpoints import Checkpoints, checked_interval, data_checksum, read_checkpoint
 from .checks import Layer
 from .draws import minibatches
-from .memory import aligned
-from .threads import checked_threads, using_threads
+from .memory import add_all, aligned
+from .threads import checked_threads
 from .training import Callback, History
 
 __all__ = ["TwoLayerNet", "warmup"]
@@ -68,7 +68,8 @@ class TwoLayerNet:
 
     params: dict[str, NDArray[Any]]
     _threads: int | None = None
-    _known: tuple[Sequence[tuple[str, NDArray[Any], tuple[int, ...]]], list[Layer]] = ((), [])
+    _known: Sequence[Any] = ()
+    """Name and shape of W and of b of each layer, as they have been checked."""
 
     def __init__(self, input_size: int, hidden_size: int, output_size: int, std: float = 1e-4, *,
                  dtype: DTypeLike = np.float64, l2: str = "full",
@@ -102,27 +103,31 @@ class TwoLayerNet:
         return self._l2
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_known"}  # views would be copied apart
+        return {name: value for name, value in vars(self).items() if name != "_known"}
 
     @property
     def _random(self) -> Any:
         return np.random if self._rng is None else self._rng  # the module's functions draw from the global generator
 
     def _layers(self) -> list[Layer]:
-        """The checked layers; where `params` holds the very arrays of the last call, their checks are not repeated."""
-        known, layers = self._known
-        if known and isinstance(self.params, dict):
-            for name, array, shape in known:
-                now = self.params.get(name)
-                if now is not array or now.shape != shape or now.dtype != self._dtype or not now.flags.carray:
-                    break
-            else:
+        """The checked layers, views made by this call; where shapes are those of the last one, with few checks."""
+        params, layers = self.params, []
+        for (W_name, W_shape), (b_name, b_shape) in self._known if isinstance(params, dict) else ():
+            W, b = params.get(W_name), params.get(b_name)
+            if type(W) is not np.ndarray or type(b) is not np.ndarray:
+                break
+            # Looked at are views, which nobody else has, and which are of the memory that the arrays have now.
+            W, b = W.view(), b.view()
+            if (W.shape != W_shape or b.shape != b_shape or W.dtype != self._dtype or b.dtype != self._dtype
+                    or not W.flags.carray or not b.flags.carray):
+                break
+            layers.append((W, b if b.ndim == 1 else b.reshape(-1)))
+        else:
+            if layers:
                 return layers
         layers = checks.layers(self.params, 2, self.dtype)
-        arrays = [(name, self.params[name], self.params[name].shape) for name, _ in _named(layers)]
-        whole = all(np.may_share_memory(array, layer) and array.dtype == self._dtype
-                    for (_, array, _), (_, layer) in zip(arrays, _named(layers), strict=True))
-        self._known = (arrays, layers) if whole else ((), [])
+        self._known = [tuple((name, _known_shape(self.params.get(name), array)) for name, array in pair)
+                       for pair in zip(*[iter(_named(layers))] * 2, strict=True)]
         return layers
 
     def _l2_strength(self, reg: float) -> float:
@@ -135,10 +140,7 @@ class TwoLayerNet:
     def _infer(self, X: ArrayLike) -> tuple[NDArray[Any], NDArray[np.intp]]:
         layers = self._layers()
         samples = checks.features(X, "X", columns=len(layers[0][0]), dtype=self.dtype, finite=False)
-        if self._threads is None:
-            return network.infer(layers, samples)
-        with using_threads(self._threads):
-            return network.infer(layers, samples)
+        return network.infer(layers, samples, threads=self._threads)
 
     @overload
     def loss(self, X: ArrayLike, y: None = None, reg: float = 0.0) -> NDArray[Any]: ...
@@ -177,8 +179,7 @@ class TwoLayerNet:
         samples = checks.features(X, "X", columns=len(layers[0][0]), dtype=self.dtype)
         targets = checks.labels(y, "y", samples=len(samples), classes=layers[-1][0].shape[1])
         strength = self._l2_strength(reg)
-        with using_threads(self._threads):
-            loss, grads = network.loss_and_grads(layers, checks.writable(samples), targets, strength)
+        loss, grads = network.loss_and_grads(layers, checks.writable(samples), targets, strength, self._threads)
         return loss, {name: grad.reshape(shape) for (name, grad), shape in zip(_named(grads), shapes, strict=True)}
 
     def train(self, X: ArrayLike, y: ArrayLike, X_val: ArrayLike, y_val: ArrayLike, learning_rate: float = 1e-3,
@@ -271,12 +272,11 @@ class TwoLayerNet:
                     raise ValueError(f"num_iters must be at least {so_far.iteration}, the number of iterations in "
                                      f"{os.fspath(resume)}, got {steps}")
                 restore()
-        with using_threads(self._threads):
-            return training.train(
-                lambda: self._trainable(inputs, classes), self._update, functools.partial(minibatches, self._random),
-                checks.writable(samples), targets, samples_val, targets_val, **arguments, num_iters=steps,
-                verbose=bool(verbose), progress=progress, callback=callback, checkpoints=checkpoints,
-                progress_so_far=so_far)
+        return training.train(
+            lambda: self._trainable(inputs, classes), self._update, functools.partial(minibatches, self._random),
+            checks.writable(samples), targets, samples_val, targets_val, **arguments, num_iters=steps,
+            verbose=bool(verbose), progress=progress, callback=callback, checkpoints=checkpoints,
+            progress_so_far=so_far, threads=self._threads)
 
     def _trainable(self, inputs: int | None = None, classes: int | None = None) -> tuple[list[Layer], bool]:
         """The layers, and whether they may be trained in place; the arrays in `params` have to be writable floats.
@@ -303,9 +303,8 @@ class TwoLayerNet:
 
     def _update(self, grads: Sequence[Layer], learning_rate: float) -> None:
         """Take a step on the arrays in `params`, of any layout, dtype or overlap, as the course's class does it."""
-        for name, grad in _named(grads):
-            parameter = self.params[name]
-            reference.axpy(-learning_rate, grad.reshape(parameter.shape), parameter)
+        arrays = [(self.params[name], grad) for name, grad in _named(grads)]
+        add_all((array, -learning_rate * grad.reshape(array.shape)) for array, grad in arrays)
 
     def predict(self, X: ArrayLike) -> NDArray[np.intp]:
         """Return the label with the largest score for each sample, (N,); the first wins a tie.
@@ -432,6 +431,12 @@ def _named(layers: Sequence[Layer]) -> list[tuple[str, NDArray[Any]]]:
     """The arrays of `layers` with the names that they have in `params`."""
     return [(f"{letter}{index}", array) for index, layer in enumerate(layers, start=1)
             for letter, array in zip("Wb", layer, strict=True)]
+
+
+def _known_shape(array: Any, layer: NDArray[Any]) -> tuple[int, ...]:
+    """The shape that a parameter may have in `params` to be this array of a layer: a bias may be (1, H)."""
+    flat = (1, *layer.shape)
+    return flat if layer.ndim == 1 and np.shape(array) == flat else layer.shape
 
 
 def warmup(dtype: DTypeLike = np.float64) -> float:

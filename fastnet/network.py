@@ -7,6 +7,7 @@ Shape letters: N samples, D inputs, H hidden units, C classes. A layer is (W, b)
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -47,8 +48,8 @@ def forward(layers: Sequence[Layer], X: NDArray[Any]) -> list[NDArray[Any]]:
     return A
 
 
-def loss_and_grads(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64],
-                   l2: float) -> tuple[float, list[Layer]]:
+def loss_and_grads(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64], l2: float,
+                   threads: int | None = None) -> tuple[float, list[Layer]]:
     """Return the mean cross-entropy plus 0.5 * l2 * sum(W^2), and its gradient for each layer.
 
     Parameters
@@ -58,9 +59,11 @@ def loss_and_grads(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64
     y : int64 array (N,)
     l2 : float
         Strength of the L2 penalty on the weights; biases have none.
+    threads : int or None
+        How many there may be at work; None for as many as the calling thread may have.
     """
     serial = slow_regions() and len(X) * sum(W.size for W, _ in layers) < _REGION_WORK
-    with using_threads(1 if serial else None):
+    with using_threads(1 if serial else threads):
         return _loss_and_grads(layers, X, y, l2)
 
 
@@ -82,15 +85,16 @@ def _loss_and_grads(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int6
 
 
 def infer(layers: Sequence[Layer], X: NDArray[Any], name: str = "X", checkpoint: Callable[[], None] | None = None,
-          region: bool = True, activation: str | None = None,
-          head: str | None = None) -> tuple[NDArray[Any], NDArray[np.intp]]:
+          region: bool = True, activation: str | None = None, head: str | None = None,
+          threads: int | None = None) -> tuple[NDArray[Any], NDArray[np.intp]]:
     """Return the scores Z_L, (N, C), of `X`, which may still hold NaN or inf, and the label of the largest, (N,).
 
     With an `activation` other than ReLU, and with a `head`, return what it makes of the scores; both or none.
 
     In chunks of rows: the activations of all samples never exist at once. `checkpoint` is called after each chunk; what
     it raises ends the work. `region`: whether a short piece of work may be done in a parallel region of numba's, whose
-    threads are there at once.
+    threads are there at once. `threads`: how many there may be at work; None for as many as the calling
+    thread may have.
 
     Raises
     ------
@@ -101,9 +105,11 @@ def infer(layers: Sequence[Layer], X: NDArray[Any], name: str = "X", checkpoint:
     work = sum([W.size for W in Ws])
     method = method_indices(activation, head)
     rows = max(64, _CHUNK_WORK // work)
+    if len(X) <= rows and checkpoint is None:
+        return _infer(method, Ws, bs, X, 0, work, name, region, threads)
     parts: list[tuple[NDArray[Any], NDArray[np.intp]]] = []
     for start in range(0, len(X), rows):
-        parts.append(_infer(method, Ws, bs, X[start:start + rows], start, work, name, region))
+        parts.append(_infer(method, Ws, bs, X[start:start + rows], start, work, name, region, threads))
         if checkpoint is not None:
             checkpoint()
     if len(parts) == 1:
@@ -113,23 +119,21 @@ def infer(layers: Sequence[Layer], X: NDArray[Any], name: str = "X", checkpoint:
 
 
 def _infer(method: tuple[int | None, int | None], Ws: tuple[NDArray[Any], ...], bs: tuple[NDArray[Any], ...],
-           X: NDArray[Any], first: int, work: int, name: str, region: bool) -> tuple[NDArray[Any], NDArray[np.intp]]:
+           X: NDArray[Any], first: int, work: int, name: str, region: bool,
+           threads: int | None) -> tuple[NDArray[Any], NDArray[np.intp]]:
     """Scores and labels of one chunk, whose samples are counted from `first` on; `work` is multiply-adds for each."""
     N, dtype = len(X), X.dtype
     samples = writable(X).reshape(1, N, X.shape[1])
     # One sample has no region. To ask has numba load its threads, which are of no use without one.
     slow = region and N > 1 and slow_regions()
     if region and N * work < (_SLOW_REGION_WORK if slow else _REGION_WORK):
-        if slow:
-            with using_threads(1):
-                Z, labels, bad = few_scores(*method, samples, Ws, bs)
-        else:
-            Z, labels, bad = few_scores(*method, samples, Ws, bs)
+        most = 1 if slow else sys.maxsize if threads is None else threads
+        Z, labels, bad = few_scores(*method, most, samples, Ws, bs)
         if bad >= 0:
             raise not_finite(X, bad, name, first)
         return Z, labels
     Z, labels, finite = np.empty((N, Ws[-1].shape[1]), dtype), np.empty(N, np.intp), np.empty(N, np.bool_)
-    threads, width = share_count(N, N * work), tile_width(dtype.itemsize)
+    threads, width = share_count(N, N * work, threads), tile_width(dtype.itemsize)
     # Several shares for each thread, as one may come late; more where each would not fit the cache.
     rows = min(BLOCK_ROWS, -(-N // (4 * threads * PACK)) * PACK, N)
     shares = -(-N // rows)

@@ -68,7 +68,7 @@ from .optimizers import Optimizer, update_block
 from .simd import PACK, flush_subnormals, item_size, move, restore_control
 from .sparse import NonZeros, begin_block, has_non_zeros, sparse_affine_block, sparse_gradient_block
 from .stacks import Stack, at
-from .team import complete, take, wait_until
+from .team import complete, enter, leave, take, wait_until
 from .threads import share_start
 from .views import item, shaped, span
 
@@ -449,6 +449,8 @@ def training_steps(number: int, counters: Array, activation: int | None, head: i
     maxima, totals : two arrays (shares, BLOCK_ROWS)
     row_losses : float64 array (2, N)
     """
+    if not enter(counters, number):
+        return
     control = begin_flushing(optimizer)
     steps, depth = batches.shape[0], sizes.shape[0] - 1
     packs, leaves = (sizes[0] + PACK - 1) // PACK, partial.shape[0]
@@ -545,3 +547,4 @@ def training_steps(number: int, counters: Array, activation: int | None, head: i
             if not alone:
                 complete(counters)
     end_flushing(optimizer, control)
+    leave(counters, number)

@@ -5,11 +5,9 @@ The cut never changes a result (each element is summed by one thread in one orde
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import operator
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import numba
@@ -19,8 +17,8 @@ from numba.np.ufunc import parallel
 from .compiling import inline, shared
 from .regions import regions_closed
 
-__all__ = ["checked_threads", "get_num_threads", "set_num_threads", "share_count", "share_start", "shares",
-           "slow_regions", "threading_layer", "using_threads"]
+__all__ = ["checked_threads", "get_num_threads", "most_threads", "set_num_threads", "share_count", "share_start",
+           "shares", "slow_regions", "threading_layer", "using_threads"]
 
 WORK_PER_THREAD = 1_000_000
 """Below this much work per thread (in multiply-adds) a parallel region costs as much as it saves: some ten microseconds
@@ -45,9 +43,18 @@ def shares(units, work):
     return max(1, min(_current_threads(), units, work // WORK_PER_THREAD))
 
 
-def share_count(units: int, work: int) -> int:
-    """Return how many shares to cut the phases of a team into: at most `units`, for `work` multiply-adds in all."""
-    return max(1, min(get_num_threads(), units, work // TEAM_WORK_PER_THREAD))
+def share_count(units: int, work: int, threads: int | None = None) -> int:
+    """Return how many shares to cut the phases of a team into: at most `units`, for `work` multiply-adds in all.
+
+    `threads` is how many there may be; None for as many as the calling thread may have.
+    """
+    return max(1, min(most_threads(threads), units, work // TEAM_WORK_PER_THREAD))
+
+
+def most_threads(threads: int | None) -> int:
+    """Return how many threads there may be: so many, or None for as many as the calling thread may have."""
+    # A pickle may come from a larger machine.
+    return get_num_threads() if threads is None else min(threads, numba.config.NUMBA_NUM_THREADS)
 
 
 @shared
@@ -84,26 +91,40 @@ def set_num_threads(threads: int) -> None:
     ValueError
         If `threads` is out of range.
     """
-    numba.set_num_threads(checked_threads(threads))
+    _set_num_threads(checked_threads(threads))
 
 
-@contextlib.contextmanager
-def using_threads(threads: int | None) -> Iterator[None]:
-    """Use so many threads for a while, in the calling thread; None changes nothing."""
-    if threads is None:
-        yield
-        return
-    before = get_num_threads()
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # a pickle may come from a larger machine
-    try:
-        yield
-    finally:
-        numba.set_num_threads(before)
+class using_threads:  # noqa: N801
+    """Context in which the calling thread uses so many threads; None changes nothing.
+
+    No generator: one that an exception keeps from its end would put the number back when it is freed, some time, in
+    some thread.
+    """
+
+    def __init__(self, threads: int | None) -> None:
+        self._threads = threads
+
+    def __enter__(self) -> None:
+        if self._threads is not None:
+            self._before = get_num_threads()
+            _set_num_threads(most_threads(self._threads))
+
+    def __exit__(self, *exception: object) -> None:
+        if self._threads is not None:
+            _set_num_threads(self._before)
+
+
+# numba's own functions first take a lock between processes, in code of Python: an exception from outside can leave that
+# locked, for ever. What they call then is there (private to numba) as soon as it has loaded a threading layer.
 
 
 def get_num_threads() -> int:
     """Return how many threads the kernels use in the calling thread."""
-    return int(numba.get_num_threads())
+    return int(getattr(parallel, "_get_num_threads", numba.get_num_threads)())
+
+
+def _set_num_threads(threads: int) -> None:
+    getattr(parallel, "_set_num_threads", numba.set_num_threads)(threads)
 
 
 def threading_layer() -> str:

@@ -19,7 +19,7 @@ from .checks import Layer
 from .draws import Minibatches, keep
 from .interrupts import DeferredInterrupt, Pace
 from .progress import progress_bar
-from .threads import get_num_threads
+from .threads import most_threads
 from .workspace import Parameters, Workspace
 
 __all__ = ["Callback", "DivergenceWarning", "History", "accuracy", "prepare", "train"]
@@ -36,9 +36,9 @@ Callback = Callable[[int, History], Any]
 
 
 def accuracy(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64],
-             checkpoint: Callable[[], None] | None = None) -> float:
+             checkpoint: Callable[[], None] | None = None, threads: int | None = None) -> float:
     """Return the fraction of samples whose largest score is at their label."""
-    _, labels = network.infer(layers, X, checkpoint=checkpoint, region=False)
+    _, labels = network.infer(layers, X, checkpoint=checkpoint, region=False, threads=threads)
     return float((labels == y).mean())
 
 
@@ -46,7 +46,8 @@ def train(trainable: Callable[[], tuple[list[Layer], bool]], update: Callable[[S
           minibatches: Callable[[int, int, int, bool], Minibatches], X: NDArray[Any], y: NDArray[np.int64],
           X_val: NDArray[Any], y_val: NDArray[np.int64], *, learning_rate: float, learning_rate_decay: float,
           l2: float, num_iters: int, batch_size: int, verbose: bool, progress: bool | str,
-          callback: Callback | None, checkpoints: Checkpoints | None, progress_so_far: Progress | None) -> History:
+          callback: Callback | None, checkpoints: Checkpoints | None, progress_so_far: Progress | None,
+          threads: int | None) -> History:
     """Run `num_iters` steps of minibatch SGD in the course's order of events; return the histories.
 
     Parameters
@@ -66,6 +67,8 @@ def train(trainable: Callable[[], tuple[list[Layer], bool]], update: Callable[[S
         Where and when the run is written down; None for never.
     progress_so_far
         How far the run has come already; None for a new one.
+    threads
+        How many there may be at work; None for as many as the calling thread may have.
     """
     samples = len(X)
     # A float, and the check comes after the update: so the accuracies are taken at iteration 0 and then at multiples
@@ -77,7 +80,7 @@ def train(trainable: Callable[[], tuple[list[Layer], bool]], update: Callable[[S
     layers, in_place = trainable()
     if num_iters:
         prepare(X.dtype)  # here, where Ctrl-C still works at once
-    engine = _Engine(batch_size)
+    engine = _Engine(batch_size, threads)
     pace = Pace(batch_size)
     with DeferredInterrupt() as interrupt, engine:
         bar = iter(progress_bar(range(now.iteration, num_iters),
@@ -95,7 +98,7 @@ def train(trainable: Callable[[], tuple[list[Layer], bool]], update: Callable[[S
                 losses, batch = pace(run, done - it)
             else:
                 (batch,), = drawn
-                loss, grads = network.loss_and_grads(layers, X[batch], y[batch], l2)
+                loss, grads = network.loss_and_grads(layers, X[batch], y[batch], l2, threads)
                 update(grads, now.learning_rate)
                 layers, in_place = trainable()
                 losses = [loss]
@@ -111,8 +114,8 @@ def train(trainable: Callable[[], tuple[list[Layer], bool]], update: Callable[[S
             last = done - 1
             if last % iterations_per_epoch == 0:
                 engine.store()
-                history["train_acc_history"].append(accuracy(layers, X[batch], y[batch]))
-                history["val_acc_history"].append(accuracy(layers, X_val, y_val, interrupt.check))
+                history["train_acc_history"].append(accuracy(layers, X[batch], y[batch], threads=threads))
+                history["val_acc_history"].append(accuracy(layers, X_val, y_val, interrupt.check, threads))
                 now.learning_rate *= learning_rate_decay
                 if callback is not None:
                     now.stopped = callback(last, history) is True
@@ -145,10 +148,13 @@ def _warn_of_divergence(losses: Sequence[float], first: int) -> bool:
 
 
 class _Engine:
-    """The workspace of a training run, and whether the user's arrays are behind it; on leaving they no longer are."""
+    """The workspace of a training run, and whether the user's arrays are behind it; on leaving they no longer are.
 
-    def __init__(self, batch_size: int) -> None:
-        self._batch_size = batch_size
+    An exception that comes on the way out may leave them behind: they hold an earlier whole step then.
+    """
+
+    def __init__(self, batch_size: int, threads: int | None) -> None:
+        self._batch_size, self._threads = batch_size, threads
         self._layers: Sequence[Layer] = ()
         self._parameters: Parameters | None = None
         self._unstored = False
@@ -161,19 +167,19 @@ class _Engine:
 
     def leaves_a_core(self) -> bool:
         """Whether one thread is at work where there may be several, as far as is known."""
-        return self._parameters is not None and self._workspace.workers == 1 < get_num_threads()
+        return self._parameters is not None and self._workspace.workers == 1 < most_threads(self._threads)
 
     def run(self, layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64],
             minibatches: Minibatches, learning_rate: float, l2: float) -> tuple[list[float], NDArray[np.intp]]:
         """Take a step for each of the minibatches; return their losses, and the last of them."""
         if self._parameters is None:
             self._layers, self._parameters = layers, Parameters(layers)
-            self._workspace = Workspace(self._parameters, self._batch_size)
+            self._workspace = Workspace(self._parameters, self._batch_size, threads=self._threads)
         losses: list[float] = []
         with contextlib.closing(minibatches):  # after an error, too, nobody draws any more
             for batches in minibatches:
+                self._unstored = True  # before the steps: an exception may come right after them
                 losses += self._workspace.run(X, y, batches, learning_rate, l2).tolist()
-                self._unstored = True
         return losses, batches[-1]
 
     def store(self) -> None:

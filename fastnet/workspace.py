@@ -24,7 +24,7 @@ from .blocks import (
 )
 from .checks import Layer
 from .heads import method_indices
-from .memory import aligned
+from .memory import aligned, copy_all
 from .optimizers import Optimizer
 from .simd import PACK, tile_width
 from .sparse import NonZeros, ascending
@@ -87,9 +87,8 @@ class Parameters:
                        first, second, first_b, second_b)
 
     def store(self, layers: Sequence[Layer]) -> None:
-        """Write the parameters into arrays of the shapes that they came from."""
-        for values, source, index in self._parts(layers):
-            self._read(source, values, index)
+        """Write the parameters into arrays of the shapes that they came from: all, or none where an exception comes."""
+        copy_all(pair for values, source, index in self._parts(layers) for pair in self._columns(source, values, index))
 
     def release(self, layers: Sequence[Layer]) -> list[list[Layer]]:
         """`store`, and return the moments in new arrays, like `layers`.
@@ -103,7 +102,7 @@ class Parameters:
         while self.moments:
             moments.append([(np.empty_like(W), np.empty_like(b)) for W, b in layers])
             for values, source, index in _moment_parts(moments[-1], self.moments.pop(0)):
-                self._read(source, values, index)
+                copy_all(self._columns(source, values, index))
         return moments
 
     def _parts(self, layers: Sequence[Layer]) -> Iterator[tuple[NDArray[Any], NDArray[Any], int]]:
@@ -142,10 +141,11 @@ class Parameters:
         for panel, j0, n in self._spans(index):
             target[panel, :len(source), :n] = source[:, j0:j0 + n]
 
-    def _read(self, source: NDArray[Any], target: NDArray[Any], index: int) -> None:
-        """Copy panels into rows of `sizes[index]` columns."""
+    def _columns(self, source: NDArray[Any], target: NDArray[Any],
+                 index: int) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+        """For each panel its columns in `target`, which has rows of `sizes[index]`, and the panel as it is there."""
         for panel, j0, n in self._spans(index):
-            target[:, j0:j0 + n] = source[panel, :len(target), :n]
+            yield target[:, j0:j0 + n], source[panel, :len(target), :n]
 
 
 def _moment_parts(moment: Sequence[Layer],
@@ -170,6 +170,8 @@ class Workspace:
     activation, head : str or None
         Names from :data:`fastnet.activations.ACTIVATIONS` and :data:`fastnet.heads.HEADS`. None for both (and for the
         optimizer of the parameters): the course's network, which is compiled by itself.
+    threads : int or None
+        How many there may be at work; None for as many as the calling thread may have.
 
     Attributes
     ----------
@@ -178,7 +180,7 @@ class Workspace:
     """
 
     def __init__(self, parameters: Parameters, batch_size: int, activation: str | None = None, head: str | None = None,
-                 sparse: bool = False) -> None:
+                 sparse: bool = False, threads: int | None = None) -> None:
         self._parameters = parameters
         self._head = head
         self._method = (*method_indices(activation, head), parameters.optimizer)
@@ -187,7 +189,8 @@ class Workspace:
         N, sizes, dtype = batch_size, parameters.sizes, parameters.dtype
         width = tile_width(dtype.itemsize)
         depth = len(sizes) - 1
-        threads = share_count(N * max(sizes), N * sum(sizes[layer] * sizes[layer + 1] for layer in range(depth)))
+        work = N * sum(sizes[layer] * sizes[layer + 1] for layer in range(depth))
+        threads = share_count(N * max(sizes), work, threads)
         D, H = sizes[:2]
         # What travels between the cores: weights, samples and deltas; or sums of the first affine map and deltas; or
         # sums of the second, and each core fetches all samples.
@@ -202,6 +205,7 @@ class Workspace:
         self._cut = (sample_count, feature_count, joined, own)
         self.workers = shares = max(sample_count, feature_count)
         self._sparse = sparse
+        self._batch_size = N
         self._checked: NDArray[np.int64] | None = None
         self._checked_non_zeros: NonZeros | None = None
         packs = [-(-size // PACK) for size in sizes]
@@ -239,6 +243,9 @@ class Workspace:
             counts: NDArray[np.intp] | None = None) -> NDArray[np.float64]:
         """Take a step for each minibatch in one compiled call; return the loss of each before its update.
 
+        All arrays are views that nobody else has: nobody sets their shape between the check and the use. The integers
+        among them lie in memory that nobody else has: they are addresses.
+
         Parameters
         ----------
         X : array (M, D), C-contiguous, or NonZeros
@@ -262,6 +269,8 @@ class Workspace:
         samples, non_zeros, M = self._samples(X)
         labels, targets = y, np.empty((1, 1), dtype)
         # Read as unsigned numbers, negative ones are the largest.
+        if batches.shape[1] != self._batch_size:
+            raise ValueError(f"batches must have {self._batch_size} columns, got the shape {batches.shape}")
         if batches.size and not batches.view(np.uintp).max() < min(M, len(y)):
             raise ValueError("indices in batches must be from 0 to the number of samples - 1")
         if self._head not in (None, "softmax"):

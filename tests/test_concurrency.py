@@ -90,7 +90,9 @@ else:
     enter, leave = numba.njit(lambda: enter_region()), numba.njit(lambda: leave_region())
 assert not threads.slow_regions() or numba.threading_layer() == "workqueue"
 if sys.argv[1] == "Python":
-    team.run(lambda worker: None, 2)  # there are helpers, which the child will not have
+    came = threading.Event()
+    team.Ahead(came.set)  # there is a helper, which the child will not have
+    assert came.wait(30)
 assert enter()
 if sys.argv[2] == "free":
     leave()
@@ -111,8 +113,8 @@ def check(depth):
     assert counts == [before]
     if not numba.config.DISABLE_JIT:
         came = threading.Event()
-        team.run(lambda worker: came.set() if worker else came.wait(30), 2)  # a helper of this process
-        assert came.is_set()
+        team.Ahead(came.set)  # a helper of this process
+        assert came.wait(30)
     if depth:
         run(depth - 1)
 

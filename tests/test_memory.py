@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 
+from fastnet import memory
 from fastnet.sklearn import MLPClassifier
 
 from .conftest import COMPILED
@@ -61,3 +62,20 @@ def test_what_early_stopping_leaves_for_training_is_not_copied():
     finally:
         tracemalloc.stop()
     assert peak < X.nbytes / 2
+
+
+def test_all_or_nothing_in_one_call():
+    targets, sources = [np.zeros((2, 3)), np.zeros(4)], [np.ones((2, 3)), np.arange(4.0)]
+    memory.copy_all(zip(targets, sources, strict=True))
+    np.testing.assert_array_equal(np.concatenate([array.ravel() for array in targets]), [1] * 6 + [0, 1, 2, 3])
+    memory.add_all([(targets[1], sources[1]), (targets[1], sources[1])])
+    np.testing.assert_array_equal(targets[1], [0, 3, 6, 9])
+    memory.copy_all([])
+
+    def broken():
+        yield targets[0], np.zeros((2, 3))
+        raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        memory.copy_all(broken())
+    assert (targets[0] == 1).all()

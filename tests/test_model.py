@@ -178,7 +178,7 @@ def test_any_number_of_layers(rng, widths):
 @pytest.mark.parametrize("shares", [1, 2, 3, 4] if COMPILED else [1, 3])
 def test_compiled_steps_give_the_bits_of_one_kernel_after_the_other(rng, monkeypatch, dtype, widths, samples, l2,
                                                                     shares):
-    monkeypatch.setattr(workspaces, "share_count", lambda units, work: min(shares, units))
+    monkeypatch.setattr(workspaces, "share_count", lambda units, work, _: min(shares, units))
     layers = [tuple(rng.standard_normal(shape).astype(dtype) / 4 for shape in ((D, H), H)) for D, H in pairwise(widths)]
     apart = copy.deepcopy(layers)
     slack = 0 if COMPILED else 1000 * np.finfo(dtype).eps  # without compilation tiles are NumPy's products

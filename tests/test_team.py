@@ -1,10 +1,12 @@
-"""A team of workers: nobody waits for who has not come, errors are raised, forks and threads are safe."""
+"""A team of workers: nobody waits for who has not come, nobody is left inside, forks and threads are safe."""
 
 import gc
 import threading
 import time
 import weakref
 
+import numba
+import numpy as np
 import pytest
 
 from fastnet import team
@@ -13,48 +15,119 @@ from .conftest import COMPILED
 
 needs_helpers = pytest.mark.skipif(not COMPILED, reason="without compilation there is one worker")
 
+IN, OUT, SEEN = 0, 1, 2
+"""What `visit` writes: workers that are in, workers that are out, and what the last one saw."""
+
+
+@numba.njit(nogil=True)
+def visit(worker, counters, log, wait_for_helper):
+    """Work of a team: each worker says that it is in; the first may wait for another one, and stays no longer."""
+    if not team.enter(counters, worker):
+        return
+    if team.take(counters, worker, 0):
+        log[worker, IN] += 1
+        team.complete(counters)
+    if worker == 0 and wait_for_helper:
+        team.wait_until(counters, 2)
+    log[worker, OUT] += 1
+    team.leave(counters, worker)
+
+
+@numba.njit(nogil=True)
+def slow_helper(worker, counters, log, rounds):
+    """The helper goes on for long when the first worker has nothing more to do."""
+    if not team.enter(counters, worker):
+        return
+    if worker == 0:
+        team.wait_until(counters, 1)
+    else:
+        team.complete(counters)
+        for at in range(rounds):
+            log[1, SEEN] = log[1, SEEN] * 3 + at
+    log[worker, OUT] = 1
+    team.leave(counters, worker)
+
 
 def test_the_first_worker_is_the_caller():
     seen = []
-    team.run(lambda worker: seen.append((worker, threading.get_ident())), 1)
+    team.run(lambda worker, counters: seen.append((worker, threading.get_ident())), 1, team.counters(1))
     assert seen == [(0, threading.get_ident())]
 
 
 @needs_helpers
-def test_helpers_come_and_are_waited_for():
-    came, finished = threading.Event(), []
-
-    def work(worker):
-        if worker:
-            came.set()
-            finished.append(worker)
-        else:
-            assert came.wait(30)
-
-    team.run(work, 2)
-    assert finished == [1]
+def test_helpers_come_in():
+    log = np.zeros((2, 3), np.int64)
+    team.run(visit, 2, team.counters(2), log, True)
+    assert log[:, IN].tolist() == log[:, OUT].tolist() == [1, 1]
 
 
 @needs_helpers
-def test_helpers_that_do_not_come_are_not_waited_for():
-    release, blocked = threading.Event(), threading.Event()
-    helpers = team._Helpers()
+def test_helpers_inside_are_waited_for():
+    for _ in range(20):
+        log = np.zeros((2, 3), np.int64)
+        team.run(slow_helper, 2, team.counters(2), log, 1_000_000)
+        assert log[1, OUT] == 1
 
-    def block():
-        blocked.set()
-        release.wait(30)
 
-    helpers.put([team._Job(block)])
-    assert blocked.wait(30)
-    late, seen = team._Job(lambda: seen.append("late")), []
-    helpers.put([late])
-    late.end()  # withdrawn: the only helper is busy
-    release.set()
-    last = team._Job(lambda: seen.append("last"))
-    helpers.put([last])
-    while "last" not in seen:
-        pass
-    assert seen == ["last"]
+@needs_helpers
+def test_helpers_that_do_not_come_are_not_waited_for(monkeypatch):
+    late = []
+    monkeypatch.setattr(team._Helpers, "put", lambda self, visits: late.extend(visits))
+    counters, log = team.counters(2), np.zeros((2, 3), np.int64)
+    team.run(visit, 2, counters, log, False)
+    assert log[0].tolist() == [1, 1, 0]
+    visit(1, counters, log, False)  # the door is closed
+    assert not log[1].any()
+    (visitor,) = late
+    held = weakref.ref(log)
+    del log
+    assert held() is None  # who has not come keeps nothing
+    visitor()
+
+
+@needs_helpers
+def test_nobody_comes_in_before_the_first(monkeypatch):
+    monkeypatch.setattr(team, "_KNOCK_SECONDS", 0.0)
+    counters, log = team.counters(2), np.zeros((2, 3), np.int64)
+    team._Visit(visit, 1, counters, (log, False))()  # an exception has come between asking for help and the work
+    assert not log.any()
+
+
+@needs_helpers
+def test_a_helper_that_fails_has_taken_nothing():
+    failed = threading.Event()
+
+    def work(worker, counters, log):
+        if worker:
+            failed.set()
+            raise ZeroDivisionError
+        visit(worker, counters, log, False)
+        assert failed.wait(30)
+
+    log = np.zeros((2, 3), np.int64)
+    team.run(work, 2, team.counters(2), log)
+    assert log[:, OUT].tolist() == [1, 0]
+    test_helpers_come_in()  # it is still there
+
+
+@needs_helpers
+def test_errors_of_the_caller_are_raised():
+    def work(worker, counters):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        team.run(work, 2, team.counters(2))
+
+
+@needs_helpers
+def test_an_exception_cannot_come_between_starting_and_counting_threads():
+    helpers, together = team._Helpers(), threading.Barrier(4)
+    for _ in range(2):
+        helpers.put([together.wait] * 3)
+        together.wait(30)
+    assert len(helpers._threads) == 3
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    assert {names[ident] for ident in helpers._threads} == {"fastnet"}
 
 
 def test_what_is_made_ahead_is_made_once(monkeypatch):
@@ -69,7 +142,7 @@ def test_what_is_made_ahead_is_made_once(monkeypatch):
     assert made.wait(30)
     assert ahead.value() == 1
     assert makers != [threading.get_ident()]
-    monkeypatch.setattr(team._Helpers, "put", lambda self, jobs: None)  # nobody comes
+    monkeypatch.setattr(team._Helpers, "put", lambda self, calls: None)  # nobody comes
     assert team.Ahead(call).value() == 2
     assert makers[1:] == [threading.get_ident()]
 
@@ -105,23 +178,6 @@ def test_an_error_ahead_is_raised_where_the_value_is_asked_for():
     assert begun.wait(30)
     with pytest.raises(ArithmeticError, match="ahead"):
         ahead.value()
-
-
-@needs_helpers
-@pytest.mark.parametrize("culprit", [0, 1])
-def test_errors_of_workers_are_raised(culprit):
-    came = threading.Event()
-
-    def work(worker):
-        if worker:
-            came.set()
-        else:
-            assert came.wait(30)
-        if worker == culprit:
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        team.run(work, 2)
 
 
 TRAIN = """
@@ -165,3 +221,41 @@ for _ in range(3):
     assert os.waitpid(child, 0)[1] == 0
 """
     run_python(script, NUMBA_NUM_THREADS="2")
+
+
+ENDING = TRAIN + """
+import time
+
+def forever():
+    while True:
+        trained()
+
+for _ in range(4):
+    threading.Thread(target=forever, daemon=True).start()
+time.sleep(random.uniform(0, 0.05))
+"""
+
+
+@needs_helpers
+def test_daemon_threads_may_train_when_the_interpreter_ends(run_python):
+    for _ in range(3):
+        run_python(ENDING, NUMBA_NUM_THREADS="2")
+
+
+@needs_helpers
+def test_nobody_goes_in_when_the_interpreter_ends(run_python):
+    script = """
+import threading, time
+import numpy as np
+from fastnet import team
+
+team._wait_until_nobody_is_inside()
+ran = []
+thread = threading.Thread(target=lambda: team.run(lambda worker, counters: ran.append(worker), 1, None), daemon=True)
+thread.start()
+thread.join(0.2)
+assert thread.is_alive() and not ran  # it stands still
+team.run(lambda worker, counters: ran.append(worker), 1, None)
+assert ran == [0]  # the thread that ends the interpreter goes on
+"""
+    run_python(script)

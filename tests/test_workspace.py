@@ -65,7 +65,7 @@ def large_moments(rng, layers, optimizer):
 @pytest.mark.parametrize("l2", [0.0, 0.01])
 def test_steps_of_every_kind_agree_with_the_reference(rng, monkeypatch, dtype, activation, head, optimizer, widths,
                                                       samples, shares, weighted, l2):
-    monkeypatch.setattr(workspaces, "share_count", lambda units, work: min(shares, units))
+    monkeypatch.setattr(workspaces, "share_count", lambda units, work, _: min(shares, units))
     layers = [((rng.standard_normal((D, H)) / np.sqrt(D)).astype(dtype), (rng.standard_normal(H) / 4).astype(dtype))
               for D, H in pairwise(widths)]
     M, C = 40, widths[-1]
@@ -112,7 +112,7 @@ def test_the_same_bits_however_many_workers(rng, monkeypatch, dtype, widths, sam
     batches, results = rng.randint(40, size=(4, samples)), []
     moments = large_moments(rng, layers, optimizer)
     for shares in (1, 2, 3, 4) if COMPILED else (1, 3):
-        monkeypatch.setattr(workspaces, "share_count", lambda units, work, most=shares: min(most, units))
+        monkeypatch.setattr(workspaces, "share_count", lambda units, work, _, most=shares: min(most, units))
         parameters = Parameters(layers, OPTIMIZERS[optimizer], moments)
         losses = Workspace(parameters, samples, "tanh", "squared_error").run(X, y, batches, 1e-2, 0.1)
         copied = like(layers, np.zeros_like)
@@ -132,7 +132,7 @@ def test_the_same_bits_however_many_workers(rng, monkeypatch, dtype, widths, sam
 def test_samples_by_their_non_zeros(rng, monkeypatch, dtype, index, widths, samples, shares, optimizer):
     if index is np.int64 and optimizer == "adam":
         pytest.skip("one of each is enough")
-    monkeypatch.setattr(workspaces, "share_count", lambda units, work: min(shares, units))
+    monkeypatch.setattr(workspaces, "share_count", lambda units, work, _: min(shares, units))
     layers = [((rng.standard_normal((D, H)) / np.sqrt(D)).astype(dtype), rng.standard_normal(H).astype(dtype))
               for D, H in pairwise(widths)]
     X = (rng.standard_normal((40, widths[0])) * (rng.random_sample((40, widths[0])) < 0.2)).astype(dtype)
@@ -184,7 +184,7 @@ def test_counts_beyond_the_minibatch_are_refused(counts):
     ((784, 1024, 10), 1024, 2, 1), ((784, 1024, 10), 1024, 4, -1), ((784, 1024, 10), 1024, 1, -1),
     ((300, 50, 3), 100, 2, 0), ((300, 50, 3), 100, 3, -1), ((20, 200, 300), 100, 2, -1), ((600, 10), 50, 2, 0)])
 def test_which_affine_map_is_made_in_the_feature_phase(monkeypatch, widths, samples, threads, joined):
-    monkeypatch.setattr(workspaces, "share_count", lambda units, work: min(threads, units))
+    monkeypatch.setattr(workspaces, "share_count", lambda units, work, _: min(threads, units))
     layers = [(np.zeros(shape), np.zeros(shape[1])) for shape in pairwise(widths)]
     assert Workspace(Parameters(layers), samples)._cut[2] == joined
 
@@ -195,7 +195,7 @@ def test_a_smaller_last_minibatch(rng, monkeypatch, count, hidden):
     layers = [(rng.standard_normal(shape), rng.standard_normal(shape[1])) for shape in [(6, hidden), (hidden, 3)]]
     X, y, batches = rng.standard_normal((40, 6)), rng.randint(3, size=40), rng.randint(40, size=(3, 100))
     for shares in (1, 2, 3):
-        monkeypatch.setattr(workspaces, "share_count", lambda units, work, most=shares: min(most, units))
+        monkeypatch.setattr(workspaces, "share_count", lambda units, work, _, most=shares: min(most, units))
         results = []
         for counts in ([100, count, 100], None):
             parameters = Parameters(layers, OPTIMIZERS["nesterov"])
