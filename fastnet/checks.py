@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from . import kernels
 from .memory import memory_view
+from .team import without_gil
 
 __all__ = ["Layer", "choice", "features", "floating_dtype", "integer", "labels", "layers", "not_finite", "number",
            "path", "random_source", "shortened", "writable"]
@@ -103,13 +104,17 @@ def random_source(rng: Any) -> np.random.Generator | np.random.RandomState | Non
 def features(X: Any, name: str, *, columns: int | None, dtype: np.dtype[Any], finite: bool = True) -> NDArray[Any]:
     """Return `X` as a finite array (N, `columns`) of `dtype`: native, aligned and C-contiguous, copied only if need be.
 
-    More than two dimensions are flattened to (N, -1). The result may be read-only. Where `columns` is None, any number
-    from 1 on will do. Without `finite` whoever uses the array looks out for NaN and inf.
+    The result is a view that nobody else has: whoever sets the shape of `X` later on does nothing to it. It may be
+    read-only. More than two dimensions are flattened to (N, -1). Where `columns` is None, any number from 1 on will do.
+    Without `finite` whoever uses the array looks out for NaN and inf.
     """
-    if type(X) is np.ndarray and X.ndim == 2 and X.dtype == dtype and X.shape[1] == columns and len(X) and (
-            X.flags.c_contiguous and X.flags.aligned):
-        return _finite(X, name) if finite else X  # the common case, quickly
-    array = _array(X, name)
+    if type(X) is np.ndarray:  # the common case, quickly
+        array = X.view()
+        if array.ndim == 2 and array.dtype == dtype and array.shape[1] == columns and len(array) and (
+                array.flags.c_contiguous and array.flags.aligned):
+            return _finite(array, name) if finite else array
+    else:
+        array = _array(X, name)
     if array.dtype.kind not in "buif":
         raise TypeError(f"{name} must be an array of real numbers, got dtype {array.dtype}")
     if array.ndim < 2:
@@ -128,6 +133,7 @@ def features(X: Any, name: str, *, columns: int | None, dtype: np.dtype[Any], fi
     return _finite(array, name) if finite else array
 
 
+@without_gil
 def _finite(array: NDArray[Any], name: str) -> NDArray[Any]:
     flat = writable(array).reshape(-1)
     for start in range(0, flat.size, _FINITE_PIECE):
@@ -155,14 +161,13 @@ def writable(array: NDArray[Any]) -> NDArray[Any]:
 
 def labels(y: Any, name: str, *, samples: int, classes: int) -> NDArray[np.int64]:
     """Return a private copy of the labels `y` as int64, one for each of `samples` samples, each in 0..`classes`-1."""
-    array = _array(y, name)
+    array = np.array(_array(y, name))  # all is checked in the copy: nothing can change it in between
     if array.dtype.kind not in "buif":
         raise TypeError(f"{name} must be an array of integer labels, got dtype {array.dtype}")
     if array.ndim != 1:
         raise ValueError(f"{name} must have one dimension, one label for each sample, got shape {array.shape}")
     if array.shape[0] != samples:
         raise ValueError(f"{name} must have one label for each sample: expected {samples}, got {array.shape[0]}")
-    array = np.array(array).reshape(samples)  # values are checked in the copy: nothing can change them in between
     if array.dtype.kind == "f":
         odd = np.flatnonzero(~(np.isfinite(array) & (array == np.floor(array))))
         if odd.size:
@@ -205,7 +210,7 @@ def _parameter(params: Mapping[str, Any], name: str) -> NDArray[Any]:
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "uif":
         kind = f"an array of dtype {array.dtype}" if isinstance(array, np.ndarray) else shortened(array)
         raise TypeError(f"params[{name!r}] must be a NumPy array of real numbers, got {kind}")
-    return array.view() if type(array) is np.ndarray else _array(array, f"params[{name!r}]")
+    return _array(array, f"params[{name!r}]")
 
 
 def _computable(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -216,10 +221,11 @@ def _computable(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def _array(value: Any, name: str) -> NDArray[Any]:
+    """A view of `value` as an array, which nobody else has."""
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise TypeError(f"{name} must not have masked elements: fill or drop them first")
     try:
-        return np.asarray(value)
+        return np.asarray(value).view()
     except (TypeError, ValueError, OverflowError) as error:
         raise TypeError(f"{name} must be an array: {error}") from None
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compiling import task
-from .team import Ahead
+from .team import Ahead, without_gil
 
 __all__ = ["Minibatches", "draw", "keep", "minibatches"]
 
@@ -64,6 +64,7 @@ def minibatches(rng: Any, samples: int, batch_size: int, steps: int, ahead: bool
     yield part.reshape(-1, batch_size)
 
 
+@without_gil
 def draw(rng: Any, samples: int, count: int) -> NDArray[np.intp]:
     """Return the array that ``rng.choice(samples, count)`` returns.
 
@@ -75,7 +76,14 @@ def draw(rng: Any, samples: int, count: int) -> NDArray[np.intp]:
     """
     # One sample takes no words, and a Generator draws otherwise, which is fast.
     if not _draws_words(rng) or not 1 < samples <= 2**32 - 1:
-        return np.asarray(rng.choice(samples, count), np.intp)
+        # A generator of somebody's own may keep what it returns, and change it: that is copied.
+        own = type(rng) not in (np.random.Generator, np.random.RandomState)
+        indices = (np.array if own else np.asarray)(rng.choice(samples, count))
+        if indices.shape != (count,) or indices.dtype.kind not in "iu":
+            raise TypeError(f"rng.choice must return {count} integers, got an array of {indices.dtype} of shape "
+                            f"{indices.shape}")
+        return indices.astype(np.intp, copy=False)
+    rng = np.random.mtrand._rand if rng is np.random else rng  # nobody can put another function in the place of its own
     indices, have = np.empty(count, np.intp), 0
     mask = (1 << (samples - 1).bit_length()) - 1
     while count - have > _FEW:  # an index takes at least one word, so these are not too many

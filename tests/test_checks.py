@@ -268,3 +268,41 @@ def test_dtype_and_l2_are_fixed():
 def test_long_values_are_cut_short_in_messages():
     with pytest.raises(TypeError, match=r"reg must be a number, got .{57}\.\.\. \(str\)"):
         TwoLayerNet(4, 5, 3).loss(X, y, reg="1" * 1000)
+
+
+def test_what_is_checked_is_a_view_of_our_own():
+    X = np.arange(12.0).reshape(4, 3)
+    for given in (X, np.asfortranarray(X), X.astype(np.float32), X.tolist(), X[::-1], X.view(np.matrix)):
+        checked = checks.features(given, "X", columns=3, dtype=np.dtype(float))
+        assert checked is not given
+        if isinstance(given, np.ndarray) and np.may_share_memory(checked, given):
+            given.shape = given.size, 1
+        assert checked.shape == (4, 3)
+        if given is X:
+            X.shape = 4, 3
+
+
+def test_a_bias_of_other_shape_is_a_bias_by_name():
+    net = TwoLayerNet(3, 4, 2, std=0.1, rng=0)
+    X = np.ones((2, 3))
+    expected = net.loss(X)
+    for shape in ((1, 4), (4,), (1, 4), (1, 4)):
+        net.params["b1"] = net.params["b1"].reshape(shape)
+        np.testing.assert_array_equal(net.loss(X), expected)
+    net.params["b1"] = net.params["b1"].reshape(4, 1)
+    with pytest.raises(ValueError, match="b1"):
+        net.loss(X)
+    net.params["b1"] = net.params["b1"].reshape(-1)
+    net.params["W1"] = net.params["W1"].reshape(1, 3, 4)
+    with pytest.raises(ValueError, match="W1"):
+        net.loss(X)
+
+
+def test_parameters_are_used_where_they_lie_now():
+    net = TwoLayerNet(3, 4, 2, std=0.1, rng=0)
+    net.params["W1"] = np.array(net.params["W1"])
+    X = np.ones((2, 3))
+    before, W1 = net.loss(X), net.params["W1"]
+    W1.resize((3000, 4), refcheck=False)
+    W1.resize((3, 4), refcheck=False)
+    np.testing.assert_array_equal(net.loss(X), before)

@@ -81,3 +81,34 @@ def test_a_subclass_draws_by_its_own_methods():
             return np.full(count, samples - 1)
 
     assert (draw(Last(0), 7, 1000) == 6).all()
+
+
+class Odd(np.random.RandomState):
+    """A generator whose choice returns what it has been given."""
+
+    def choice(self, samples, count):
+        return self.given
+
+
+@pytest.mark.parametrize("given", [np.zeros(7, int), np.zeros((5, 1), int), np.zeros(5), np.array(list("abcde"))])
+def test_what_a_generator_of_ones_own_returns_is_looked_at(given):
+    rng = Odd(0)
+    rng.given = given
+    with pytest.raises(TypeError, match=r"rng\.choice must return 5 integers"):
+        draw(rng, 10, 5)
+
+
+def test_what_a_generator_of_ones_own_keeps_is_copied():
+    rng = Odd(0)
+    rng.given = np.arange(5)
+    drawn = draw(rng, 10, 5)
+    rng.given[:] = 99
+    assert drawn.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_nobody_puts_a_function_in_the_place_of_numpys(monkeypatch):
+    np.random.seed(0)
+    expected = np.random.choice(1000, 2000)
+    np.random.seed(0)
+    monkeypatch.setattr(np.random, "randint", lambda *_: np.zeros(10**6, np.uint32))
+    np.testing.assert_array_equal(draw(np.random, 1000, 2000), expected)

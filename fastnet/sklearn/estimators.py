@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .. import containers, network
 from ..checks import Layer
 from . import private, storage
-from .stochastic import OUTPUT_HEADS, fit_stochastic, trained_layers
+from .stochastic import FLOATS, OUTPUT_HEADS, fit_stochastic, own, trained_layers
 
 __all__ = ["MLPClassifier", "MLPRegressor"]
 
@@ -35,6 +35,9 @@ class _Accelerated:
     def _overrides(self, *names: str) -> bool:
         """Whether the class of this object has methods of its own in the place of scikit-learn's."""
         return any(getattr(type(self), name, None) is not getattr(self._original, name, None) for name in names)
+
+    def _fit(self, X: Any, y: Any, *args: Any, **options: Any) -> Any:
+        return super()._fit(own(X), own(y), *args, **options)  # type: ignore[misc]
 
     def _fit_stochastic(self, X: Any, y: Any, *rest: Any) -> None:
         if (self._overrides("_backprop", "_forward_pass", "_compute_loss_grad")
@@ -68,13 +71,15 @@ class _Accelerated:
     def _outputs(self, X: Any, check_input: bool = True) -> tuple[NDArray[Any], NDArray[np.intp] | None]:
         """The outputs (N, C) for X, and the index of the largest of each sample where that is known."""
         layers = trained_layers(self)
+        X = X if issparse(X) else own(X)
         if check_input and not self._is_plain(X):
             X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+            X = X if issparse(X) else own(X)
             check_input = False
         head = OUTPUT_HEADS.get(self.out_activation_)  # type: ignore[attr-defined]
         if layers is not None and head is not None and not issparse(X) and X.shape[1] == len(layers[0][0]):
             dtype = np.result_type(X, layers[0][0])
-            if dtype in (np.float32, np.float64):
+            if dtype in FLOATS:
                 try:
                     return self._inferred(layers, X, dtype, head)
                 except ValueError:
@@ -91,9 +96,8 @@ class _Accelerated:
 
     def _is_plain(self, X: Any) -> bool:
         """Whether X needs no more validation than a look for NaN and inf."""
-        return (type(X) is np.ndarray and X.ndim == 2 and X.dtype in (np.float32, np.float64) and len(X) > 0
-                and X.dtype.isnative and X.shape[1] == vars(self).get("n_features_in_")
-                and not hasattr(self, "feature_names_in_"))
+        return (type(X) is np.ndarray and X.ndim == 2 and X.dtype in FLOATS and len(X) > 0
+                and X.shape[1] == vars(self).get("n_features_in_") and not hasattr(self, "feature_names_in_"))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the estimator to a file, all of its state: whole or not at all, without pickles.

@@ -27,6 +27,7 @@ __all__ = ["counters", "has_sample_weight", "layer_sizes_of", "make_optimizer", 
 
 _BUFFERS = ["activations", "deltas", "coef_grads", "intercept_grads", "layer_units", "incremental"]
 _KNOWN = {
+    "_fit": (["self", "X", "y", "sample_weight", "incremental"], ["self", "X", "y", "incremental"]),
     "_fit_stochastic": (["self", "X", "y", "sample_weight", *_BUFFERS], ["self", "X", "y", *_BUFFERS]),
     "_update_no_improvement_count": (
         ["self", "early_stopping", "X", "y", "sample_weight"], ["self", "early_stopping", "X_val", "y_val"]),

@@ -5,17 +5,16 @@ The order of events, what is drawn from the random state, and every number that 
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import functools
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix, issparse
+from scipy.sparse import csc_matrix, csr_matrix, issparse
 from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
@@ -28,10 +27,13 @@ from ..sparse import NonZeros, ascending
 from ..workspace import Parameters, Workspace
 from . import private
 
-__all__ = ["OUTPUT_HEADS", "fit_stochastic", "trained_layers"]
+__all__ = ["FLOATS", "OUTPUT_HEADS", "fit_stochastic", "own", "trained_layers"]
 
 _EPOCHS_INDICES = 1 << 14
 """The most indices of samples in a run of several epochs: more would save no time that is worth their memory."""
+
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+"""What the engine computes in. To compare a dtype with a dtype takes less time than with its type."""
 
 OUTPUT_HEADS = {"softmax": "softmax", "logistic": "logistic", "identity": "squared_error", "exp": "poisson"}
 """The head of the engine whose outputs are those of each `out_activation_`."""
@@ -44,24 +46,27 @@ _HEADS = {("log_loss", "softmax"): "softmax", ("log_loss", "logistic"): "logisti
 def trained_layers(estimator: Any) -> list[Layer] | None:
     """Return the layers of a fitted estimator, or None if the engine cannot take them as they are.
 
-    They are attributes that anybody can change: all that the engine relies on is looked at.
+    They are attributes that anybody can change: all that the engine relies on is looked at, in views that nobody else
+    has, of the same memory.
     """
-    if not isinstance(estimator.coefs_, list) or not isinstance(estimator.intercepts_, list):
+    weights, biases = estimator.coefs_, estimator.intercepts_
+    if not isinstance(weights, list) or not isinstance(biases, list) or not 0 < len(weights) == len(biases):
         return None
-    layers = list(zip(estimator.coefs_, estimator.intercepts_, strict=False))
-    if not len(estimator.coefs_) == len(estimator.intercepts_) == len(layers) > 0:
-        return None
-    dtype, rows = getattr(layers[0][0], "dtype", None), None
-    for W, b in layers:
-        for array in (W, b):
-            if type(array) is not np.ndarray or array.dtype != dtype or not array.flags.carray:
-                return None
+    layers: list[Layer] = []
+    dtype, rows = getattr(weights[0], "dtype", None), None
+    for W, b in zip(weights, biases, strict=False):
+        if type(W) is not np.ndarray or type(b) is not np.ndarray:
+            return None
+        W, b = W.view(), b.view()
+        if W.dtype != dtype or b.dtype != dtype or not W.flags.carray or not b.flags.carray:
+            return None
         if W.ndim != 2 or not W.size or b.shape != W.shape[1:] or rows not in (None, len(W)):
             return None
         rows = W.shape[1]
+        layers.append((W, b))
     known = vars(estimator)
     fits = rows == known.get("n_outputs_") and len(layers) + 1 == known.get("n_layers_")
-    return layers if dtype in (np.float32, np.float64) and fits else None
+    return layers if dtype in FLOATS and fits else None
 
 
 def _trainable(estimator: Any, X: Any, y: Any, sizes: list[int]) -> list[Layer] | None:
@@ -107,12 +112,13 @@ def fit_stochastic(estimator: Any, X: Any, y: Any, rest: tuple[Any, ...], stepwi
         vars(estimator).pop("_optimizer", None)  # the one of another fit has moments, which are memory
     run = _Run(estimator, optimizer, layers, X, y, sample_weight, used, method, batch_size, fresh)
     try:
-        with DeferredInterrupt() as interrupt, run.stored():
+        with DeferredInterrupt() as interrupt, run:
             _epochs(estimator, run, validation, incremental, stepwise, interrupt.check)
     except KeyboardInterrupt:
         warnings.warn("Training interrupted by user.", stacklevel=4)
-    if validation is not None:
-        estimator.coefs_, estimator.intercepts_ = estimator._best_coefs, estimator._best_intercepts
+    if validation is not None and None not in run.best:
+        estimator._best_coefs, estimator._best_intercepts = run.best
+        estimator.coefs_, estimator.intercepts_ = run.best
     return True
 
 
@@ -144,26 +150,50 @@ def _batch_size(estimator: Any, samples: int) -> int:
     return int(np.clip(estimator.batch_size, 1, samples))
 
 
-def _non_zeros(X: Any, dtype: np.dtype[Any]) -> NonZeros:
-    """The non-zeros of a CSR or CSC matrix, row after row, in ascending columns; they are copied only where need be.
+def own(data: Any) -> Any:
+    """Return data as nobody else has it, so that what is checked is what is used: arrays and matrices of SciPy.
 
-    Its flags are not trusted: who changes its arrays does not change these.
+    Another thread may set a shape, or change an index of a sparse matrix, at any time. An array becomes a view. A CSR
+    or CSC matrix becomes one that shares the values; its indices, which to SciPy and to the engine are addresses, are
+    copied, and then looked at.
+
+    Raises
+    ------
+    ValueError
+        If an index is out of range.
     """
+    if type(data) is np.ndarray:
+        return data.view()
+    if not issparse(data) or data.format not in ("csr", "csc") or data.ndim != 2:
+        return data
+    kind = csc_matrix if data.format == "csc" else csr_matrix
+    try:
+        owned = kind((data.data[:], np.array(data.indices), np.array(data.indptr)), data.shape)
+        owned.check_format(full_check=True)
+    except ValueError as error:
+        raise ValueError(f"X must be an intact sparse matrix: {error}") from None
+    return owned
+
+
+def _non_zeros(X: Any, dtype: np.dtype[Any]) -> NonZeros:
+    """The non-zeros of a matrix that `own` has returned, row after row, in ascending columns."""
     X = X.tocsr()
-    result = NonZeros(_native(X.data, dtype), _native(X.indices, np.int32), _native(X.indptr, np.int32))
+    result = NonZeros(_native(X.data, dtype), _indices(X.indices), _indices(X.indptr))
     if not ascending(result):
-        X = csr_matrix((X.data.copy(), X.indices.copy(), X.indptr.copy()), X.shape)
+        X = csr_matrix((X.data.copy(), X.indices, X.indptr), X.shape)
         X.sort_indices()
-        result = NonZeros(_native(X.data, dtype), _native(X.indices, np.int32), _native(X.indptr, np.int32))
+        result = NonZeros(_native(X.data, dtype), _indices(X.indices), _indices(X.indptr))
     return result
+
+
+def _indices(array: NDArray[Any]) -> NDArray[Any]:
+    """Indices as compiled code wants them: int32, or int64 where that does not have them."""
+    return _native(array, np.int64 if array.size and array.max() > np.iinfo(np.int32).max else np.int32)
 
 
 def _native(array: Any, dtype: Any) -> NDArray[Any]:
-    """An array as compiled code wants it, copied only where need be; indices that int32 does not have are int64."""
-    if dtype is np.int32 and array.size and array.max() > np.iinfo(np.int32).max:
-        dtype = np.int64
-    result: NDArray[Any] = writable(np.require(array, dtype, ["C", "A"]))
-    return result
+    """An array as compiled code wants it, in a view that nobody else has; it is copied only where need be."""
+    return writable(np.require(array, dtype, ["C", "A"]).view())
 
 
 def _moment(moment: Any, parameter: NDArray[Any]) -> NDArray[Any]:
@@ -186,7 +216,9 @@ class _Run:
         self.may_fail = sample_weight is not None and sample_weight[used].min() <= 0
         self._method = method
         self._layers = layers
+        self.best = self._best()
         known = [] if fresh else private.moments(self._optimizer)
+        known = known if all(known) else []  # a fit that two exceptions have ended may have left it without moments
         moments = [[(_moment(m, W), _moment(n, b)) for (m, n), (W, b) in zip(moment, layers, strict=True)]
                    for moment in known]
         self._parameters = Parameters(layers, method, moments)
@@ -197,19 +229,30 @@ class _Run:
         self._counts = np.full(-(-self.samples // batch_size), batch_size, np.intp)
         self._counts[-1] = self.samples - (len(self._counts) - 1) * batch_size
 
-    @contextlib.contextmanager
-    def stored(self) -> Iterator[None]:
+    def __enter__(self) -> None:
+        """Begin. Until the end the optimizer has no moments: those that are packed take memory enough."""
+        self._estimator._optimizer = self._optimizer
+        private.set_moments(self._optimizer, [[] for _ in range(self._method.moments)])
+
+    def __exit__(self, *exception: object) -> None:
         """Leave, however it ends, with what was learned in the estimator's own arrays.
 
-        In between the optimizer has no moments: those that are packed take memory enough.
+        An exception that comes in here leaves parameters of an earlier whole step, or an optimizer without moments.
         """
-        try:
-            self._estimator._optimizer = self._optimizer
-            private.set_moments(self._optimizer, [[] for _ in range(self._method.moments)])
-            yield
-        finally:
-            del self._workspace
-            private.set_moments(self._optimizer, self._parameters.release(self._layers))
+        del self._workspace
+        private.set_moments(self._optimizer, self._parameters.release(self._layers))
+
+    def _best(self) -> tuple[Any, Any]:
+        known = vars(self._estimator)
+        return known.get("_best_coefs"), known.get("_best_intercepts")
+
+    def judge(self, validation: tuple[Any, Any, Any] | None) -> None:
+        """Have the estimator judge an epoch, by its validation data where there are any.
+
+        It keeps the best weights, then the best biases. An exception in between leaves `best`, which belong together.
+        """
+        private.update_no_improvement(self._estimator, validation)
+        self.best = self._best()
 
     def store(self) -> None:
         """Bring `coefs_` and `intercepts_` up to date."""
@@ -313,7 +356,7 @@ def _epoch_ends(estimator: Any, run: _Run, loss: float, validation: tuple[Any, A
     estimator.loss_curve_.append(loss)
     if verbose:
         print(f"Iteration {estimator.n_iter_}, loss = {loss:.8f}")
-    private.update_no_improvement(estimator, validation)
+    run.judge(validation)
     estimator._optimizer.iteration_ends(estimator.t_)
     if estimator._no_improvement_count > estimator.n_iter_no_change:
         what = "Validation score" if validation is not None else "Training loss"
