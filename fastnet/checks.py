@@ -161,13 +161,14 @@ def writable(array: NDArray[Any]) -> NDArray[Any]:
 
 def labels(y: Any, name: str, *, samples: int, classes: int) -> NDArray[np.int64]:
     """Return a private copy of the labels `y` as int64, one for each of `samples` samples, each in 0..`classes`-1."""
-    array = np.array(_array(y, name))  # all is checked in the copy: nothing can change it in between
+    array = _array(y, name)
     if array.dtype.kind not in "buif":
         raise TypeError(f"{name} must be an array of integer labels, got dtype {array.dtype}")
     if array.ndim != 1:
         raise ValueError(f"{name} must have one dimension, one label for each sample, got shape {array.shape}")
     if array.shape[0] != samples:
         raise ValueError(f"{name} must have one label for each sample: expected {samples}, got {array.shape[0]}")
+    array = np.array(array)  # values are checked in the copy: nothing can change them in between
     if array.dtype.kind == "f":
         odd = np.flatnonzero(~(np.isfinite(array) & (array == np.floor(array))))
         if odd.size:
