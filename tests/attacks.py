@@ -305,20 +305,26 @@ class Attack:
 
     def attacked(self, call):
         """Make the call; return whether it has finished."""
-        finished = False
+        self._finished = False
+        # One exception may come late, outside the inner block, and one more while that is dealt with.
         try:
-            self.arm()
-            call()
-            finished = True
-        except (TimeLimit, KeyboardInterrupt):
-            pass
-        while True:  # what comes late
             try:
-                self.armed = False
-                self.disarm()
-                return finished
+                try:
+                    self.arm()
+                    call()
+                    self._finished = True
+                except (TimeLimit, KeyboardInterrupt):
+                    pass
+                self._settle()
             except (TimeLimit, KeyboardInterrupt):
-                pass
+                self._settle()
+        except (TimeLimit, KeyboardInterrupt):
+            self._settle()
+        return self._finished
+
+    def _settle(self):
+        self.armed = False
+        self.disarm()
 
     def arm(self):
         self.armed = True
