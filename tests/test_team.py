@@ -54,7 +54,16 @@ def test_the_first_worker_is_the_caller():
     assert seen == [(0, threading.get_ident())]
 
 
+@pytest.fixture
+def patience(monkeypatch):
+    """Helpers wait for the door for as long as it takes, where the first worker waits for them."""
+    monkeypatch.setattr(team, "_KNOCKS", 10**9)
+    for work, last in ((visit, False), (slow_helper, 1)):
+        work(1, team.counters(2), np.zeros((2, 3), np.int64), last)  # compiles; there is no door
+
+
 @needs_helpers
+@pytest.mark.usefixtures("patience")
 def test_helpers_come_in():
     log = np.zeros((2, 3), np.int64)
     team.run(visit, 2, team.counters(2), log, True)
@@ -62,6 +71,7 @@ def test_helpers_come_in():
 
 
 @needs_helpers
+@pytest.mark.usefixtures("patience")
 def test_helpers_inside_are_waited_for():
     for _ in range(20):
         log = np.zeros((2, 3), np.int64)
@@ -107,7 +117,9 @@ def test_a_helper_that_fails_has_taken_nothing():
     log = np.zeros((2, 3), np.int64)
     team.run(work, 2, team.counters(2), log)
     assert log[:, OUT].tolist() == [1, 0]
-    test_helpers_come_in()  # it is still there
+    came = threading.Event()
+    team.Ahead(came.set)
+    assert came.wait(30)  # it is still there
 
 
 @needs_helpers
