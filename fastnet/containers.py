@@ -117,7 +117,11 @@ def write(path: str | os.PathLike[str], kind: str, fields: Mapping[str, Any], ar
     description = np.frombuffer(text.encode(), np.uint8)
     with atomic_write(path) as file:
         members: dict[str, Any] = {_DESCRIPTION: description, **arrays}
-        np.savez(file, **members)
+        try:
+            np.savez(file, **members)
+        except ValueError as error:
+            # What ends the writing of a member has NumPy close the archive, which refuses that, and hides the reason.
+            raise error.__context__ or error from None
 
 
 def read(path: str | os.PathLike[str], kinds: Collection[str], what: str) -> Contents:

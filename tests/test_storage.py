@@ -526,3 +526,21 @@ def test_damage_is_found_or_harmless(tmp_path, compressed):
 def test_a_model_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         make_model().l2 = "full"
+
+
+def test_what_ends_the_writing_is_raised_as_it_is(tmp_path, monkeypatch):
+    class TimeLimit(Exception):  # noqa: N818
+        pass
+
+    def interrupted(*args, **options):
+        raise TimeLimit
+
+    net = fastnet.TwoLayerNet(3, 4, 2, rng=0)
+    path = tmp_path / "net.npz"
+    net.save(path)
+    before = path.read_bytes()
+    monkeypatch.setattr("numpy.lib.format.write_array", interrupted)
+    with pytest.raises(TimeLimit):
+        net.save(path)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["net.npz"]
