@@ -360,7 +360,6 @@ class Alarm(Attack):
 
     def arm(self):
         self._left = random.choice([1, 1, 2, 3, 10])
-        self.armed = True
         signal.setitimer(signal.ITIMER_REAL, random.choice([1, 4]) * random.uniform(2e-5, 1e-3),
                          random.uniform(1e-4, 4e-4))
 
@@ -449,12 +448,12 @@ class Asynchronous(Attack):
 
 
 def in_a_thread(work):
-    """Call `work` in a thread; raise here what it raises."""
-    errors = []
+    """Call `work` in a thread; return here what it returns, or raise what it raises."""
+    results, errors = [], []
 
     def guarded():
         try:
-            work()
+            results.append(work())
         except BaseException as error:
             errors.append(error)
 
@@ -463,6 +462,7 @@ def in_a_thread(work):
     thread.join()
     if errors:
         raise errors[0]
+    return results[0]
 
 
 def by_exceptions(attack_class, enough):
@@ -689,16 +689,10 @@ def draws(enough):
 ATTACKS = {
     "alarm": lambda enough: by_exceptions(Alarm, enough),
     "keyboard": lambda enough: by_exceptions(Keyboard, enough),
-    "asynchronous": lambda enough: in_thread_result(lambda: by_exceptions(Asynchronous, enough)),
+    "asynchronous": lambda enough: in_a_thread(lambda: by_exceptions(Asynchronous, enough)),
     "shapes": shapes, "callback": callback, "resized": resized, "draws": draws}
 if MLPClassifier is not None:
     ATTACKS["indices"] = indices
-
-
-def in_thread_result(work):
-    results = []
-    in_a_thread(lambda: results.append(work()))
-    return results[0]
 
 
 # ---- processes -------------------------------------------------------------------------------------------------------
