@@ -68,8 +68,8 @@ class TwoLayerNet:
 
     params: dict[str, NDArray[Any]]
     _threads: int | None = None
-    _known: Sequence[Any] = ()
-    """Name and shape of W and of b of each layer, as they have been checked."""
+    _known: Sequence[tuple[str, tuple[int, ...], str, tuple[int, ...]]] = ()
+    """Name and shape of W, name and shape of b, for each layer that has been checked."""
 
     def __init__(self, input_size: int, hidden_size: int, output_size: int, std: float = 1e-4, *,
                  dtype: DTypeLike = np.float64, l2: str = "full",
@@ -112,7 +112,7 @@ class TwoLayerNet:
     def _layers(self) -> list[Layer]:
         """The checked layers, views made by this call; where shapes are those of the last one, with few checks."""
         params, layers = self.params, []
-        for (W_name, W_shape), (b_name, b_shape) in self._known if isinstance(params, dict) else ():
+        for W_name, W_shape, b_name, b_shape in self._known if isinstance(params, dict) else ():
             W, b = params.get(W_name), params.get(b_name)
             if type(W) is not np.ndarray or type(b) is not np.ndarray:
                 break
@@ -126,8 +126,8 @@ class TwoLayerNet:
             if layers:
                 return layers
         layers = checks.layers(self.params, 2, self.dtype)
-        self._known = [tuple((name, _known_shape(self.params.get(name), array)) for name, array in pair)
-                       for pair in zip(*[iter(_named(layers))] * 2, strict=True)]
+        self._known = [(f"W{number}", W.shape, f"b{number}", _bias_shape(self.params.get(f"b{number}"), b))
+                       for number, (W, b) in enumerate(layers, start=1)]
         return layers
 
     def _l2_strength(self, reg: float) -> float:
@@ -433,10 +433,9 @@ def _named(layers: Sequence[Layer]) -> list[tuple[str, NDArray[Any]]]:
             for letter, array in zip("Wb", layer, strict=True)]
 
 
-def _known_shape(array: Any, layer: NDArray[Any]) -> tuple[int, ...]:
-    """The shape that a parameter may have in `params` to be this array of a layer: a bias may be (1, H)."""
-    flat = (1, *layer.shape)
-    return flat if layer.ndim == 1 and np.shape(array) == flat else layer.shape
+def _bias_shape(array: Any, b: NDArray[Any]) -> tuple[int, ...]:
+    """The shape, (1, H) or (H,), in which `params` holds the bias of a layer."""
+    return (1, len(b)) if np.shape(array) == (1, len(b)) else b.shape
 
 
 def warmup(dtype: DTypeLike = np.float64) -> float:
