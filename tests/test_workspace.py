@@ -214,7 +214,8 @@ def test_a_smaller_last_minibatch(rng, monkeypatch, count, hidden):
 
 
 def test_plain_sgd_is_the_course_s(rng):
-    layers = [(rng.standard_normal(shape), rng.standard_normal(shape[1])) for shape in [(6, 5), (5, 3)]]
+    # Halves keep scores near each other: scikit-learn's loss ends at -log(eps), 36, and the course's does not.
+    layers = [(rng.standard_normal(shape) / 2, rng.standard_normal(shape[1])) for shape in [(6, 5), (5, 3)]]
     X, y, batches = rng.standard_normal((40, 6)), rng.randint(3, size=40), rng.randint(40, size=(5, 20))
     results = []
     for optimizer, method in [(None, (None, None)), (OPTIMIZERS["sgd"], ("relu", "softmax"))]:
