@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import datasets, kernels, reference
     from .model import TwoLayerNet, warmup
+    from .parallel.threads import get_num_threads, set_num_threads
     from .saving import load, save
     from .sklearn.patch import patch_sklearn, unpatch_sklearn
-    from .threads import get_num_threads, set_num_threads
-    from .training import DivergenceWarning
-    from .verification import verify
+    from .training.loop import DivergenceWarning
+    from .verification.comparison import verify
 
 __version__ = "0.1.0"
 

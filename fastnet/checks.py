@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import kernels
-from .memory import memory_view
-from .team import without_gil
+from .llvm.memory import memory_view
+from .parallel.team import without_gil
 
 __all__ = ["Layer", "choice", "features", "floating_dtype", "integer", "labels", "layers", "not_finite", "number",
            "path", "random_source", "shortened", "writable"]

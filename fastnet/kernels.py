@@ -2,8 +2,8 @@
 
 Each is ``@njit(parallel=True)``: it checks shapes and labels (whatever calls it, Python or other compiled code), makes
 the result, and runs a block function (:mod:`fastnet.blocks`) over shares of the rows, in parallel where the work pays
-for it and a region is to be had (:mod:`fastnet.regions`). Any layout and any size from 1 up is taken; results are
-C-contiguous. Only `all_finite` is serial, and has no namesake.
+for it and a region is to be had (:mod:`fastnet.parallel.regions`). Any layout and any size from 1 up is taken; results
+are C-contiguous. Only `all_finite` is serial, and has no namesake.
 
 Shape letters: N samples, D inputs, H hidden units, C classes. Arrays are float32 or float64, all of one dtype, aligned
 and of native byte order; in `axpy` they must not overlap. What kernels make of other types is not defined:
@@ -18,8 +18,10 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from .activations import relu_block, relu_mask_block
-from .blocks import (
+from .blocks.activations import relu_block, relu_mask_block
+from .blocks.heads import cross_entropy_block, softmax_block, turn_in_block, turn_out_block
+from .blocks.optimizers import axpy_block
+from .blocks.products import (
     BLOCK_ROWS,
     FIRST,
     LEAVES,
@@ -41,13 +43,11 @@ from .blocks import (
     tile_share,
     total_of_squares,
 )
-from .compiling import block, inline, kernel, takes, task
-from .heads import cross_entropy_block, softmax_block, turn_in_block, turn_out_block
-from .optimizers import axpy_block
-from .regions import enter_region, leave_region
-from .simd import PACK, item_size, tile_rows
-from .threads import share_start, shares
-from .views import span
+from .jit.decorators import block, inline, kernel, takes, task
+from .llvm.arrays import span
+from .llvm.tile import PACK, item_size, tile_rows
+from .parallel.regions import enter_region, leave_region
+from .parallel.threads import share_start, shares
 
 __all__ = [
     "affine_forward",

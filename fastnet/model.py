@@ -12,13 +12,16 @@ from typing import Any, Self, overload
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import checks, kernels, network, storage, training
-from .checkpoints import Checkpoints, checked_interval, data_checksum, read_checkpoint
+from . import checks, kernels
 from .checks import Layer
-from .draws import minibatches
-from .memory import add_all, aligned
-from .threads import checked_threads
-from .training import Callback, History
+from .files import models
+from .llvm.memory import add_all, aligned
+from .network import passes
+from .parallel.threads import checked_threads
+from .training import loop
+from .training.checkpoints import Checkpoints, checked_interval, data_checksum, read_checkpoint
+from .training.loop import Callback, History
+from .training.minibatches import minibatches
 
 __all__ = ["TwoLayerNet", "warmup"]
 
@@ -140,7 +143,7 @@ class TwoLayerNet:
     def _infer(self, X: ArrayLike) -> tuple[NDArray[Any], NDArray[np.intp]]:
         layers = self._layers()
         samples = checks.features(X, "X", columns=len(layers[0][0]), dtype=self.dtype, finite=False)
-        return network.infer(layers, samples, threads=self._threads)
+        return passes.infer(layers, samples, threads=self._threads)
 
     @overload
     def loss(self, X: ArrayLike, y: None = None, reg: float = 0.0) -> NDArray[Any]: ...
@@ -179,7 +182,7 @@ class TwoLayerNet:
         samples = checks.features(X, "X", columns=len(layers[0][0]), dtype=self.dtype)
         targets = checks.labels(y, "y", samples=len(samples), classes=layers[-1][0].shape[1])
         strength = self._l2_strength(reg)
-        loss, grads = network.loss_and_grads(layers, checks.writable(samples), targets, strength, self._threads)
+        loss, grads = passes.loss_and_grads(layers, checks.writable(samples), targets, strength, self._threads)
         return loss, {name: grad.reshape(shape) for (name, grad), shape in zip(_named(grads), shapes, strict=True)}
 
     def train(self, X: ArrayLike, y: ArrayLike, X_val: ArrayLike, y_val: ArrayLike, learning_rate: float = 1e-3,
@@ -272,7 +275,7 @@ class TwoLayerNet:
                     raise ValueError(f"num_iters must be at least {so_far.iteration}, the number of iterations in "
                                      f"{os.fspath(resume)}, got {steps}")
                 restore()
-        return training.train(
+        return loop.train(
             lambda: self._trainable(inputs, classes), self._update, functools.partial(minibatches, self._random),
             checks.writable(samples), targets, samples_val, targets_val, **arguments, num_iters=steps,
             verbose=bool(verbose), progress=progress, callback=callback, checkpoints=checkpoints,
@@ -352,7 +355,7 @@ class TwoLayerNet:
         OSError
             If the file cannot be written; an old one is as it was.
         """
-        storage.save_network(path, dict(_named(self._layers())), self.l2)
+        models.save_network(path, dict(_named(self._layers())), self.l2)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], **options: Any) -> Self:
@@ -371,7 +374,7 @@ class TwoLayerNet:
         ValueError
             If it is no intact file of a network; the message says what is wrong with it.
         """
-        return cls._from_params(*storage.load_network(path), **options)
+        return cls._from_params(*models.load_network(path), **options)
 
     @classmethod
     def _from_params(cls, params: dict[str, NDArray[Any]], l2: str, **options: Any) -> Self:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from . import containers, storage
+from .files import containers, models
+from .files.models import StoredModel
 from .model import TwoLayerNet
-from .storage import StoredModel
 
 __all__ = ["load", "save"]
 
@@ -38,7 +38,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
         If the file cannot be written; an old one is as it was.
     """
     if isinstance(model, StoredModel):
-        storage.save_model(path, model)
+        models.save_model(path, model)
     elif isinstance(model, TwoLayerNet) or any(cls.__module__ == _HOME for cls in type(model).__mro__):
         model.save(path)
     else:
@@ -69,14 +69,14 @@ def load(path: str | os.PathLike[str]) -> Any:
     ImportError
         If it holds an estimator, and scikit-learn is not installed (extra `sklearn`).
     """
-    contents = containers.read(path, (storage.NETWORK, storage.LABELLED, *_ESTIMATORS), "a model")
+    contents = containers.read(path, (models.NETWORK, models.LABELLED, *_ESTIMATORS), "a model")
     try:
         if contents.kind in _ESTIMATORS:
             from .sklearn import estimators
 
             return getattr(estimators, contents.kind)._from_contents(contents)
-        if contents.kind == storage.NETWORK:
-            return TwoLayerNet._from_params(*storage.network_parameters(contents))
-        return storage.labelled_model(contents)
+        if contents.kind == models.NETWORK:
+            return TwoLayerNet._from_params(*models.network_parameters(contents))
+        return models.labelled_model(contents)
     except ValueError as error:
         raise containers.described(error, path, "a model") from None

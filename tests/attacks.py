@@ -32,7 +32,11 @@ import numba
 import numpy as np
 
 import fastnet
-from fastnet import kernels, memory, model, network, regions, workspace
+from fastnet import kernels, model
+from fastnet.engine import workspace
+from fastnet.llvm import memory
+from fastnet.network import passes
+from fastnet.parallel import regions
 
 try:
     from scipy import sparse
@@ -85,7 +89,7 @@ class Pages:
 
 
 def watched(shape, dtype, *, clear=False):
-    """Like :func:`fastnet.memory.aligned`."""
+    """Like :func:`fastnet.llvm.memory.aligned`."""
     array = np.asarray(Pages(shape, np.dtype(dtype)))
     if not clear:
         array.reshape(-1).view(np.uint8)[:] = 0xFF
@@ -101,7 +105,7 @@ def at_a_fence(values):
 
 def watch_memory():
     if not numba.config.DISABLE_JIT:
-        for module in (memory, model, network, workspace):
+        for module in (memory, model, passes, workspace):
             module.aligned = watched
 
 
@@ -726,8 +730,8 @@ def main():
     failed = 0
     for layer in args.layers:
         environment = {**os.environ, "NUMBA_THREADING_LAYER": layer}
-        probe = subprocess.run([sys.executable, "-c", "from fastnet.threads import threading_layer; threading_layer()"],
-                               env=environment, capture_output=True, check=False)
+        script = "from fastnet.parallel.threads import threading_layer; threading_layer()"
+        probe = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, check=False)
         if probe.returncode:
             print(f"{layer}: not to be had here")
             continue

@@ -29,7 +29,11 @@ import numpy as np
 from hostile_values import KERNELS
 
 import fastnet
-from fastnet import inference, kernels, memory, model, network, reference, threads, workspace
+from fastnet import kernels, model, reference
+from fastnet.engine import workspace
+from fastnet.llvm import memory
+from fastnet.network import inference, passes
+from fastnet.parallel import threads
 
 COMPILED = not numba.config.DISABLE_JIT
 PAD = 256
@@ -155,7 +159,7 @@ def check_network(sides, dtype, random):
             array[...] = 0
         return array
 
-    before = {module: module.aligned for module in (model, network, workspace)}
+    before = {module: module.aligned for module in (model, passes, workspace)}
     for module in before:
         module.aligned = fenced
     try:

@@ -39,8 +39,9 @@ import numpy as np
 from hostile_values import BAD, GOOD, HUGE, KERNELS, ODD, Liar, OwnError
 
 import fastnet
-from fastnet import compiling, kernels, reference
-from fastnet.training import DivergenceWarning
+from fastnet import kernels, reference
+from fastnet.jit import decorators
+from fastnet.training.loop import DivergenceWarning
 
 try:
     from sklearn import neural_network
@@ -626,7 +627,7 @@ class _Nothing:
 
 ENTRIES = {"scores and loss": (model_call, 30), "training": (train_call, 25), "effects": (effect_call, 10),
            "constructor": (constructor_call, 10), "settings": (setting_call, 3), "kernels": (kernel_call, 15),
-           "kernels' types": (kernel_type_call, 2 if hasattr(compiling, "takes") else 0),
+           "kernels' types": (kernel_type_call, 2 if hasattr(decorators, "takes") else 0),
            "estimators": (estimator_call, 5)}
 """Each with how many calls of a hundred, or so, are of its kind."""
 

@@ -1,6 +1,7 @@
-"""The layers of the code, read from the syntax trees: a module imports only from those above it."""
+"""The order of the folders, read from the syntax trees: a file imports only from what stands above it."""
 
 import ast
+import graphlib
 from pathlib import Path
 
 import pytest
@@ -9,66 +10,72 @@ import fastnet
 
 PACKAGE = Path(fastnet.__file__).parent
 
-LAYERS = [
-    "reference", "progress", "memory", "caching", "codegen", "compiling", "views", "stacks", "simd", "team",
-    "regions", "exponential", "draws", "threads", "blocks", "activations", "heads", "optimizers", "kernels", "sparse",
-    "steps", "inference", "checks", "network", "workspace", "interrupts",
-    "atomic", "regular", "npz", "parsing", "containers", "storage", "generators", "checkpoints", "training", "model",
-    "saving", "diagnosis", "verification", "datasets", "__init__", "tables", "plots", "demo", "cli", "__main__",
-]
+ORDER = ["reference", "progress", "jit", "llvm", "parallel", "blocks", "kernels", "checks", "engine", "network",
+         "files", "storage", "training", "sklearn", "model", "saving", "verification", "datasets", "__init__", "cli",
+         "__main__"]
+"""Folders, and the files on the ground floor."""
+
+LATER = {("reference", "progress"), ("model", "sklearn"), ("saving", "sklearn"), ("sklearn", "__init__")}
+"""What is looked up only when it is asked for. `python -m fastnet.sklearn` is on top of the whole package."""
+
+LLVM = {"jit/libraries", "llvm/exponential", "llvm/stacks", "llvm/tile", "parallel/regions", "parallel/team"}
+"""The files that build LLVM IR."""
+
+MODULES = sorted(path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py"))
+
+
+def tree_of(module):
+    return ast.parse((PACKAGE / module).with_suffix(".py").read_text())
 
 
 def imports_of(module):
-    """Names of the modules of the package that `module` imports, at its top or inside a function."""
-    for node in ast.walk(ast.parse((PACKAGE / f"{module}.py").read_text())):
+    """The modules of the package that `module` imports, at its top or inside a function, as paths below it."""
+    for node in ast.walk(tree_of(module)):
         if isinstance(node, ast.ImportFrom) and node.level:
-            base = node.module or ""
-            yield from [base] if base else [alias.name if (PACKAGE / f"{alias.name}.py").exists() else "__init__"
-                                            for alias in node.names]
+            folder = module.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+            if (PACKAGE / folder).with_suffix(".py").exists():
+                yield folder
+            else:
+                files = {alias.name for alias in node.names if (PACKAGE / folder / f"{alias.name}.py").exists()}
+                yield from (folder / name for name in files)
+                others = {alias.name for alias in node.names} - files
+                if any(not (PACKAGE / folder / name).is_dir() for name in others):
+                    yield folder / "__init__"
         elif isinstance(node, ast.Import | ast.ImportFrom):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
             assert not any(name.split(".")[0] == "fastnet" for name in names), f"{module}: import relatively"
 
 
-# In fastnet/sklearn:
-ADAPTER = ["private", "stochastic", "storage", "estimators", "patch", "warm", "convert", "__init__", "__main__"]
+def test_every_folder_has_its_place():
+    folders = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
+    assert sorted(ORDER) == sorted(folders | {path.stem for path in PACKAGE.glob("*.py")})
 
 
-def test_the_adapter_is_on_top():
-    assert sorted(path.stem for path in (PACKAGE / "sklearn").glob("*.py")) == sorted(ADAPTER)
-    for module in ADAPTER:
-        tree = ast.parse((PACKAGE / "sklearn" / f"{module}.py").read_text())
-        imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-        within = {node.module or alias.name for node in imports if node.level == 1 for alias in node.names}
-        assert within <= {*ADAPTER[:ADAPTER.index(module)], "patch_sklearn"}
-        assert {node.module for node in imports if node.level == 2} <= {*LAYERS[:LAYERS.index("training")], None}
-
-
-def test_every_module_has_its_place():
-    assert sorted(path.stem for path in PACKAGE.glob("*.py")) == sorted(LAYERS)
-
-
-@pytest.mark.parametrize("module", LAYERS)
-def test_modules_import_only_from_above(module):
-    below = LAYERS[LAYERS.index(module):]
-    # The reference's `progress` is looked up only when a bar is asked for.
-    # What needs scikit-learn is looked up only when it is asked for, too.
-    allowed = {("reference", "progress"), ("model", "sklearn.convert"), ("saving", "sklearn"),
-               ("__init__", "sklearn.patch")}
-    wrong = {name for name in imports_of(module)
-             if (name in below or name.startswith("sklearn")) and (module, name) not in allowed}
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_files_import_only_from_above(module):
+    place = module.parts[0]
+    above = set(ORDER[:ORDER.index(place)])
+    wrong = {str(other) for other in imports_of(module)
+             if other.parts[0] != place and other.parts[0] not in above and (place, other.parts[0]) not in LATER}
     assert not wrong
 
 
-@pytest.mark.parametrize("module", LAYERS)
+def test_no_file_imports_itself_by_way_of_others():
+    graph = {module: set(imports_of(module)) for module in MODULES}
+    for module in MODULES:  # what LATER has is looked up when everything is there
+        graph[module] -= {other for other in graph[module] if (module.parts[0], other.parts[0]) in LATER}
+    graphlib.TopologicalSorter(graph).prepare()
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
 def test_llvm_is_spoken_in_few_files_only(module):
-    source = (PACKAGE / f"{module}.py").read_text()
+    source = (PACKAGE / module).with_suffix(".py").read_text()
     speaks = "llvmlite.ir" in source or "from llvmlite import ir" in source
-    assert speaks == (module in ("codegen", "exponential", "stacks", "simd", "team", "regions"))
+    assert speaks == (str(module.as_posix()) in LLVM)
 
 
 def test_the_reference_needs_numpy_only():
-    tree = ast.parse((PACKAGE / "reference.py").read_text())
+    tree = tree_of(Path("reference"))
     tops = {alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names}
     tops |= {node.module for node in tree.body if isinstance(node, ast.ImportFrom)}
     assert tops == {"__future__", "collections.abc", "typing", "numpy"}

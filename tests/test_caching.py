@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fastnet import caching
+from fastnet.jit import disk_cache
 
 from .conftest import COMPILED
 
@@ -24,18 +24,20 @@ chosen, in_tree, user_wide = sys.argv[1:4]
 places.UserProvidedCacheLocator.get_cache_path = lambda self: chosen
 places.InTreeCacheLocator.get_cache_path = lambda self: in_tree
 places.UserWideCacheLocator.get_cache_path = lambda self: user_wide
-from fastnet import caching, compiling, kernels
+from fastnet import kernels
+from fastnet.jit import disk_cache
+from fastnet.jit import decorators
 
 def outcome(dtype="float64"):
     # A new dispatcher looks for a folder and for files as one in a new process does.
-    caching._usable.cache_clear()
-    kernel = compiling.task(kernels.all_finite.py_func)
+    disk_cache._usable.cache_clear()
+    kernel = decorators.task(kernels.all_finite.py_func)
     assert kernel(np.ones(9, dtype)) and not kernel(np.full(9, np.nan, dtype))
     return "loaded" if sum(kernel.stats.cache_hits.values()) else "compiled"
 
 def folder():
-    caching._usable.cache_clear()
-    return Path(caching.cache_directory())
+    disk_cache._usable.cache_clear()
+    return Path(disk_cache.cache_directory())
 
 def the_file():
     [path] = folder().iterdir()
@@ -60,7 +62,7 @@ def test_a_damaged_file_is_compiled_again_and_replaced(run):
 assert outcome() == "compiled"
 path = the_file()
 intact = path.read_bytes()
-start = len(caching._FORMAT) + caching._DIGEST_BYTES
+start = len(disk_cache._FORMAT) + disk_cache._DIGEST_BYTES
 
 def flipped(position):
     return intact[:position] + bytes([intact[position] ^ 1]) + intact[position + 1:]
@@ -103,12 +105,12 @@ assert [outcome("float32"), outcome("float32")] == ["compiled", "loaded"]
 
 def sealed(body):
     import hashlib
-    the_file().write_bytes(caching._FORMAT + hashlib.sha256(body).digest() + body)
+    the_file().write_bytes(disk_cache._FORMAT + hashlib.sha256(body).digest() + body)
 
 import pickle
-key, data = pickle.loads(the_file().read_bytes()[len(caching._FORMAT) + caching._DIGEST_BYTES:])
-for body in (b"", b"not a pickle", pickle.dumps(1), pickle.dumps((1, 2)), caching.dumps((key, None)),
-             caching.dumps((key, data[1:])), caching.dumps((key, (("name", "bitcode", b"none"), *data[1:]))),
+key, data = pickle.loads(the_file().read_bytes()[len(disk_cache._FORMAT) + disk_cache._DIGEST_BYTES:])
+for body in (b"", b"not a pickle", pickle.dumps(1), pickle.dumps((1, 2)), disk_cache.dumps((key, None)),
+             disk_cache.dumps((key, data[1:])), disk_cache.dumps((key, (("name", "bitcode", b"none"), *data[1:]))),
              b"cfastnet\\nnothing\\n.", b"cnumba.core.types\\nNoneTypeOfLater\\n."):
     sealed(body)  # what another version could have written
     assert [outcome("float32"), outcome("float32")] == ["compiled", "loaded"], body[:20]
@@ -116,7 +118,7 @@ for body in (b"", b"not a pickle", pickle.dumps(1), pickle.dumps((1, 2)), cachin
 
 
 def test_mutations_of_a_file(tmp_path, rng):
-    files = caching._Files(str(tmp_path / "folder"), test_mutations_of_a_file)
+    files = disk_cache._Files(str(tmp_path / "folder"), test_mutations_of_a_file)
     data = {"code": rng.bytes(300), "name": "x" * 50}
     files.save("key", data)
     path = Path(files.path("key"))
@@ -165,7 +167,7 @@ path.symlink_to(elsewhere)
 assert [outcome(), outcome()] == ["compiled", "loaded"]
 assert not path.is_symlink() and elsewhere.read_bytes() == content
 
-kernel = compiling.task(kernels.all_finite.py_func)  # which has found its folder already
+kernel = decorators.task(kernels.all_finite.py_func)  # which has found its folder already
 for mode in (0o770, 0o707, 0o720, 0o702, 0o777):
     first.chmod(mode)
     assert folder().is_relative_to(in_tree), oct(mode)
@@ -178,9 +180,9 @@ second.symlink_to(in_tree + "/moved")
 assert folder().is_relative_to(user_wide)
 
 folder().chmod(0o777)
-assert caching.cache_directory() is not None  # it was usable when it was looked at
-caching._usable.cache_clear()
-assert caching.cache_directory() is None
+assert disk_cache.cache_directory() is not None  # it was usable when it was looked at
+disk_cache._usable.cache_clear()
+assert disk_cache.cache_directory() is None
 assert [outcome(), outcome()] == ["compiled", "compiled"]
 first.chmod(0o700)
 assert outcome() == "loaded" and folder() == first
@@ -221,7 +223,7 @@ assert not list(folder().iterdir())
 os.replace = replace
 assert [outcome(), outcome()] == ["compiled", "loaded"]
 
-kernel = compiling.task(kernels.all_finite.py_func)
+kernel = decorators.task(kernels.all_finite.py_func)
 the_file().unlink()
 first = folder()
 first.rmdir()  # after the kernel has found it
@@ -245,8 +247,8 @@ if os.geteuid() == 0:
 else:
     for place in (chosen, in_tree, user_wide):
         os.chmod(place, 0o555)
-caching._usable.cache_clear()
-assert caching.cache_directory() is None
+disk_cache._usable.cache_clear()
+assert disk_cache.cache_directory() is None
 assert [outcome(), outcome()] == ["compiled", "compiled"]
 """)
     assert not [path for place in run.places for path in place.iterdir()]
@@ -255,7 +257,7 @@ assert [outcome(), outcome()] == ["compiled", "compiled"]
 def test_a_folder_that_has_become_read_only(run):
     run("""
 import errno
-writable = caching._open
+writable = disk_cache._open
 
 def read_only(path, flags):
     if flags & os.O_CREAT:
@@ -264,14 +266,14 @@ def read_only(path, flags):
 
 outcome()
 first = folder()
-caching._open = read_only
+disk_cache._open = read_only
 assert outcome() == "loaded" and folder() == first
 assert [outcome("float32"), outcome("float32")] == ["compiled", "compiled"]
 
 path = the_file()
-path.rename(path.with_name(path.name.replace(caching._file_stamp(), "0" * 16)))
-caching._usable.cache_clear()
-assert caching.cache_directory() is None  # what is there was compiled from another source
+path.rename(path.with_name(path.name.replace(disk_cache._file_stamp(), "0" * 16)))
+disk_cache._usable.cache_clear()
+assert disk_cache.cache_directory() is None  # what is there was compiled from another source
 """)
 
 
@@ -290,9 +292,10 @@ os.chdir(sys.argv[1])
 from numba.core import caching as places
 places.InTreeCacheLocator.get_cache_path = lambda self: sys.argv[1] + "/blocked/cache"
 import numpy as np
-from fastnet import caching, kernels
+from fastnet import kernels
+from fastnet.jit import disk_cache
 assert kernels.all_finite(np.ones(9)) and not kernels.all_finite.stats.cache_hits
-assert caching.cache_directory() is None, caching.cache_directory()
+assert disk_cache.cache_directory() is None, disk_cache.cache_directory()
 """
     run_python(script, tmp_path, NUMBA_CACHE_DIR="")
     assert [path.name for path in tmp_path.iterdir()] == ["blocked"]  # no folder of the name "~"
@@ -345,7 +348,7 @@ for module, name, value in ((numba, "__version__", "0"), (llvmlite, "__version__
     assert outcome() == "loaded"
 
 first = folder()
-compiling._cached(kernels.all_finite.py_func, nogil=False)(np.ones(9))
+decorators._cached(kernels.all_finite.py_func, nogil=False)(np.ones(9))
 assert len(list(first.iterdir())) == 9  # and another with other options of the decorator
 """)
 
@@ -355,7 +358,7 @@ def test_files_of_another_source_are_removed(run):
 outcome()
 path = the_file()
 name, stamp, key, suffix = path.name.rsplit(".", 3)
-assert stamp == caching._file_stamp()
+assert stamp == disk_cache._file_stamp()
 stale = [path.with_name(f"{name}.{'0' * 12}.{key}.{suffix}"), path.with_name(f"{name}.{'1' * 12}.{key}.tmp")]
 others = [path.with_name(f"{name.replace('all_finite', other)}.{'0' * 12}.{key}.{suffix}") for other in ("all", "z")]
 for other in stale + others:
@@ -372,13 +375,13 @@ def test_what_the_stamp_does_not_cover_is_not_kept(run, tmp_path):
     assert run("""
 sys.path.insert(0, sys.argv[4])
 from outside import increment
-kernel = compiling.task(increment)
+kernel = decorators.task(increment)
 assert kernel(1) == 2 and kernel.stats.cache_path is None  # its file is none of the package's
 
-caching._PACKAGE = Path(chosen)  # a frozen application or an archive: no source to be seen
-caching._source_stamp.cache_clear()
+disk_cache._PACKAGE = Path(chosen)  # a frozen application or an archive: no source to be seen
+disk_cache._source_stamp.cache_clear()
 try:
-    print(caching._source_stamp())
+    print(disk_cache._source_stamp())
 except OSError:
     print("no stamp")
 """, tmp_path).strip() == "no stamp"
@@ -388,7 +391,7 @@ def test_without_owners_and_permissions(monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     (tmp_path / "file").chmod(0o666)
     status = (tmp_path / "file").stat()
-    assert caching._only_ours(status) == (not hasattr(os, "geteuid"))
+    assert disk_cache._only_ours(status) == (not hasattr(os, "geteuid"))
     monkeypatch.delattr(os, "geteuid", raising=False)
-    assert caching._only_ours(status)
-    assert caching._own_folder(str(tmp_path)) == str(tmp_path / "fastnet-cache")
+    assert disk_cache._only_ours(status)
+    assert disk_cache._own_folder(str(tmp_path)) == str(tmp_path / "fastnet-cache")

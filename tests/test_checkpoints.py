@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import fastnet
-from fastnet import TwoLayerNet, interrupts
+from fastnet import TwoLayerNet
 from fastnet.datasets import load_digits
+from fastnet.training import interrupts
 
 from .conftest import COMPILED
 
@@ -77,8 +78,8 @@ def test_parameters_that_are_not_trained_in_place(tmp_path, params):
 @pytest.mark.parametrize("every", [1, 7, 15, 1000, 1e-9, 1e9])
 def test_how_often(tmp_path, monkeypatch, every):
     written = []
-    real = fastnet.checkpoints.Checkpoints.write
-    monkeypatch.setattr("fastnet.checkpoints.Checkpoints.write",
+    real = fastnet.training.checkpoints.Checkpoints.write
+    monkeypatch.setattr("fastnet.training.checkpoints.Checkpoints.write",
                         lambda self, progress: (written.append(progress.iteration), real(self, progress)))
     plain = make_net()
     history = train(plain)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import fastnet
-from fastnet.simd import ISA
+from fastnet.llvm.tile import ISA
 
 from .conftest import COMPILED
 
@@ -39,7 +39,7 @@ def test_import_compiles_nothing(run_python):
 import sys
 import numba
 before = set(sys.modules)
-import fastnet, fastnet.kernels, fastnet.model, fastnet.cli, fastnet.demo
+import fastnet, fastnet.kernels, fastnet.model, fastnet.cli.commands, fastnet.cli.demo
 from numba.core.dispatcher import Dispatcher
 modules = [module for name, module in sys.modules.items() if name.startswith("fastnet")]
 dispatchers = {thing for module in modules for thing in vars(module).values() if isinstance(thing, Dispatcher)}
@@ -65,12 +65,12 @@ def test_second_process_loads_from_the_cache(run_python, copied_package, tmp_pat
 def test_a_change_in_any_source_file_makes_the_cache_stale(run_python, copied_package, tmp_path):
     cache = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
     assert run_python(RUN_KERNEL, copied_package, **cache).split() == ["True", "0", "1"]
-    for module in ("kernels.py", "threads.py", "simd.py", "reference.py"):
+    for module in ("kernels.py", "parallel/threads.py", "llvm/tile.py", "reference.py"):
         path = copied_package / "fastnet" / module
         path.write_text(path.read_text() + "\n")
         assert run_python(RUN_KERNEL, copied_package, **cache).split() == ["True", "0", "1"], module
     # The same length and the same time stamp, in a function that the kernel calls.
-    path = copied_package / "fastnet" / "blocks.py"
+    path = copied_package / "fastnet" / "blocks" / "products.py"
     times = path.stat()
     source = path.read_text()
     edited = source.replace("return largest64 <", "return largest64 >")
@@ -86,7 +86,7 @@ def test_parts_of_kernels_are_no_machine_code_of_their_own(run_python):
     script = """
 import numba
 import numpy as np
-from fastnet.compiling import block
+from fastnet.jit.decorators import block
 @block
 def part(v):
     return np.float64(1)
@@ -112,12 +112,12 @@ for function in (part, whole):
 def test_loops_have_the_widest_vectors(run_python, decorator):
     script = f"""
 import numpy as np
-from fastnet import compiling
-@compiling.{decorator}
+from fastnet.jit import decorators
+@decorators.{decorator}
 def double(v):
     for n in range(v.shape[0]):
         v[n] += v[n]
-@compiling.task
+@decorators.task
 def whole(v):
     double(v)
 v = np.ones(99)
@@ -138,7 +138,7 @@ sys.path.insert(0, sys.argv[1])
 from numba.core import caching
 for locator in (caching.InTreeCacheLocator, caching.UserWideCacheLocator):
     locator.get_cache_path = lambda self: sys.argv[2] + "/cache"
-from fastnet.compiling import cache_directory
+from fastnet.jit.decorators import cache_directory
 assert cache_directory() is None
 """ + RUN_KERNEL
     for chosen in ("", str(tmp_path / "blocked" / "chosen")):
@@ -148,7 +148,7 @@ assert cache_directory() is None
 
 @needs_compilation
 def test_cache_directory_is_where_files_appear(run_python, tmp_path):
-    script = "from fastnet.compiling import cache_directory; print(cache_directory())"
+    script = "from fastnet.jit.decorators import cache_directory; print(cache_directory())"
     folder = run_python(script, NUMBA_CACHE_DIR=str(tmp_path)).strip()
     assert Path(folder).is_relative_to(tmp_path)
 

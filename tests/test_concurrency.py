@@ -11,8 +11,10 @@ import numba
 import numpy as np
 import pytest
 
-from fastnet import inference, kernels, regions
-from fastnet.regions import enter_region, leave_region
+from fastnet import kernels
+from fastnet.network import inference
+from fastnet.parallel import regions
+from fastnet.parallel.regions import enter_region, leave_region
 
 from .conftest import COMPILED
 
@@ -76,8 +78,10 @@ FORKED = """
 import ctypes, os, sys, threading, warnings
 import numba, numpy as np
 import fastnet
-from fastnet import regions, team, threads
-from fastnet.regions import enter_region, leave_region
+from fastnet.parallel import regions
+from fastnet.parallel import team
+from fastnet.parallel import threads
+from fastnet.parallel.regions import enter_region, leave_region
 
 warnings.simplefilter("ignore")  # newer Pythons warn of forks where there are threads
 samples, inputs = (4, 5) if numba.config.DISABLE_JIT else (200, 500)
@@ -146,7 +150,7 @@ def test_a_forked_child_is_not_let_in(run_python, layer, state):
 LOCKED = """
 import os, threading, time, warnings
 import fastnet
-from fastnet import regions
+from fastnet.parallel import regions
 
 warnings.simplefilter("ignore")
 assert len(regions._LOCKS) == 3
@@ -186,9 +190,9 @@ def test_a_fork_waits_for_numbas_locks(run_python):
 def test_all_imports_share_one_region(run_python):
     run_python("""
 import sys
-from fastnet import regions
-del sys.modules["fastnet.regions"]
-import fastnet.regions as again
+from fastnet.parallel import regions
+del sys.modules["fastnet.parallel.regions"]
+import fastnet.parallel.regions as again
 import ctypes
 assert again is not regions
 assert ctypes.addressof(again._owner) == ctypes.addressof(regions._owner)

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from fastnet.cli.tables import read_features, read_table
 from fastnet.datasets import load_digits
-from fastnet.tables import read_features, read_table
 
 
 def test_digits():

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from fastnet import team
-from fastnet.draws import draw, minibatches
+from fastnet.parallel import team
+from fastnet.training.minibatches import draw, minibatches
 
 
 def state(random):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numba import njit
 
-from fastnet.exponential import exp_nonpositive, log_from_one
-from fastnet.simd import ISA
+from fastnet.llvm.exponential import exp_nonpositive, log_from_one
+from fastnet.llvm.tile import ISA
 
 from .conftest import COMPILED
 

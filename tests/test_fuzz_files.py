@@ -20,9 +20,10 @@ import pytest
 from safetensors import numpy as safetensors_numpy
 
 import fastnet
-from fastnet import TwoLayerNet, checkpoints
+from fastnet import TwoLayerNet
+from fastnet.files.models import StoredModel, save_model
 from fastnet.sklearn import MLPClassifier, MLPRegressor
-from fastnet.storage import StoredModel, save_model
+from fastnet.training import checkpoints
 
 RUN = {"learning_rate": 0.1, "data": 5}
 VALUES = [None, True, False, 0, 1, -1, 2, 3, 2**31, 2**53, 2**63, -2**63, 10**300, 10**400, 0.5, -0.0, 1e-320, 1e308,

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from fastnet import generators
+from fastnet.files import random_state
 
 NAMES = ["MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64"]
 wraps = pytest.mark.parametrize("wrap", [np.random.Generator, np.random.RandomState])
@@ -27,12 +27,12 @@ def draw(rng):
 def test_what_comes_back_draws_the_same(name, wrap):
     rng, other = make(name, wrap), make(name, wrap, 6)
     for _ in range(5):
-        stored = json.loads(json.dumps(generators.state_of(rng)))
-        before = json.dumps(generators.state_of(other))
-        state = generators.restored_state(stored, other)
-        assert json.dumps(generators.state_of(other)) == before
-        generators.set_state(other, state)
-        assert json.dumps(generators.state_of(other)) == json.dumps(stored)
+        stored = json.loads(json.dumps(random_state.state_of(rng)))
+        before = json.dumps(random_state.state_of(other))
+        state = random_state.restored_state(stored, other)
+        assert json.dumps(random_state.state_of(other)) == before
+        random_state.set_state(other, state)
+        assert json.dumps(random_state.state_of(other)) == json.dumps(stored)
         assert draw(other) == draw(rng)
         rng.standard_normal()  # one of a pair is kept, and half of 64 bits
         rng.integers(9) if wrap is np.random.Generator else rng.randint(9)
@@ -40,7 +40,7 @@ def test_what_comes_back_draws_the_same(name, wrap):
 
 def forged(name, wrap, **changes):
     """The state of a generator with other numbers in it, wherever they are."""
-    stored = json.loads(json.dumps(generators.state_of(make(name, wrap))))
+    stored = json.loads(json.dumps(random_state.state_of(make(name, wrap))))
     for key, value in changes.items():
         part = stored["state"]["state"] if key in stored["state"]["state"] else stored["state"]
         assert key in part
@@ -76,13 +76,13 @@ def forged(name, wrap, **changes):
 ])
 def test_states_that_no_generator_is_ever_in(name, wrap, changes, message):
     with pytest.raises(ValueError, match=message):
-        generators.restored_state(forged(name, wrap, **changes), make(name, wrap))
+        random_state.restored_state(forged(name, wrap, **changes), make(name, wrap))
 
 
 @pytest.mark.parametrize("changes", [{"has_gauss": 2}, {"gauss": float("nan")}, {"gauss": float("inf")}])
 def test_half_of_a_pair_that_was_never_drawn(changes):
     with pytest.raises(ValueError, match=r"from 0 to|finite"):
-        generators.restored_state(forged("MT19937", np.random.RandomState, **changes), np.random.RandomState(0))
+        random_state.restored_state(forged("MT19937", np.random.RandomState, **changes), np.random.RandomState(0))
 
 
 @wraps
@@ -93,7 +93,7 @@ def test_half_of_a_pair_that_was_never_drawn(changes):
 ])
 def test_the_worst_states_that_are_taken_draw(name, wrap, changes):
     rng = make(name, wrap)
-    generators.set_state(rng, generators.restored_state(forged(name, wrap, **changes), rng))
+    random_state.set_state(rng, random_state.restored_state(forged(name, wrap, **changes), rng))
     assert np.unique(rng.standard_normal(200_000)).size > 10_000  # few bits take long to become many
     draw(rng)
 
@@ -103,17 +103,17 @@ def test_any_state_that_is_taken_draws(rng):
     taken = 0
     for _ in range(300):
         name, wrap = NAMES[rng.randint(5)], [np.random.Generator, np.random.RandomState][rng.randint(2)]
-        stored = json.loads(json.dumps(generators.state_of(make(name, wrap))))
+        stored = json.loads(json.dumps(random_state.state_of(make(name, wrap))))
         for part in (stored["state"]["state"], stored["state"]):
             for key in [key for key in part if isinstance(part[key], int | list) and rng.randint(2)]:
                 value = int(rng.choice([0, 1, 2, 4, 624, 2**32 - 1]))
                 part[key] = [value] * len(part[key]) if isinstance(part[key], list) else value
         other = make(name, wrap)
         try:
-            state = generators.restored_state(copy.deepcopy(stored), other)
+            state = random_state.restored_state(copy.deepcopy(stored), other)
         except ValueError:
             continue
         taken += 1
-        generators.set_state(other, state)
+        random_state.set_state(other, state)
         draw(other)
     assert taken > 20

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from fastnet.interrupts import DeferredInterrupt
+from fastnet.training.interrupts import DeferredInterrupt
 
 from .conftest import COMPILED
 
@@ -53,7 +53,8 @@ WHOLE_STEPS = """
 import os, signal, sys
 import numpy as np
 import fastnet
-from fastnet import model, workspace
+from fastnet import model
+from fastnet.engine import workspace
 signal.signal(signal.SIGINT, signal.default_int_handler)
 random = np.random.RandomState(0)
 X, y = random.standard_normal((30, 20)), random.randint(10, size=30)
@@ -74,7 +75,7 @@ def interrupted(*args):
     return result
 
 options = dict(batch_size=30, learning_rate=0.1)  # a check of accuracies, so a stop, at each step
-model.training.prepare = lambda dtype: 0.0  # its step is none of ours
+model.loop.prepare = lambda dtype: 0.0  # its step is none of ours
 setattr(module, name, interrupted)
 try:
     net.train(X, y, X, y, num_iters=50, **options)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 
-from fastnet import memory
+from fastnet.llvm import memory
 from fastnet.sklearn import MLPClassifier
 
 from .conftest import COMPILED

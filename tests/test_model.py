@@ -7,9 +7,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from fastnet import TwoLayerNet, kernels, network, reference, threads
-from fastnet import workspace as workspaces
-from fastnet.workspace import Parameters, Workspace
+from fastnet import TwoLayerNet, kernels, reference
+from fastnet.engine import workspace as workspaces
+from fastnet.engine.workspace import Parameters, Workspace
+from fastnet.network import passes
+from fastnet.parallel import threads
 
 from .conftest import COMPILED
 from .strategies import LAYOUTS, lay_out
@@ -130,7 +132,7 @@ def test_probabilities(data):
 def test_many_rows_are_scored_in_chunks_to_the_same_bits(data, monkeypatch):
     X = np.tile(data[0], (40, 1))
     expected = make().loss(X)
-    monkeypatch.setattr(network, "_CHUNK_WORK", 1)  # so: 64 rows at a time
+    monkeypatch.setattr(passes, "_CHUNK_WORK", 1)  # so: 64 rows at a time
     np.testing.assert_array_equal(make().loss(X), expected)
     X.setflags(write=False)
     np.testing.assert_array_equal(make().loss(X), expected)
@@ -152,7 +154,7 @@ def test_any_number_of_layers(rng, widths):
     layers = [(rng.standard_normal(shape), rng.standard_normal(shape[1]))
               for shape in pairwise(widths)]
     X, y, l2 = rng.standard_normal((9, 6)), rng.randint(4, size=9), 0.3
-    loss, grads = network.loss_and_grads(layers, X, y, l2)
+    loss, grads = passes.loss_and_grads(layers, X, y, l2)
     # The same in NumPy, spelled out.
     A = [X]
     for W, b in layers[:-1]:
@@ -164,8 +166,8 @@ def test_any_number_of_layers(rng, widths):
         np.testing.assert_allclose(dW, below.T @ delta + l2 * W, rtol=1e-10, atol=1e-13)
         np.testing.assert_allclose(db, delta.sum(axis=0), rtol=1e-10, atol=1e-13)
         delta = (delta @ W.T) * (below > 0)
-    scores, _ = network.infer(layers, X)
-    expected = network.forward(layers, X)[-1]
+    scores, _ = passes.infer(layers, X)
+    expected = passes.forward(layers, X)[-1]
     np.testing.assert_allclose(scores, expected, rtol=0, atol=0 if COMPILED else 1e-12 * np.abs(expected).max())
 
 
@@ -189,7 +191,7 @@ def test_compiled_steps_give_the_bits_of_one_kernel_after_the_other(rng, monkeyp
     losses = np.concatenate([workspace.run(X, y, part, 0.1, l2) for part in (batches[:3], batches[3:])])
     parameters.store(layers)
     for batch, loss in zip(batches, losses, strict=True):
-        expected, grads = network.loss_and_grads(apart, X[batch], y[batch], l2)
+        expected, grads = passes.loss_and_grads(apart, X[batch], y[batch], l2)
         for parameters, gradients in zip(apart, grads, strict=True):
             for parameter, gradient in zip(parameters, gradients, strict=True):
                 kernels.axpy(-0.1, gradient.reshape(-1), parameter.reshape(-1))
@@ -205,17 +207,17 @@ def test_compiled_steps_give_the_bits_of_one_kernel_after_the_other(rng, monkeyp
 @pytest.mark.parametrize("limit", [0, 1])
 def test_scores_are_the_bits_of_the_forward_pass(rng, monkeypatch, dtype, widths, samples, limit):
     monkeypatch.setattr(threads, "TEAM_WORK_PER_THREAD", 1)
-    monkeypatch.setattr(network, "_REGION_WORK", limit * network._REGION_WORK)
+    monkeypatch.setattr(passes, "_REGION_WORK", limit * passes._REGION_WORK)
     layers = [tuple(rng.standard_normal(shape).astype(dtype) for shape in ((D, H), H)) for D, H in pairwise(widths)]
     X = rng.standard_normal((samples, widths[0])).astype(dtype)
     slack = 0 if COMPILED else 1000 * np.finfo(dtype).eps
-    expected = network.forward(layers, X)[-1]
-    scores, labels = network.infer(layers, X)
+    expected = passes.forward(layers, X)[-1]
+    scores, labels = passes.infer(layers, X)
     np.testing.assert_allclose(scores, expected, rtol=slack, atol=slack * np.abs(expected).max())
     np.testing.assert_array_equal(labels, scores.argmax(axis=1))
     X[samples // 2, 3] = np.inf
     with pytest.raises(ValueError, match=rf"X must be finite .* got inf at sample {samples // 2}, feature 3"):
-        network.infer(layers, X)
+        passes.infer(layers, X)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -225,7 +227,7 @@ def test_scores_are_the_bits_of_the_forward_pass(rng, monkeypatch, dtype, widths
                                  [-0.0, 0.0, 0, 0], [5]])
 def test_labels_are_numpys_argmax(dtype, samples, row):
     layers = [(np.zeros((3, len(row)), dtype), np.array(row, dtype))]
-    scores, labels = network.infer(layers, np.ones((samples, 3), dtype))
+    scores, labels = passes.infer(layers, np.ones((samples, 3), dtype))
     np.testing.assert_array_equal(scores, np.tile(np.array(row, dtype), (samples, 1)))
     np.testing.assert_array_equal(labels, scores.argmax(axis=1))
 
@@ -240,12 +242,12 @@ def test_a_feature_that_is_not_finite_is_found_whatever_its_weight(samples, valu
     X[-1, 2] = value
     X[-1, 6] = -value
     with pytest.raises(ValueError, match=f"X must be finite .* at sample {samples - 1}, feature 2"):
-        network.infer(layers, X)
+        passes.infer(layers, X)
 
 
 def test_finite_features_may_overflow():
     layers = [(np.full((3, 5), 1e300), np.zeros(5)), (np.ones((5, 2)), np.zeros(2))]
-    scores, labels = network.infer(layers, np.full((4, 3), 1e300))
+    scores, labels = passes.infer(layers, np.full((4, 3), 1e300))
     assert (scores == np.inf).all()
     assert (labels == 0).all()
 

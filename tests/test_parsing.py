@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from fastnet.parsing import parse_json
+from fastnet.files.parsing import parse_json
 
 
 def containers(tree):

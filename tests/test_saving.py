@@ -10,7 +10,8 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 import fastnet
-from fastnet import TwoLayerNet, containers
+from fastnet import TwoLayerNet
+from fastnet.files import containers
 from fastnet.sklearn import MLPClassifier, MLPRegressor, storage
 
 pytestmark = [pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),

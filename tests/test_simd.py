@@ -8,8 +8,8 @@ from llvmlite import ir
 from numba import types
 from numba.core.registry import CPUDispatcher
 
-from fastnet import simd
-from fastnet.simd import move_intrinsic, row_tile_intrinsic, tile_intrinsic
+from fastnet.llvm import tile
+from fastnet.llvm.tile import move_intrinsic, row_tile_intrinsic, tile_intrinsic
 
 from .conftest import COMPILED
 from .tolerances import product_bound
@@ -26,10 +26,10 @@ def _row_tile(A, base, row, term, jump, B, b, start, C, i, m, k0, k1, j, n):
 # Compiled also where compilation is switched off for everybody else: then `simd.tile` is the Python twin.
 run_tile = CPUDispatcher(_tile, targetoptions={"nopython": True})
 run_row_tile = CPUDispatcher(_row_tile, targetoptions={"nopython": True})
-both = pytest.mark.parametrize("tile", [run_tile, simd._twin], ids=["compiled", "twin"])
+both = pytest.mark.parametrize("tile", [run_tile, tile._twin], ids=["compiled", "twin"])
 
 
-@pytest.mark.parametrize("tile", [run_tile, run_row_tile, simd._twin], ids=["compiled", "row", "twin"])
+@pytest.mark.parametrize("tile", [run_tile, run_row_tile, tile._twin], ids=["compiled", "row", "twin"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("one_start", [False, True])
@@ -37,8 +37,8 @@ both = pytest.mark.parametrize("tile", [run_tile, simd._twin], ids=["compiled", 
 def test_every_tile_shape_writes_its_elements_and_no_other(rng, dtype, transposed, one_start, K, tile):
     step = np.dtype(dtype).itemsize
     one_row = tile is run_row_tile
-    for m in [1] if one_row else simd.ISA.heights:
-        for n in range(1, (simd.row_width(step) if one_row else simd.tile_width(step)) + 1):
+    for m in [1] if one_row else tile.ISA.heights:
+        for n in range(1, (tile.row_width(step) if one_row else tile.tile_width(step)) + 1):
             i, j, b = 1, 3, 2
             A = rng.standard_normal((m + 2, K)).astype(dtype)
             if transposed:
@@ -60,17 +60,17 @@ def test_every_tile_shape_writes_its_elements_and_no_other(rng, dtype, transpose
 
 @both
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("K", [1, simd.PACK, 3 * simd.PACK, 3 * simd.PACK + 1])
+@pytest.mark.parametrize("K", [1, tile.PACK, 3 * tile.PACK, 3 * tile.PACK + 1])
 def test_packed_terms(rng, dtype, K, tile):
-    packs, N = -(-K // simd.PACK), simd.PACK + 4
-    packed = rng.standard_normal((packs, N, simd.PACK)).astype(dtype)
+    packs, N = -(-K // tile.PACK), tile.PACK + 4
+    packed = rng.standard_normal((packs, N, tile.PACK)).astype(dtype)
     A = packed.transpose(1, 0, 2).reshape(N, -1)[:, :K]
     step = packed.itemsize
-    jump = (N - 1) * simd.PACK * step
-    for m in simd.ISA.heights:
-        for n in (4, simd.lanes(step), simd.tile_width(step)):
+    jump = (N - 1) * tile.PACK * step
+    for m in tile.ISA.heights:
+        for n in (4, tile.lanes(step), tile.tile_width(step)):
             B, C = rng.standard_normal((K, n)).astype(dtype), np.zeros((m, n), dtype)
-            tile(packed, 3 * simd.PACK * step, simd.PACK * step, step, jump, B, 0, C, C, 0, m, 0, K, 0, n)
+            tile(packed, 3 * tile.PACK * step, tile.PACK * step, step, jump, B, 0, C, C, 0, m, 0, K, 0, n)
             rows = A[3:3 + m]
             assert (np.abs(C - rows.astype(np.float64) @ B) <= product_bound(rows, B)).all()
 
@@ -87,24 +87,24 @@ def test_move_copies_a_pack(dtype):
     def move_compiled(target, t, source, s):
         move_intrinsic(target, t, source, s)
 
-    source = np.arange(6.0 * simd.PACK, dtype=dtype).reshape(3, -1)
-    for move in (CPUDispatcher(move_compiled, targetoptions={"nopython": True}), simd._move_twin):
-        target = np.zeros((2, 2 * simd.PACK), dtype)
-        move(target, simd.PACK + 1, source, 3)
+    source = np.arange(6.0 * tile.PACK, dtype=dtype).reshape(3, -1)
+    for move in (CPUDispatcher(move_compiled, targetoptions={"nopython": True}), tile._move_twin):
+        target = np.zeros((2, 2 * tile.PACK), dtype)
+        move(target, tile.PACK + 1, source, 3)
         flat = np.zeros(target.size, dtype)
-        flat[simd.PACK + 1:2 * simd.PACK + 1] = np.arange(3, 3 + simd.PACK)
+        flat[tile.PACK + 1:2 * tile.PACK + 1] = np.arange(3, 3 + tile.PACK)
         np.testing.assert_array_equal(target.reshape(-1), flat)
 
 
 def test_tile_rows_are_the_tallest_that_fit():
     for rows in range(1, 30):
-        fitting = [height for height in simd.ISA.heights if height <= rows]
-        assert simd.tile_rows(rows) == max(fitting)
+        fitting = [height for height in tile.ISA.heights if height <= rows]
+        assert tile.tile_rows(rows) == max(fitting)
 
 
 def test_tile_width():
-    assert simd.tile_width(4) == simd.lanes(4) * simd.ISA.max_vectors
-    assert simd.tile_width(8) == simd.lanes(8) * simd.ISA.max_vectors
+    assert tile.tile_width(4) == tile.lanes(4) * tile.ISA.max_vectors
+    assert tile.tile_width(8) == tile.lanes(8) * tile.ISA.max_vectors
 
 
 @pytest.mark.parametrize(("triple", "features", "name"), [
@@ -118,9 +118,9 @@ def test_tile_width():
     ("riscv64-unknown-linux-gnu", set(), "128-bit vectors"),
 ])
 def test_target_follows_the_cpu(monkeypatch, triple, features, name):
-    monkeypatch.setattr(simd.llvm, "get_process_triple", lambda: triple)
-    monkeypatch.setattr(simd.config, "CPU_FEATURES", ",".join(f"+{feature}" for feature in sorted(features)) + ",-x87")
-    target = simd.detect_target()
+    monkeypatch.setattr(tile.llvm, "get_process_triple", lambda: triple)
+    monkeypatch.setattr(tile.config, "CPU_FEATURES", ",".join(f"+{feature}" for feature in sorted(features)) + ",-x87")
+    target = tile.detect_target()
     assert target.name == name
     accumulators = target.max_rows * target.max_vectors
     assert 8 <= accumulators <= target.registers - target.max_vectors - 1
@@ -128,16 +128,16 @@ def test_target_follows_the_cpu(monkeypatch, triple, features, name):
 
 
 def test_target_asks_the_host_where_no_features_are_set(monkeypatch):
-    monkeypatch.setattr(simd.config, "CPU_FEATURES", None)
-    monkeypatch.setattr(simd.llvm, "get_process_triple", lambda: "x86_64-unknown-linux-gnu")
-    monkeypatch.setattr(simd.llvm, "get_host_cpu_features", lambda: {"avx2": True, "fma": True, "avx512f": False})
-    assert simd.detect_target().name == "AVX2"
+    monkeypatch.setattr(tile.config, "CPU_FEATURES", None)
+    monkeypatch.setattr(tile.llvm, "get_process_triple", lambda: "x86_64-unknown-linux-gnu")
+    monkeypatch.setattr(tile.llvm, "get_host_cpu_features", lambda: {"avx2": True, "fma": True, "avx512f": False})
+    assert tile.detect_target().name == "AVX2"
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_machine_code_has_the_widest_registers_and_no_spill(dtype):
-    if not simd.ISA.register_name.endswith("mm"):
-        pytest.skip(f"the assembly of {simd.ISA.name} is not known to this test")
+    if not tile.ISA.register_name.endswith("mm"):
+        pytest.skip(f"the assembly of {tile.ISA.name} is not known to this test")
     a = np.ones((1, 1), dtype)
     run_tile(a, 0, 0, 0, 0, a, 0, a, a.copy(), 0, 1, 0, 1, 0, 1)
     run_row_tile(a, 0, 0, 0, 0, a, 0, a, a.copy(), 0, 1, 0, 1, 0, 1)
@@ -145,36 +145,36 @@ def test_machine_code_has_the_widest_registers_and_no_spill(dtype):
         text for tile in (run_tile, run_row_tile) for signature, text in tile.inspect_asm().items()
         if [(signature[at].ndim, signature[at].layout, str(signature[at].dtype)) for at in (0, 5, 7, 8)]
         == 4 * [(2, "C", np.dtype(dtype).name)])
-    for rows, vectors in [*simd.ISA.shapes, *simd._ROW_SHAPES]:
-        name = simd.tile_function_name(rows, vectors, a.itemsize)
+    for rows, vectors in [*tile.ISA.shapes, *tile._ROW_SHAPES]:
+        name = tile.tile_function_name(rows, vectors, a.itemsize)
         code = re.search(rf"^{name}:\n(.*?)^\.Lfunc_end", assembly, re.MULTILINE | re.DOTALL).group(1)
         # Instructions that multiply whole vectors (packed, "ps" or "pd"): the widest registers, and all of them.
         products = re.findall(r"\bv?(?:fmadd\d*|mul)p[sd]\s+(.*)", code)
         assert len(products) >= rows * vectors, name
-        assert all(f"%{simd.ISA.register_name}" in operands for operands in products), name
+        assert all(f"%{tile.ISA.register_name}" in operands for operands in products), name
         # A spilled accumulator would be stored to the stack where products are made: no vector register ever is. The
         # mask of AVX2, which lives in a vector register too, may be, once, before the loop.
         spills = [found.start() for found in re.finditer(r"\bv?mov\w+\s+%[xyz]mm\d+,.*\(%r[sb]p", code)]
-        assert len(spills) <= (simd.ISA.name == "AVX2"), name
+        assert len(spills) <= (tile.ISA.name == "AVX2"), name
         assert all(at < re.search(r"\bv?(?:fmadd\d*|mul)p[sd]", code).start() for at in spills), name
 
 
-@pytest.mark.parametrize("isa", simd._TARGETS.values(), ids=simd._TARGETS)
+@pytest.mark.parametrize("isa", tile._TARGETS.values(), ids=tile._TARGETS)
 @pytest.mark.parametrize("elem", [ir.FloatType(), ir.DoubleType()], ids=["float32", "float64"])
 def test_the_ir_is_valid_for_every_width(isa, elem):
     module = ir.Module()
     vl = isa.vector_bytes // (4 if isinstance(elem, ir.FloatType) else 8)
-    shapes = {*isa.shapes, *simd._ROW_SHAPES}
+    shapes = {*isa.shapes, *tile._ROW_SHAPES}
 
     def emit():
-        return {simd._tile_function(module, elem, *shape, vl, isa.max_rows) for shape in shapes}
+        return {tile._tile_function(module, elem, *shape, vl, isa.max_rows) for shape in shapes}
 
     assert emit() == emit()  # emitted once
-    simd.llvm.parse_assembly(str(module)).verify()
+    tile.llvm.parse_assembly(str(module)).verify()
 
 
 def test_the_tile_in_use():
-    assert simd.tile is (simd.tile_intrinsic if COMPILED else simd._twin)
+    assert tile.tile is (tile.tile_intrinsic if COMPILED else tile._twin)
 
 
 @pytest.mark.parametrize("wrong", [
@@ -183,7 +183,7 @@ def test_only_matrices_of_one_floating_dtype_are_typed(wrong):
     right, number = types.float64[:, ::1], types.intp
 
     def typed(A, B, start, C):
-        return simd._tile_typing(None, A, *4 * [number], B, number, start, C, *6 * [number])
+        return tile._tile_typing(None, A, *4 * [number], B, number, start, C, *6 * [number])
 
     assert typed(*4 * [right]) is not None
     for at in range(4):
@@ -196,6 +196,6 @@ def test_only_matrices_of_one_floating_dtype_are_typed(wrong):
 
 def test_only_contiguous_arrays_of_one_dtype_are_moved():
     C, A, other = types.float64[::1], types.float64[:], types.float32[::1]
-    assert simd._move_typing(None, C, types.intp, C, types.intp) is not None
+    assert tile._move_typing(None, C, types.intp, C, types.intp) is not None
     for target, source in ((A, C), (C, A), (C, other), (types.float64, C)):
-        assert simd._move_typing(None, target, types.intp, source, types.intp) is None
+        assert tile._move_typing(None, target, types.intp, source, types.intp) is None

@@ -329,8 +329,8 @@ def test_unpickled_estimators_are_as_fast(monkeypatch):
     X, y = digits()
     (ours,) = fitted([MLPClassifier], X, y, max_iter=2)
     calls = []
-    real = estimators.network.infer
-    monkeypatch.setattr(estimators.network, "infer", lambda *args, **options: calls.append(1) or real(*args, **options))
+    real = estimators.passes.infer
+    monkeypatch.setattr(estimators.passes, "infer", lambda *args, **options: calls.append(1) or real(*args, **options))
     for estimator in (ours, pickle.loads(pickle.dumps(ours)), copy.deepcopy(ours), MLPClassifier.from_sklearn(ours)):
         estimator.predict(X)
     assert len(calls) == 4

@@ -4,7 +4,7 @@ import numba
 import numpy as np
 import pytest
 
-from fastnet.stacks import at, stack
+from fastnet.llvm.stacks import at, stack
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -16,9 +16,11 @@ from numpy.lib import format as npy
 from safetensors import numpy as safetensors_numpy
 
 import fastnet
-from fastnet import checkpoints, containers, tables
-from fastnet.atomic import atomic_write
-from fastnet.storage import StoredModel, load_model, save_model
+from fastnet.cli import tables
+from fastnet.files import containers
+from fastnet.files.atomic import atomic_write
+from fastnet.files.models import StoredModel, load_model, save_model
+from fastnet.training import checkpoints
 
 D, H, C = 4, 3, 2
 

@@ -9,7 +9,7 @@ import numba
 import numpy as np
 import pytest
 
-from fastnet import team
+from fastnet.parallel import team
 
 from .conftest import COMPILED
 
@@ -259,7 +259,7 @@ def test_nobody_goes_in_when_the_interpreter_ends(run_python):
     script = """
 import threading, time
 import numpy as np
-from fastnet import team
+from fastnet.parallel import team
 
 team._wait_until_nobody_is_inside()
 ran = []

@@ -6,7 +6,9 @@ import numba
 import numpy as np
 import pytest
 
-from fastnet import TwoLayerNet, kernels, network, reference, threads
+from fastnet import TwoLayerNet, kernels, reference
+from fastnet.network import passes
+from fastnet.parallel import threads
 
 from .conftest import COMPILED
 from .tolerances import assert_within, product_bound
@@ -50,8 +52,8 @@ def test_same_bits_at_any_number_of_threads(run_python, layer):
 @pytest.mark.skipif(not COMPILED, reason="there is one thread")
 def test_threads_of_a_model(monkeypatch):
     seen = []
-    real = network.share_count
-    monkeypatch.setattr(network, "share_count", lambda *args: seen.append(threads.most_threads(args[2])) or real(*args))
+    real = passes.share_count
+    monkeypatch.setattr(passes, "share_count", lambda *args: seen.append(threads.most_threads(args[2])) or real(*args))
     before = threads.get_num_threads()
     X, y = np.ones((4, 3)), np.array([0, 1, 0, 1])
     for count, expected in ((None, before), (1, 1)):
@@ -68,7 +70,7 @@ def test_bad_threads_of_a_model(wrong, error):
 
 
 def test_threading_layer_is_named(run_python):
-    script = "from fastnet.threads import threading_layer; print(threading_layer())"
+    script = "from fastnet.parallel.threads import threading_layer; print(threading_layer())"
     assert run_python(script, NUMBA_THREADING_LAYER="workqueue").strip() == "workqueue"
 
 
@@ -103,26 +105,26 @@ def test_however_the_work_is_cut(monkeypatch, rng, count):
 
 
 def test_slow_regions_are_those_of_workqueue(run_python):
-    script = "from fastnet.threads import slow_regions; print(slow_regions())"
+    script = "from fastnet.parallel.threads import slow_regions; print(slow_regions())"
     assert run_python(script, NUMBA_THREADING_LAYER="workqueue").strip() == str(COMPILED)
 
 
 @pytest.mark.skipif(not COMPILED, reason="there is one thread")
 def test_slow_regions_are_left_out(monkeypatch, rng):
     seen = []
-    forward, few_scores = network.forward, network.few_scores
-    monkeypatch.setattr(network, "forward", lambda *args: seen.append(threads.get_num_threads()) or forward(*args))
-    monkeypatch.setattr(network, "few_scores", lambda *args: seen.append(args[3].shape[1]) or few_scores(*args))
+    forward, few_scores = passes.forward, passes.few_scores
+    monkeypatch.setattr(passes, "forward", lambda *args: seen.append(threads.get_num_threads()) or forward(*args))
+    monkeypatch.setattr(passes, "few_scores", lambda *args: seen.append(args[3].shape[1]) or few_scores(*args))
     layers = [(rng.standard_normal((300, 100)), np.zeros(100)), (rng.standard_normal((100, 4)), np.zeros(4))]
     X, y = rng.standard_normal((500, 300)), rng.randint(4, size=500)
-    monkeypatch.setattr(network, "slow_regions", lambda: False)
-    expected, _ = network.infer(layers, X)
-    loss, _ = network.loss_and_grads(layers, X, y, 0.1)
+    monkeypatch.setattr(passes, "slow_regions", lambda: False)
+    expected, _ = passes.infer(layers, X)
+    loss, _ = passes.loss_and_grads(layers, X, y, 0.1)
     assert seen == [500, threads.get_num_threads()]
     seen.clear()
-    monkeypatch.setattr(network, "slow_regions", lambda: True)
+    monkeypatch.setattr(passes, "slow_regions", lambda: True)
     for part in (X, X[:100], X[:1]):
-        scores, _ = network.infer(layers, part)
+        scores, _ = passes.infer(layers, part)
         np.testing.assert_array_equal(scores, expected[:len(part)])
-    assert network.loss_and_grads(layers, X, y, 0.1)[0] == loss
+    assert passes.loss_and_grads(layers, X, y, 0.1)[0] == loss
     assert seen == [100, 1, 1]  # scores of few samples, serial, and of one; and one thread for the loss

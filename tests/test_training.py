@@ -196,19 +196,20 @@ def test_parameters_replaced_in_a_callback_are_honoured():
 
 
 def test_accuracies_are_interruptible(monkeypatch):
-    from fastnet import network, training
+    from fastnet.network import passes
+    from fastnet.training import loop
     net, calls = TwoLayerNet(64, 8, 10, rng=0), []
     X, y = load_digits()
     layers = net._layers()
-    training.accuracy(layers, X, y, lambda: calls.append(1))
+    loop.accuracy(layers, X, y, lambda: calls.append(1))
     assert len(calls) == 1
-    monkeypatch.setattr(network, "_CHUNK_WORK", 1)
-    training.accuracy(layers, X, y, lambda: calls.append(1))
+    monkeypatch.setattr(passes, "_CHUNK_WORK", 1)
+    loop.accuracy(layers, X, y, lambda: calls.append(1))
     assert len(calls) == 1 + -(-len(X) // 64)
 
 
 def test_where_runs_end_changes_nothing(monkeypatch):
-    from fastnet import interrupts
+    from fastnet.training import interrupts
     histories = []
     for seconds in (0.0, 1e9):
         monkeypatch.setattr(interrupts, "_RUN_SECONDS", seconds)
@@ -220,13 +221,13 @@ def test_where_runs_end_changes_nothing(monkeypatch):
 
 @needs_cores
 def test_drawing_ahead_changes_nothing(monkeypatch):
-    from fastnet import draws, interrupts
+    from fastnet.training import interrupts, minibatches
     asked, results = [], []
-    ahead = draws.Ahead
-    monkeypatch.setattr(draws, "Ahead", lambda call: asked.append(call) or ahead(call))
+    ahead = minibatches.Ahead
+    monkeypatch.setattr(minibatches, "Ahead", lambda call: asked.append(call) or ahead(call))
     monkeypatch.setattr(interrupts, "_RUN_SECONDS", 1e9)
     for least, threads in ((1, None), (1, 1), (2**62, None)):
-        monkeypatch.setattr(draws, "_AHEAD", least)
+        monkeypatch.setattr(minibatches, "_AHEAD", least)
         random = np.random.RandomState(0)
         net = TwoLayerNet(64, 8, 10, std=0.1, rng=random, threads=threads)
         history = net.train(*digits(50), num_iters=40, batch_size=17)  # checked at iteration 0 alone
@@ -237,8 +238,9 @@ def test_drawing_ahead_changes_nothing(monkeypatch):
 
 @needs_cores
 def test_an_error_ends_drawing_ahead(monkeypatch):
-    from fastnet import draws, interrupts, workspace
-    monkeypatch.setattr(draws, "_AHEAD", 1)
+    from fastnet.engine import workspace
+    from fastnet.training import interrupts, minibatches
+    monkeypatch.setattr(minibatches, "_AHEAD", 1)
     monkeypatch.setattr(interrupts, "_RUN_SECONDS", 1e9)
     run = workspace.Workspace.run
 
@@ -262,9 +264,9 @@ def test_an_error_ends_drawing_ahead(monkeypatch):
 
 @needs_cores
 def test_a_team_keeps_its_helpers(monkeypatch):
-    from fastnet import draws, interrupts
-    monkeypatch.setattr(draws, "Ahead", lambda call: pytest.fail("a helper was taken from the team"))
-    monkeypatch.setattr(draws, "_AHEAD", 1)
+    from fastnet.training import interrupts, minibatches
+    monkeypatch.setattr(minibatches, "Ahead", lambda call: pytest.fail("a helper was taken from the team"))
+    monkeypatch.setattr(minibatches, "_AHEAD", 1)
     monkeypatch.setattr(interrupts, "_RUN_SECONDS", 1e9)
     TwoLayerNet(64, 100, 10, rng=0).train(*digits(1399), num_iters=20, batch_size=200)
 

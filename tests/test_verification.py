@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import fastnet
-from fastnet import reference, verification
+from fastnet import reference
 from fastnet.datasets import load_digits
+from fastnet.verification import comparison
 
 from .conftest import COMPILED
 
@@ -285,7 +286,7 @@ def test_few_samples_in_any_form():
 
 
 def test_deviation():
-    deviation = verification.deviation
+    deviation = comparison.deviation
     assert deviation([1.0, -4.0], [1.0, -3.0]) == (0.25, 1.0)
     assert deviation(np.zeros((1, 3)), np.zeros(3)) == (0.0, 0.0)
     assert deviation([0.0], [1.0]) == (np.inf, 1.0)

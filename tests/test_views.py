@@ -4,7 +4,7 @@ import numba
 import numpy as np
 import pytest
 
-from fastnet.views import item, shaped, span
+from fastnet.llvm.arrays import item, shaped, span
 
 
 @numba.njit

@@ -6,11 +6,12 @@ from platform import machine
 import numpy as np
 import pytest
 
-from fastnet import kernels, network, reference
-from fastnet import workspace as workspaces
-from fastnet.optimizers import ADAM, MOMENTUM, NESTEROV, Optimizer
-from fastnet.sparse import NonZeros
-from fastnet.workspace import Parameters, Workspace
+from fastnet import kernels, reference
+from fastnet.blocks.optimizers import ADAM, MOMENTUM, NESTEROV, Optimizer
+from fastnet.blocks.sparse import NonZeros
+from fastnet.engine import workspace as workspaces
+from fastnet.engine.workspace import Parameters, Workspace
+from fastnet.network import passes
 
 from .conftest import COMPILED
 
@@ -255,7 +256,7 @@ def test_all_of_a_method_or_nothing():
     with pytest.raises(ValueError, match="must both be given, or none"):
         Workspace(parameters, 2, "relu")
     with pytest.raises(ValueError, match="must both be given, or none"):
-        network.infer([(np.ones((4, 3)), np.ones(3))], np.ones((2, 4)), head="softmax")
+        passes.infer([(np.ones((4, 3)), np.ones(3))], np.ones((2, 4)), head="softmax")
 
 
 @pytest.mark.skipif(not COMPILED, reason="NumPy sums rows and columns in other orders")
@@ -263,8 +264,8 @@ def test_all_of_a_method_or_nothing():
 def test_probabilities_are_the_bits_of_the_kernel_s(rng, dtype):
     layers = [(rng.standard_normal((6, 10)).astype(dtype), rng.standard_normal(10).astype(dtype))]
     X = rng.standard_normal((100, 6)).astype(dtype)
-    probabilities, _ = network.infer(layers, X, activation="relu", head="softmax")
-    np.testing.assert_array_equal(probabilities, kernels.softmax(network.forward(layers, X)[-1]))
+    probabilities, _ = passes.infer(layers, X, activation="relu", head="softmax")
+    np.testing.assert_array_equal(probabilities, kernels.softmax(passes.forward(layers, X)[-1]))
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -278,7 +279,7 @@ def test_outputs_of_every_kind_agree_with_the_reference(rng, dtype, activation, 
               for D, H in pairwise(widths)]
     X = rng.standard_normal((samples, widths[0])).astype(dtype)
     expected = reference.predict(layers, X, activation, head)[-1]
-    outputs, labels = network.infer(layers, X, region=region, activation=activation, head=head)
+    outputs, labels = passes.infer(layers, X, region=region, activation=activation, head=head)
     assert outputs.dtype == dtype
     slack = 1000 * np.finfo(dtype).eps
     np.testing.assert_allclose(outputs, expected, rtol=slack, atol=slack)
@@ -295,7 +296,7 @@ def test_tanh_and_logistic_to_the_last_digits(rng, dtype):
         eye = np.eye(6, dtype=dtype)
         layers = [(eye, np.zeros(6, dtype)), (eye, np.zeros(6, dtype))]
         finite = np.isfinite(Z).all(axis=1)
-        outputs, _ = network.infer(layers, Z[finite], activation=activation, head="squared_error")
+        outputs, _ = passes.infer(layers, Z[finite], activation=activation, head="squared_error")
         error = np.abs(outputs - expected[finite].astype(np.float64))
         assert (error <= 4 * np.finfo(dtype).eps * np.abs(expected[finite]) + np.finfo(dtype).tiny).all()
 

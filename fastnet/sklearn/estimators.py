@@ -17,8 +17,9 @@ from sklearn import neural_network
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .. import containers, network
 from ..checks import Layer
+from ..files import containers
+from ..network import passes
 from . import private, storage
 from .stochastic import FLOATS, OUTPUT_HEADS, fit_stochastic, own, trained_layers
 
@@ -92,7 +93,7 @@ class _Accelerated:
         samples = np.require(X, dtype, ["C", "A"])
         if layers[0][0].dtype != dtype:
             layers = [(W.astype(dtype), b.astype(dtype)) for W, b in layers]
-        return network.infer(layers, samples, activation=self.activation, head=head)  # type: ignore[attr-defined]
+        return passes.infer(layers, samples, activation=self.activation, head=head)  # type: ignore[attr-defined]
 
     def _is_plain(self, X: Any) -> bool:
         """Whether X needs no more validation than a look for NaN and inf."""

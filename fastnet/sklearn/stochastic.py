@@ -19,12 +19,12 @@ from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
+from ..blocks.optimizers import ADAM, Optimizer
+from ..blocks.sparse import NonZeros, ascending
 from ..checks import Layer, writable
-from ..interrupts import DeferredInterrupt, Pace
-from ..optimizers import ADAM, Optimizer
+from ..engine.workspace import Parameters, Workspace
 from ..progress import progress_bar
-from ..sparse import NonZeros, ascending
-from ..workspace import Parameters, Workspace
+from ..training.interrupts import DeferredInterrupt, Pace
 from . import private
 
 __all__ = ["FLOATS", "OUTPUT_HEADS", "fit_stochastic", "own", "trained_layers"]

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.preprocessing import LabelBinarizer
 
-from .. import generators
 from ..checks import Layer
-from ..containers import Contents, FaultError
-from ..storage import check_width
+from ..files import random_state
+from ..files.containers import Contents, FaultError
+from ..files.models import check_width
 from . import private
 from .stochastic import OUTPUT_HEADS, trained_layers
 
@@ -79,7 +79,7 @@ def described(estimator: Any) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
             fields[name] = None
     if "_random_state" in state:
         shared = state["_random_state"] is estimator.random_state
-        fields["_random_state"] = _SHARED if shared else generators.state_of(state["_random_state"])
+        fields["_random_state"] = _SHARED if shared else random_state.state_of(state["_random_state"])
     if "_label_binarizer" in state:
         binarizer = state["_label_binarizer"]
         fields["target"] = [binarizer.y_type_, bool(binarizer.sparse_input_)]
@@ -277,7 +277,7 @@ def _parameter(value: Any, name: str) -> Any:
         kind = "tuple" if isinstance(value, tuple) else "list"
         return {kind: [_parameter(part, name) for part in value]}
     if isinstance(value, np.random.RandomState):
-        return generators.state_of(value)
+        return random_state.state_of(value)
     raise TypeError(f"an estimator whose {name} is a {type(value).__name__} cannot be saved")
 
 
@@ -303,7 +303,7 @@ def _sane(value: Any, name: str) -> Any:
 
 def _generator(value: Any) -> np.random.RandomState:
     random = np.random.RandomState()
-    generators.set_state(random, generators.restored_state(value, random))
+    random_state.set_state(random, random_state.restored_state(value, random))
     return random
 
 

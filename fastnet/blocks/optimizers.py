@@ -1,0 +1,106 @@
+"""How a step changes parameters: block functions, in place, on a tile that is still in the cache.
+
+Formulas: :mod:`fastnet.reference`. An optimizer is an :class:`Optimizer`, or None for plain SGD: what asks for None is
+compiled without the others.
+"""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import NamedTuple
+
+from ..jit.decorators import block, inline
+from ..llvm.arrays import runs, span
+
+__all__ = ["ADAM", "MOMENTUM", "NESTEROV", "Optimizer", "axpy_block", "update_block"]
+
+MOMENTUM, NESTEROV, ADAM = 0, 1, 2
+
+
+class Optimizer(NamedTuple):
+    """A kind of optimizer and its constants; RMSprop is Adam with beta_1 = 0 and a rate without corrections.
+
+    `beta_1` is the momentum, where there is but one; 0 is plain SGD.
+    """
+
+    kind: int
+    beta_1: float
+    beta_2: float = 0.0
+    epsilon: float = 0.0
+
+    @property
+    def moments(self) -> int:
+        """How many numbers it keeps for each parameter."""
+        return 2 if self.kind == ADAM else 1
+
+
+@inline
+def axpy_element(alpha, x, y):
+    """y + alpha x, rounded twice as NumPy does it."""
+    return y + alpha * x
+
+
+@block
+def axpy_block(alpha, X, Y, start, stop):
+    """Y[start:stop] += alpha * X[start:stop]."""
+    x, y = X[start:stop], Y[start:stop]
+    for n in range(y.shape[0]):
+        y[n] = axpy_element(alpha, x[n], y[n])
+
+
+@block
+def sgd_block(g, w, learning_rate, l2):
+    """w -= learning_rate * (g + l2 * w). What of l2 = 0 is left out."""
+    rate = -learning_rate
+    if l2 != 0:
+        for h in range(w.shape[0]):
+            w[h] = axpy_element(rate, axpy_element(l2, w[h], g[h]), w[h])
+    else:
+        for h in range(w.shape[0]):
+            w[h] = axpy_element(rate, g[h], w[h])
+
+
+@block
+def momentum_block(g, w, v, learning_rate, l2, momentum, nesterov):
+    """v = momentum * v - learning_rate * (g + l2 * w), w += v or what Nesterov adds."""
+    for h in range(w.shape[0]):
+        step = learning_rate * axpy_element(l2, w[h], g[h])
+        velocity = momentum * v[h] - step
+        v[h] = velocity
+        w[h] += momentum * velocity - step if nesterov else velocity
+
+
+@block
+def adam_block(g, w, m, v, rate, l2, optimizer):
+    """A step of Adam with the gradient g + l2 * w, whose moments are m and v."""
+    beta_1, rest_1 = w.dtype.type(optimizer.beta_1), w.dtype.type(1 - optimizer.beta_1)
+    beta_2, rest_2 = w.dtype.type(optimizer.beta_2), w.dtype.type(1 - optimizer.beta_2)
+    epsilon = w.dtype.type(optimizer.epsilon)
+    for h in range(w.shape[0]):
+        slope = axpy_element(l2, w[h], g[h])
+        first = beta_1 * m[h] + rest_1 * slope
+        second = beta_2 * v[h] + rest_2 * (slope * slope)
+        m[h] = first
+        v[h] = second
+        w[h] -= rate * first / (sqrt(second) + epsilon)
+
+
+@block
+def update_block(gradient, g0, W, first, second, i0, i1, j, n, rate, l2, optimizer):
+    """Change W by a step on the rows i0 to i1 and the columns from j to j + n.
+
+    Row i0 of W belongs to row g0 of the gradient, to which l2 * W is added. `first` and `second` are the optimizer's
+    moments, where it has them, of the shape of W.
+    """
+    width, columns = gradient.shape[1], W.shape[1]
+    rows, count = runs(i1 - i0, n, max(width, columns))
+    for i in range(rows):
+        at = (i0 + i) * columns + j
+        g, w = span(gradient, (g0 + i) * width + j, count), span(W, at, count)
+        if optimizer is None:
+            sgd_block(g, w, rate, l2)
+        elif optimizer.kind == ADAM:
+            adam_block(g, w, span(first, at, count), span(second, at, count), rate, l2, optimizer)
+        else:
+            momentum_block(g, w, span(first, at, count), rate, l2, W.dtype.type(optimizer.beta_1),
+                           optimizer.kind == NESTEROV)

@@ -1,0 +1,325 @@
+"""What a run of training steps works on: packed parameters, buffers that are made once, and how the work is cut.
+
+Nothing here computes: :mod:`fastnet.engine.steps` does. Shape letters: N samples, D inputs, H hidden units, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..blocks.heads import method_indices
+from ..blocks.optimizers import Optimizer
+from ..blocks.products import (
+    BLOCK_ROWS,
+    gradient_sums,
+    halved_panels,
+    leaf_count,
+    panel_count,
+    panel_span,
+    panel_width,
+    sample_sums,
+)
+from ..blocks.sparse import NonZeros, ascending
+from ..checks import Layer
+from ..llvm.memory import aligned, copy_all
+from ..llvm.stacks import Stack, stack
+from ..llvm.tile import PACK, tile_width
+from ..parallel.team import counters
+from ..parallel.team import run as run_team
+from ..parallel.threads import share_count
+from . import steps
+
+__all__ = ["Parameters", "Workspace"]
+
+Arrays = tuple[NDArray[Any], ...]
+
+
+class Parameters:
+    """The parameters of a network as the training step wants them, in panels, and the moments of their optimizer.
+
+    Parameters
+    ----------
+    layers : sequence of (W, b)
+        They are copied; :meth:`store` writes them back.
+    optimizer : Optimizer or None
+        None for plain SGD.
+    moments : sequence of sequence of (array, array), optional
+        What the optimizer knows already: a list like `layers` for each of its moments. By default they are 0.
+
+    Attributes
+    ----------
+    halved : bool
+        Whether no panel of hidden units lies across their middle, so that each of two workers may have half of them. It
+        depends on nothing but the sizes: workspaces for any minibatch and any threads may share parameters.
+    """
+
+    def __init__(self, layers: Sequence[Layer], optimizer: Optimizer | None = None,
+                 moments: Sequence[Sequence[Layer]] = ()) -> None:
+        self.dtype = layers[0][0].dtype
+        self.sizes = (*(len(W) for W, _ in layers), layers[-1][0].shape[1])
+        self.optimizer = optimizer
+        # Then sums of the second affine map, and samples that each core has to fetch, are less than sums of the first
+        # map, deltas and activations.
+        self.halved = len(layers) > 1 and leaf_count(self.sizes[1]) > 1 and (
+            self.sizes[0] + 2 * self.sizes[2] < 3 * self.sizes[1])
+        self.W: Arrays = self._weights(range(len(layers)))
+        self.b: Arrays = self._biases()
+        self.WT: Arrays = (self.zeros(1, 1), *self._transposed(range(1, len(layers))))
+        self.moments: list[tuple[Arrays, Arrays]] = [
+            ((*self._weights(range(1)), *self._transposed(range(1, len(layers)))), self._biases())
+            for _ in range(0 if optimizer is None else optimizer.moments)]
+        for values, target, index in self._parts(layers):
+            self._write(values, target, index)
+        for layer, (W, _) in enumerate(layers):
+            if layer:
+                self._write(W.T, self.WT[layer], layer)
+        for moment, packed in zip(moments, self.moments, strict=bool(moments)):
+            for values, target, index in _moment_parts(moment, packed):
+                self._write(values, target, index)
+        # For training_steps. An optimizer with one moment has the second in name only.
+        stacks: list[Stack | None] = [stack(part) for moment in self.moments for part in moment] or [None, None]
+        first, first_b, second, second_b = (stacks * 2)[:4]
+        self.stacks = (np.array(self.sizes, np.intp), stack(self.W), stack(self.b), stack(self.WT),
+                       first, second, first_b, second_b)
+
+    def store(self, layers: Sequence[Layer]) -> None:
+        """Write the parameters into arrays of the shapes that they came from: all, or none where an exception comes."""
+        copy_all(pair for values, source, index in self._parts(layers) for pair in self._columns(source, values, index))
+
+    def release(self, layers: Sequence[Layer]) -> list[list[Layer]]:
+        """`store`, and return the moments in new arrays, like `layers`.
+
+        Each part is let go of before memory is asked for the next: this is of no use any more.
+        """
+        self.store(layers)
+        self.W = self.b = self.WT = ()
+        del self.stacks
+        moments = []
+        while self.moments:
+            moments.append([(np.empty_like(W), np.empty_like(b)) for W, b in layers])
+            for values, source, index in _moment_parts(moments[-1], self.moments.pop(0)):
+                copy_all(self._columns(source, values, index))
+        return moments
+
+    def _parts(self, layers: Sequence[Layer]) -> Iterator[tuple[NDArray[Any], NDArray[Any], int]]:
+        """Each parameter in rows, its panels, and the index in `sizes` of its columns."""
+        for layer, (W, b) in enumerate(layers):
+            yield W, self.W[layer], layer + 1
+            yield b[np.newaxis], self.b[layer], layer + 1
+
+    def zeros(self, index: int, rows: int, copies: int = 1) -> NDArray[Any]:
+        """Return panels of `sizes[index]` columns, as often as said: (copies panels, rows, width)."""
+        panels = self._panels(index)
+        shape = copies * panels, rows, panel_width(panels, self.sizes[index], self.dtype.itemsize)
+        return aligned(shape, self.dtype, clear=True)
+
+    def _weights(self, layers: range) -> Arrays:
+        return tuple(self.zeros(layer + 1, -(-self.sizes[layer] // PACK) * PACK) for layer in layers)
+
+    def _transposed(self, layers: range) -> Arrays:
+        return tuple(self.zeros(layer, self.sizes[layer + 1]) for layer in layers)
+
+    def _biases(self) -> Arrays:
+        return tuple(self.zeros(layer, 1) for layer in range(1, len(self.sizes)))
+
+    def _panels(self, index: int) -> int:
+        """How many panels `sizes[index]` columns are cut into."""
+        count = halved_panels if index == 1 and self.halved else panel_count
+        return count(self.sizes[index], self.dtype.itemsize)
+
+    def _spans(self, index: int) -> Iterator[tuple[int, int, int]]:
+        columns, itemsize, panels = self.sizes[index], self.dtype.itemsize, self._panels(index)
+        for panel in range(panels):
+            yield panel, *panel_span(panel, panels, columns, itemsize)
+
+    def _write(self, source: NDArray[Any], target: NDArray[Any], index: int) -> None:
+        """Copy rows of `sizes[index]` columns into panels."""
+        for panel, j0, n in self._spans(index):
+            target[panel, :len(source), :n] = source[:, j0:j0 + n]
+
+    def _columns(self, source: NDArray[Any], target: NDArray[Any],
+                 index: int) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+        """For each panel its columns in `target`, which has rows of `sizes[index]`, and the panel as it is there."""
+        for panel, j0, n in self._spans(index):
+            yield target[:, j0:j0 + n], source[panel, :len(target), :n]
+
+
+def _moment_parts(moment: Sequence[Layer],
+                  packed: tuple[Arrays, Arrays]) -> Iterator[tuple[NDArray[Any], NDArray[Any], int]]:
+    """The same of a moment: it is packed like the array that is updated on the way, W of layer 0, WT of the others."""
+    weights, biases = packed
+    for layer, (W, b) in enumerate(moment):
+        yield (W.T, weights[layer], layer) if layer else (W, weights[0], 1)
+        yield b[np.newaxis], biases[layer], layer + 1
+
+
+class Workspace:
+    """Every buffer for steps with minibatches of one size, and how their work is cut. Several may share parameters.
+
+    Parameters
+    ----------
+    parameters : Parameters
+    batch_size : int
+        Samples in a minibatch, N.
+    sparse : bool
+        Whether the samples are given by their non-zeros.
+    activation, head : str or None
+        Names from :data:`fastnet.blocks.activations.ACTIVATIONS` and :data:`fastnet.blocks.heads.HEADS`. None for both
+        (and for the optimizer of the parameters): the course's network, which is compiled by itself.
+    threads : int or None
+        How many there may be at work; None for as many as the calling thread may have.
+
+    Attributes
+    ----------
+    workers : int
+        How many threads there may be at work on a step.
+    """
+
+    def __init__(self, parameters: Parameters, batch_size: int, activation: str | None = None, head: str | None = None,
+                 sparse: bool = False, threads: int | None = None) -> None:
+        self._parameters = parameters
+        self._head = head
+        self._method = (*method_indices(activation, head), parameters.optimizer)
+        if (head is None) != (parameters.optimizer is None):
+            raise ValueError(f"activation, head and optimizer must all be given, or none, got {self._method}")
+        N, sizes, dtype = batch_size, parameters.sizes, parameters.dtype
+        width = tile_width(dtype.itemsize)
+        depth = len(sizes) - 1
+        work = N * sum(sizes[layer] * sizes[layer + 1] for layer in range(depth))
+        threads = share_count(N * max(sizes), work, threads)
+        D, H = sizes[:2]
+        # What travels between the cores: weights, samples and deltas; or sums of the first affine map and deltas; or
+        # sums of the second, and each core fetches all samples.
+        if not sparse and threads == 2 and parameters.halved:
+            joined, feature_count = 1, 2
+        elif not sparse and threads <= leaf_count(D) > 1 and 2 * N * H < D * (N + H):
+            joined, feature_count = 0, 1 << threads.bit_length() - 1
+        else:
+            joined, feature_count = -1, min(threads, -(-max(sizes[:-1]) // PACK))
+        sample_count = min(threads, -(-N // PACK))
+        own = sample_count == 2 and sample_sums(N) == 2 and joined != 1
+        self._cut = (sample_count, feature_count, joined, own)
+        self.workers = shares = max(sample_count, feature_count)
+        self._sparse = sparse
+        self._batch_size = N
+        self._checked: NDArray[np.int64] | None = None
+        self._checked_non_zeros: NonZeros | None = None
+        packs = [-(-size // PACK) for size in sizes]
+        layers = range(depth)
+        parts = [gradient_sums(N, sizes[layer], sizes[layer + 1]) for layer in layers]
+        halves = [own and parts[layer] == 2 and layer != joined and not (sparse and layer == 0) for layer in layers]
+
+        def zeros(*shape: int) -> NDArray[Any]:
+            return aligned(shape, dtype, clear=True)
+
+        deltas = [parameters.zeros(layer + 1, N) for layer in layers]
+        outputs = [parameters.zeros(1, 1), *(zeros(*delta.shape) for delta in deltas[:-1]), deltas[-1]]
+        sums = [(parameters.zeros(layer, sizes[layer + 1], 2) if layer else parameters.zeros(1, packs[0] * PACK, 2))
+                if halves[layer] else zeros(2, 1, width) for layer in layers]
+        biases = [parameters.zeros(layer + 1, 2) for layer in layers]
+        squares = [parameters.zeros(layer + 1, packs[layer]) for layer in layers]
+        self._stacked = [outputs, deltas, sums, biases, squares]  # stacks keep nothing alive
+        leaves = max((leaf_count(sizes[layer]) for layer in layers if layer != joined), default=1)
+        scratch = max(leaves - 1, *(1 if half else part for half, part in zip(halves, parts, strict=True))), BLOCK_ROWS
+        if leaves == 1:
+            scratch = scratch[0], min(BLOCK_ROWS, max(packs[0] * PACK, width))
+        self._scratch = (
+            zeros(*((1, 1, 1, PACK) if sparse else (2 if joined == 1 else 1, packs[0], N, PACK))),
+            stack(outputs), stack(deltas),
+            zeros(*((leaf_count(sizes[joined]), *deltas[joined].shape) if joined >= 0 else (1, 1, 1, width))),
+            zeros(shares, sizes[-1], BLOCK_ROWS), zeros(shares, *scratch, width),
+            stack(sums), stack(biases), stack(squares), zeros(1, width),
+            np.ones((1, 1, 1), dtype),
+            aligned((shares, BLOCK_ROWS), np.dtype(np.intp)), aligned((shares, N if sparse else 1), np.dtype(np.intp)),
+            zeros(shares, BLOCK_ROWS), zeros(shares, BLOCK_ROWS), np.zeros((2, N)))
+
+    def run(self, X: NDArray[Any] | NonZeros, y: NDArray[Any], batches: NDArray[np.intp],
+            rates: float | NDArray[np.float64], l2: float | NDArray[np.float64], weights: NDArray[Any] | None = None,
+            weight_sums: NDArray[np.float64] | None = None,
+            counts: NDArray[np.intp] | None = None) -> NDArray[np.float64]:
+        """Take a step for each minibatch in one compiled call; return the loss of each before its update.
+
+        All arrays are views that nobody else has: nobody sets their shape between the check and the use. The integers
+        among them lie in memory that nobody else has: they are addresses.
+
+        Parameters
+        ----------
+        X : array (M, D), C-contiguous, or NonZeros
+        y : int64 array (M,), or array (M, C)
+            Labels for a softmax; else what the outputs should be, in the dtype of the parameters.
+        batches : intp array (steps, N)
+            Indices of the samples of each minibatch.
+        rates, l2 : float, or float64 array (steps,)
+            Learning rate, and strength of the penalty 0.5 * l2 * sum(W^2).
+        weights, weight_sums : array (M,), float64 array (steps,), optional
+            Weights of the samples, and their sum for each minibatch. By default each sample counts 1.
+        counts : intp array (steps,), optional
+            How many samples each minibatch really has, at most N: the first of its row in `batches`. Default N.
+
+        Raises
+        ------
+        ValueError
+            If an index, a label or a shape is wrong; nothing has been changed then.
+        """
+        dtype, classes = self._parameters.dtype, self._parameters.sizes[-1]
+        samples, non_zeros, M = self._samples(X)
+        labels, targets = y, np.empty((1, 1), dtype)
+        # Read as unsigned numbers, negative ones are the largest.
+        if batches.shape[1] != self._batch_size:
+            raise ValueError(f"batches must have {self._batch_size} columns, got the shape {batches.shape}")
+        if batches.size and not batches.view(np.uintp).max() < min(M, len(y)):
+            raise ValueError("indices in batches must be from 0 to the number of samples - 1")
+        if self._head not in (None, "softmax"):
+            labels, targets = np.empty(1, np.int64), y
+            if y.shape[1:] != (classes,) or y.dtype != dtype:
+                raise ValueError(f"y must be a {dtype} array with {classes} columns, got {y.dtype} {y.shape}")
+        elif y is not self._checked:
+            if y.ndim != 1 or not (y.min() >= 0 and y.max() < classes):
+                raise ValueError("labels in y must be integers from 0 to the number of classes - 1")
+            self._checked = y
+        if weights is None:
+            weights = np.empty(0, dtype)
+        elif weights.shape != (M,) or weights.dtype != dtype:
+            raise ValueError(f"weights must be a {dtype} array of shape {(M,)}, got {weights.dtype} {weights.shape}")
+        steps_count, N = batches.shape
+        if counts is None:
+            counts = np.full(steps_count, N, np.intp)
+        elif counts.shape != (steps_count,) or (counts.size and not 0 < counts.min() <= counts.max() <= N):
+            raise ValueError(f"counts must be {steps_count} numbers from 1 to {N}, got {counts}")
+        by_step = []
+        for values in (rates, l2, counts if weight_sums is None else weight_sums):
+            by_step.append(np.empty(steps_count))
+            by_step[-1][:] = values
+        losses = np.empty(steps_count)
+        parameters = self._parameters
+        run_team(steps.training_steps, self.workers, counters(self.workers), *self._method, *self._cut,
+                 *parameters.stacks, samples, non_zeros, labels, targets, weights, batches, counts, *by_step, losses,
+                 *self._scratch)
+        return losses
+
+    def _samples(self, X: NDArray[Any] | NonZeros) -> tuple[NDArray[Any], NonZeros | None, int]:
+        """The samples as an array, their non-zeros, and how many they are; one of the two is in name only."""
+        D, dtype = self._parameters.sizes[0], self._parameters.dtype
+        if not self._sparse:
+            if (isinstance(X, NonZeros) or X.shape[1:] != (D,) or X.dtype != dtype or not X.flags.c_contiguous):
+                raise ValueError(f"X must be a C-contiguous {dtype} array with {D} columns, got "
+                                 f"{'NonZeros' if isinstance(X, NonZeros) else f'{X.dtype} {X.shape}'}")
+            return X, None, len(X)
+        if not isinstance(X, NonZeros) or X.data.dtype != dtype:
+            raise ValueError(f"X must be NonZeros of {dtype}, got {type(X).__name__} of {getattr(X[0], 'dtype', None)}")
+        if X is not self._checked_non_zeros:
+            ends = X.indptr
+            if (ends.size == 0 or ends[0] < 0 or ends[-1] > min(len(X.data), len(X.indices))
+                    or (ends[1:] < ends[:-1]).any()):
+                raise ValueError("rows in X must begin and end within its data, one after the other")
+            used = X.indices[ends[0]:ends[-1]]
+            if used.size and not (used.min() >= 0 and used.max() < D):
+                raise ValueError("columns in X must be from 0 to the number of features - 1")
+            if not ascending(X):
+                raise ValueError("columns in X must ascend in each row")
+            self._checked_non_zeros = X
+        return np.empty((1, 1), dtype), X, len(X.indptr) - 1

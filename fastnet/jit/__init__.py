@@ -1,0 +1,1 @@
+"""How Python becomes machine code: a decorator for each kind of function, and the disk cache of what was compiled."""

@@ -1,0 +1,102 @@
+"""What numba makes machine code of, where this package knows better than its defaults.
+
+*Vectors are as wide as there are.* LLVM takes half of AVX-512 for the loops that it vectorizes, since whole vectors
+slow some processors down for a while. The tiles of :mod:`fastnet.llvm.tile` are made of them anyway. (The bodies of
+parallel loops, which numba compiles by another way, are left at that.)
+
+*Parts of functions are no functions.* numba optimizes each function that it compiles, makes machine code of it, and
+then links it into its callers, where all is optimized and made machine code of again. Where the callers alone are ever
+called from Python, that is a sixth of the time of compiling.
+
+*Nothing of Python runs on the way out.* Where compiled code returns an array, numba calls a function of Python for the
+type `numpy.ndarray`. What a signal handler raises that has waited for compiled code would be raised in that function,
+and numba goes on with the null pointer that it returns. Here the type is a constant beside the code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, codegen, compiler, pythonapi, types
+
+__all__ = ["PartCompiler", "WholeCompiler"]
+
+_WIDEST = '"prefer-vector-width"="512"'
+"""An attribute of LLVM's for functions: bits of a vector, or what the processor has, if that is less."""
+
+
+class _Library(codegen.JITCodeLibrary):
+    """What has been compiled of a function, and of those that it calls."""
+
+    def add_ir_module(self, ir_module: Any) -> None:
+        """Take in what numba's front end has made."""
+        for function in ir_module.functions:
+            if not function.is_declaration:
+                set.add(function.attributes, _WIDEST)  # llvmlite knows attributes by name only
+        super().add_ir_module(ir_module)
+
+
+class _PartLibrary(_Library):
+    """What others will link."""
+
+    def _optimize_final_module(self) -> None:
+        """Leave that to whoever links it."""
+
+    def _finalize_final_module(self) -> None:
+        """Make no machine code."""
+        self._finalized = True
+
+
+def _no_entry(*_: Any) -> Callable[..., Any]:
+    """Return what Python would call, an object of its own for each function, as numba tells them apart by it.
+
+    numba takes it for a function in C and calls it with a tuple of the arguments, which this one looks up in an empty
+    dictionary: a KeyError or, where they cannot be looked up, a TypeError. It has no environment: a part cannot print.
+    """
+    return {}.__getitem__
+
+
+class _PythonAPI(pythonapi.PythonAPI):
+    """How compiled code calls Python."""
+
+    def get_env_manager(self, *args: Any) -> Any:
+        """Return what knows the constants of a function."""
+        self._constants = super().get_env_manager(*args)
+        return self._constants
+
+    def nrt_adapt_ndarray_to_python(self, aryty: Any, ary: Any, dtypeptr: Any) -> Any:
+        """Make a NumPy array of one of compiled code."""
+        number = ir.IntType(32)
+        function = self._get_function(
+            ir.FunctionType(self.pyobj, [self.voidptr, self.pyobj, number, number, self.pyobj]),
+            name="NRT_adapt_ndarray_to_python_acqref")
+        array_type = self._constants.read_const(self._constants.add_const(np.ndarray))
+        pointer = self.builder.bitcast(cgutils.alloca_once_value(self.builder, ary), self.voidptr)
+        ndim, writable = (self.context.get_constant(types.int32, int(value)) for value in (aryty.ndim, aryty.mutable))
+        return self.builder.call(function, [pointer, array_type, ndim, writable, dtypeptr])
+
+
+class WholeCompiler(compiler.Compiler):
+    """numba's compiler, for what Python calls; as `pipeline_class`."""
+
+    def compile_extra(self, func: Callable[..., Any]) -> Any:
+        """Compile a function of Python."""
+        context = self.state.targetctx  # a copy for this compilation
+        context.get_python_api = lambda builder: _PythonAPI(context, builder)
+        self.state.library = _Library(self.state.targetctx.codegen(), func.__qualname__)
+        self.state.library.enable_object_caching()
+        return super().compile_extra(func)
+
+
+class PartCompiler(compiler.Compiler):
+    """The same for what only other compiled functions call."""
+
+    def compile_extra(self, func: Callable[..., Any]) -> Any:
+        """Compile a function of Python."""
+        context = self.state.targetctx  # a copy for this compilation
+        context.get_executable = _no_entry
+        self.state.library = _PartLibrary(context.codegen(), func.__qualname__)
+        return super().compile_extra(func)

@@ -1,0 +1,107 @@
+"""Arrays on the memory of other arrays, for compiled code: numba's own reshapes cost more than short loops.
+
+They own nothing: numba may free an array after its last use by name, though a view of it is still in use. So they are
+made in blocks only, whose callers hold the arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from numba import types
+from numba.core import cgutils
+from numba.np.arrayobj import populate_array
+from numpy.typing import NDArray
+
+from ..jit.decorators import operation, shared
+
+__all__ = ["item", "runs", "shaped", "span", "view"]
+
+
+@shared
+def runs(rows: int, n: int, width: int) -> tuple[int, int]:
+    """How many runs of elements, and how long, n columns of so many rows are, in arrays of `width` columns at most.
+
+    Where the columns are all that there are, it is one run; of no rows there is none.
+    """
+    return (min(rows, 1), rows * n) if n == width else (rows, n)
+
+
+def view(context: Any, builder: Any, result: Any, data: Any, shape: list[Any]) -> Any:
+    """Emit a C-contiguous array of numba's type `result` at an address that belongs to another array."""
+    array = context.make_array(result)(context, builder)
+    itemsize = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(result.dtype)))
+    strides = [itemsize]
+    for side in reversed(shape[1:]):
+        strides.insert(0, builder.mul(strides[0], side))
+    populate_array(array, data, shape, strides, itemsize, None)
+    return array._getvalue()
+
+
+def _is_contiguous(array: Any) -> bool:
+    return isinstance(array, types.Array) and array.layout == "C"
+
+
+def _span_typing(typingctx: Any, array: Any, start: Any, count: Any) -> Any:
+    """Return `count` elements of a C-contiguous array in a row, from element number `start` on; None of None."""
+    if isinstance(array, types.NoneType):
+        return types.none(array, types.intp, types.intp), lambda context, *_: context.get_dummy_value()
+    if not _is_contiguous(array):
+        return None
+    result = types.Array(array.dtype, 1, "C")
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(array)(context, builder, value=args[0]).data
+        return view(context, builder, result, builder.gep(data, [args[1]]), [args[2]])
+
+    return result(array, types.intp, types.intp), codegen
+
+
+def _span_twin(array: NDArray[Any] | None, start: int, count: int) -> NDArray[Any] | None:
+    return None if array is None else array.reshape(-1)[start:start + count]
+
+
+def _item_typing(typingctx: Any, array: Any, index: Any) -> Any:
+    """Return array[index] of a C-contiguous array of several dimensions; None of None."""
+    if isinstance(array, types.NoneType):
+        return types.none(array, types.intp), lambda context, *_: context.get_dummy_value()
+    if not _is_contiguous(array) or array.ndim < 2:
+        return None
+    result = types.Array(array.dtype, array.ndim - 1, "C")
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        whole = context.make_array(array)(context, builder, value=args[0])
+        _, *shape = cgutils.unpack_tuple(builder, whole.shape)
+        offset = args[1]
+        for side in shape:
+            offset = builder.mul(offset, side)
+        return view(context, builder, result, builder.gep(whole.data, [offset]), shape)
+
+    return result(array, types.intp), codegen
+
+
+def _item_twin(array: NDArray[Any] | None, index: int) -> NDArray[Any] | None:
+    return None if array is None else array[index]
+
+
+def _shaped_typing(typingctx: Any, array: Any, parts: Any, rows: Any, columns: Any) -> Any:
+    """Return the first elements of a C-contiguous array as an array (parts, rows, columns)."""
+    if not _is_contiguous(array):
+        return None
+    result = types.Array(array.dtype, 3, "C")
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(array)(context, builder, value=args[0]).data
+        return view(context, builder, result, data, list(args[1:]))
+
+    return result(array, types.intp, types.intp, types.intp), codegen
+
+
+def _shaped_twin(array: NDArray[Any], parts: int, rows: int, columns: int) -> NDArray[Any]:
+    return array.reshape(-1)[:parts * rows * columns].reshape(parts, rows, columns)
+
+
+item: Callable[..., Any] = operation(_item_typing, _item_twin, "item")
+span: Callable[..., Any] = operation(_span_typing, _span_twin, "span")
+shaped: Callable[..., Any] = operation(_shaped_typing, _shaped_twin, "shaped")

@@ -1,0 +1,509 @@
+"""The micro-kernel: a register tile of a matrix product, in LLVM vector IR.
+
+It offers one operation::
+
+    tile(A, base, row, term, jump, B, b, start, C, i, m, k0, k1, j, n)
+        C[i:i+m, j:j+n] = start[i:i+m, j:j+n] + A @ B[k0:k1, b:b+n]
+
+with `m` one of the tile heights (:func:`tile_rows`) and n from 1 to :func:`tile_width`. The left factor is described in
+bytes, so that rows, columns (``A.T``) and packed layouts cost the same: its first element lies `base` bytes after the
+array's, one row further is `row` bytes on, one term of the sum further is `term` bytes on, and after each :data:`PACK`
+terms another `jump` bytes. The rows of `B`, `start` and `C` have to be contiguous; a `start` of one row serves for
+every row, as a bias does. Nothing is checked here: whoever calls keeps the indices inside the arrays.
+
+``row_tile`` is the same for m = 1 and n up to :func:`row_width`: where there is one row, more sums at a time hide what
+they wait for. It is apart because only inference has a use for it, and each shape takes time to compile.
+
+Behind it stands one function for each shape in rows and vectors, which keeps all its accumulators in registers over the
+whole sum. The last vector of a row is loaded and stored under a mask, so no dimension has to be a multiple of anything;
+where it is full, the tallest tiles do without in the sum.
+
+Each element of `C` is one chain of multiply-adds in the order of `k`, begun at `start`, whatever the tile: results do
+not depend on how the work was cut.
+
+:func:`move` copies :data:`PACK` elements in a row. :func:`flush_subnormals` and :func:`restore_control` switch in the
+calling thread whether numbers below the smallest normal one count as 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import llvmlite.binding as llvm
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils, config
+from numba.extending import intrinsic
+
+from ..jit.decorators import operation, shared
+from .memory import CACHE_LINE, memory_view
+
+__all__ = ["ISA", "IS_ARM", "IS_X86", "PACK", "Target", "detect_target", "flush_subnormals", "item_size", "lanes",
+           "move", "restore_control", "row_tile", "row_width", "tile", "tile_function_name", "tile_rows", "tile_width"]
+
+_X86_64, _ARM64 = ("x86_64", "amd64"), ("aarch64", "arm64")
+"""How the triple of a target begins."""
+
+_ROW_VECTORS = 8
+_ROW_SHAPES = [(1, vectors) for vectors in range(1, _ROW_VECTORS + 1)]
+
+_FAR = 1024
+"""Bytes from one row of the left factor to the next from which on a tile fetches what the tile below it will need: what
+the hardware fetches ahead by itself ends with the row."""
+
+
+class Target(NamedTuple):
+    """What the tile shapes follow: the vector registers of the CPU that code is generated for."""
+
+    name: str
+    """Name of the instruction set, for people."""
+    vector_bytes: int
+    """Width of the widest vector register, in bytes."""
+    registers: int
+    """How many such registers there are."""
+    register_name: str
+    """How such a register is spelled in assembly."""
+    max_rows: int
+    """Rows of the largest tile; a power of two."""
+    max_vectors: int
+    """Vectors in each row of the largest tile."""
+
+    @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """Rows and vectors of every tile."""
+        return [(rows, vectors) for rows in self.heights for vectors in range(1, self.max_vectors + 1)]
+
+    @property
+    def heights(self) -> tuple[int, ...]:
+        """The rows that a tile may have, falling: powers of two."""
+        return tuple(rows for rows in (8, 4, 2, 1) if rows <= self.max_rows)
+
+
+# Accumulators (rows x vectors), one row of B, and a broadcast have to fit the registers; at least eight accumulators
+# hide the latency of a multiply-add.
+_TARGETS = {
+    "avx512": Target("AVX-512", 64, 32, "zmm", 8, 3),
+    "avx2": Target("AVX2", 32, 16, "ymm", 4, 3),
+    "sse2": Target("SSE2", 16, 16, "xmm", 4, 2),
+    "neon": Target("NEON", 16, 32, "v", 4, 4),
+    "fallback": Target("128-bit vectors", 16, 16, "", 4, 2),
+}
+
+
+def _cpu_features() -> set[str]:
+    """Names of the CPU features that numba generates code for (its environment variables are honoured)."""
+    if config.CPU_FEATURES is not None:
+        listed = [feature.strip() for feature in str(config.CPU_FEATURES).split(",")]
+        return {feature[1:] for feature in listed if feature.startswith("+")}
+    return {name for name, present in llvm.get_host_cpu_features().items() if present}
+
+
+def detect_target() -> Target:
+    """Return the vector registers of the CPU that numba generates code for."""
+    triple, features = llvm.get_process_triple(), _cpu_features()
+    if triple.startswith(_ARM64):
+        return _TARGETS["neon"]
+    if not triple.startswith(_X86_64):
+        return _TARGETS["fallback"]
+    if {"avx512f", "avx512vl", "avx512dq"} <= features:
+        return _TARGETS["avx512"]
+    return _TARGETS["avx2" if {"avx2", "fma"} <= features else "sse2"]
+
+
+ISA = detect_target()
+IS_X86 = llvm.get_process_triple().startswith(_X86_64)
+IS_ARM = llvm.get_process_triple().startswith(_ARM64)
+_HEIGHTS = ISA.heights
+
+PACK = ISA.max_rows
+"""Features that a packed layout keeps together: the rows of the tallest tile of a weight gradient."""
+
+
+_VECTOR_BYTES, _MAX_VECTORS = ISA.vector_bytes, ISA.max_vectors
+
+
+@shared
+def lanes(itemsize: int) -> int:
+    """How many elements of `itemsize` bytes fit one vector register."""
+    return _VECTOR_BYTES // itemsize
+
+
+@shared
+def tile_width(itemsize: int) -> int:
+    """Columns of the widest tile, for elements of `itemsize` bytes."""
+    return _MAX_VECTORS * lanes(itemsize)
+
+
+@shared
+def row_width(itemsize: int) -> int:
+    """Columns of the widest tile of a single row."""
+    return _ROW_VECTORS * lanes(itemsize)
+
+
+@shared
+def tile_rows(rows: int) -> int:
+    """Rows of the tallest tile that is at most `rows` (at least 1) high."""
+    for height in _HEIGHTS:
+        if height <= rows:
+            return height
+    return 1
+
+
+def _declare(module: ir.Module, name: str, result: ir.Type, args: list[ir.Type]) -> ir.Function:
+    return cgutils.get_or_insert_function(module, ir.FunctionType(result, args), name)
+
+
+_BYTE_P = ir.IntType(8).as_pointer()
+
+
+def _prefetch(builder: ir.IRBuilder, pointer: Any) -> None:
+    """Have the cache line at `pointer` brought into the second-level cache; it need not exist."""
+    i32 = ir.IntType(32)
+    function = _declare(builder.module, "llvm.prefetch.p0", ir.VoidType(), [_BYTE_P, i32, i32, i32])
+    read, second_level, data = (ir.Constant(i32, value) for value in (0, 2, 1))
+    builder.call(function, [builder.bitcast(pointer, _BYTE_P), read, second_level, data])
+
+
+def tile_function_name(rows: int, vectors: int, itemsize: int) -> str:
+    """Return the name that the tile of this shape has in the machine code."""
+    return f"fastnet_tile_{rows}x{vectors}_f{8 * itemsize}x{lanes(itemsize)}"
+
+
+def _tile_function(module: ir.Module, elem: ir.Type, rows: int, vectors: int, vl: int, pack: int) -> ir.Function:
+    """Emit the tile as a function of its own, once per module: its code exists once, however often it is used."""
+    index = ir.IntType(64)
+    pointer = elem.as_pointer()
+    suffix = "f32" if isinstance(elem, ir.FloatType) else "f64"
+    name = tile_function_name(rows, vectors, ISA.vector_bytes // vl)
+    # Strides are in bytes: those of A need not be multiples of an element (a field of records).
+    signature = ir.FunctionType(ir.VoidType(), [pointer, index, index, index, pointer, index, pointer, index, pointer,
+                                                index, index, index])
+    function = cgutils.get_or_insert_function(module, signature, name)
+    if not function.is_declaration:
+        return function
+    function.linkage = "linkonce_odr"
+    function.attributes.add("noinline")
+    function.attributes.add("nounwind")
+    a, a_i, a_k, a_jump, b, b_k, s, s_i, c, c_i, depth, last_lanes = function.args
+
+    vector = ir.VectorType(elem, vl)
+    vector_p = vector.as_pointer()
+    mask_type = ir.VectorType(ir.IntType(1), vl)
+    lane_type = ir.VectorType(ir.IntType(32), vl)
+    i32 = ir.IntType(32)
+    size = 4 if suffix == "f32" else 8
+    align = ir.Constant(i32, size)
+    fma = _declare(module, f"llvm.fmuladd.v{vl}{suffix}", vector, [vector, vector, vector])
+    masked_load = _declare(
+        module, f"llvm.masked.load.v{vl}{suffix}.p0", vector, [vector_p, i32, mask_type, vector])
+    masked_store = _declare(
+        module, f"llvm.masked.store.v{vl}{suffix}.p0", ir.VoidType(), [vector, vector_p, i32, mask_type])
+
+    entry, some, store = (function.append_basic_block(part) for part in ("entry", "some", "store"))
+    builder = ir.IRBuilder(entry)
+    splat_index = ir.Constant(lane_type, [0] * vl)
+
+    def constant(value: int) -> Any:
+        return ir.Constant(index, value)
+
+    def splat(scalar: Any, undef: ir.Type, order: Any) -> Any:
+        single = builder.insert_element(ir.Constant(undef, ir.Undefined), scalar, ir.Constant(i32, 0))
+        return builder.shuffle_vector(single, ir.Constant(undef, ir.Undefined), order)
+
+    mask = builder.icmp_unsigned(
+        "<", ir.Constant(lane_type, list(range(vl))), splat(builder.trunc(last_lanes, i32), lane_type, splat_index))
+    zero = ir.Constant(vector, [0.0] * vl)
+
+    def vector_at(base: Any, v: int) -> Any:
+        return builder.bitcast(builder.gep(base, [constant(v * vl)]), vector_p)
+
+    def load(base: Any, v: int, masked: bool) -> Any:
+        if masked and v == vectors - 1:
+            return builder.call(masked_load, [vector_at(base, v), align, mask, zero])
+        return builder.load(vector_at(base, v), align=align.constant)
+
+    def step(base: Any, offset: Any) -> Any:
+        return builder.bitcast(builder.gep(builder.bitcast(base, _BYTE_P), [offset]), pointer)
+
+    def times(stride: Any, r: int) -> Any:
+        return builder.mul(stride, constant(r))
+
+    def multiples(stride: Any) -> list[Any]:
+        """0 to rows - 1 times the stride, as an address takes them: a register, or twice, four or eight times one.
+
+        The odd ones go through an empty piece of assembly. Else the optimizer would see how they hang together, and
+        add up the addresses of the rows one from the other in each turn of the loop: a tenth of its time.
+        """
+        same = ir.FunctionType(index, [index])
+        odd = {r: builder.asm(same, "", "=r,0", [times(stride, r)], False) for r in range(1, rows, 2)}
+        shifts = [(r & -r).bit_length() - 1 for r in range(1, rows)]
+        return [constant(0)] + [builder.shl(odd[r >> shift], constant(shift)) if shift else odd[r]
+                                for r, shift in enumerate(shifts, start=1)]
+
+    row_offsets = multiples(a_i)
+    first = [[load(step(s, times(s_i, r)), v, True) for v in range(vectors)] for r in range(rows)]
+    results: list[tuple[Any, Any]] = [(first, entry)]
+    builder.cbranch(builder.icmp_signed(">", depth, constant(0)), some, store)
+
+    # Terms are added in runs, between which A jumps, or what is ahead is fetched.
+    builder.position_at_end(some)
+    jumps = builder.icmp_signed("!=", a_jump, constant(0))
+    far = builder.and_(builder.icmp_signed(">=", a_i, constant(_FAR)), builder.not_(jumps))
+    longest = builder.select(jumps, constant(pack), builder.select(far, constant(CACHE_LINE // size), depth))
+
+    def sum_up(masked: bool) -> Any:
+        """Emit the sum over all terms, the last vector of B under the mask or not; return the block it begins with."""
+        runs, terms, run_end = (function.append_basic_block(part) for part in ("runs", "terms", "run_end"))
+
+        def carried(block: Any, counter: ir.Type) -> Any:
+            builder.position_at_end(block)
+            return [builder.phi(kind) for kind in (counter, pointer, pointer, *rows * vectors * [vector])]
+
+        def flow(phis: Any, origin: Any, values: Any) -> None:
+            for phi, value in zip(phis, values, strict=True):
+                phi.add_incoming(value, origin)
+
+        left, *outer = carried(runs, index)
+        trips = builder.select(builder.icmp_signed("<", left, longest), left, longest)
+        builder.branch(terms)
+
+        trip, *inner = carried(terms, index)
+        a_here, b_here, *sums = inner
+        b_vectors = [load(b_here, v, masked) for v in range(vectors)]
+        new = []
+        for r in range(rows):
+            wide = splat(builder.load(step(a_here, row_offsets[r]), align=1), vector, splat_index)
+            new += [builder.call(fma, [wide, b_vectors[v], sums[r * vectors + v]]) for v in range(vectors)]
+        a_next, b_next, fewer = step(a_here, a_k), step(b_here, b_k), builder.sub(trip, constant(1))
+        builder.cbranch(builder.icmp_unsigned("!=", fewer, constant(0)), terms, run_end)
+        flow([trip, *inner], runs, [trips, *outer])
+        flow([trip, *inner], terms, [fewer, a_next, b_next, *new])
+
+        builder.position_at_end(run_end)
+        with builder.if_then(far):
+            for r in range(rows):
+                _prefetch(builder, step(a_next, times(a_i, rows + r)))
+        left_next = builder.sub(left, trips)
+        a_jumped = step(a_next, a_jump)
+        builder.cbranch(builder.icmp_signed(">", left_next, constant(0)), runs, store)
+        flow([left, *outer], some, [depth, a, b, *(vector for row in first for vector in row)])
+        flow([left, *outer], builder.block, [left_next, a_jumped, b_next, *new])
+        results.append(([new[r * vectors:(r + 1) * vectors] for r in range(rows)], builder.block))
+        return runs
+
+    masked = sum_up(True)
+    if rows == pack:  # a mask costs an operation in each turn: the tallest tiles, where the time goes, can do without
+        plain = sum_up(False)
+        builder.position_at_end(some)
+        builder.cbranch(builder.icmp_signed("==", last_lanes, constant(vl)), plain, masked)
+    else:
+        builder.position_at_end(some)
+        builder.branch(masked)
+
+    builder.position_at_end(store)
+    sums = [[builder.phi(vector) for _ in range(vectors)] for _ in range(rows)]
+    for r in range(rows):
+        c_row = step(c, times(c_i, r))
+        for v in range(vectors):
+            for result, origin in results:
+                sums[r][v].add_incoming(result[r][v], origin)
+            if v == vectors - 1:
+                builder.call(masked_store, [sums[r][v], vector_at(c_row, v), align, mask])
+            else:
+                builder.store(sums[r][v], vector_at(c_row, v), align=align.constant)
+    builder.ret_void()
+    return function
+
+
+def _address(builder: Any, array: Any, offset: Any) -> Any:
+    """The array's data pointer, `offset` bytes on."""
+    start = builder.ptrtoint(array.data, offset.type)
+    return builder.inttoptr(builder.add(start, offset), array.data.type)
+
+
+def _tile_typing(typingctx: Any, A: Any, base: Any, row: Any, term: Any, jump: Any, B: Any, b: Any, start: Any,
+                 C: Any, i: Any, m: Any, k0: Any, k1: Any, j: Any, n: Any) -> Any:
+    """Type and emit `tile`."""
+    return _typed(A, B, start, C, ISA.shapes)
+
+
+def _row_tile_typing(typingctx: Any, A: Any, base: Any, row: Any, term: Any, jump: Any, B: Any, b: Any, start: Any,
+                     C: Any, i: Any, m: Any, k0: Any, k1: Any, j: Any, n: Any) -> Any:
+    """Type and emit `row_tile`."""
+    return _typed(A, B, start, C, _ROW_SHAPES)
+
+
+def _typed(A: Any, B: Any, start: Any, C: Any, shapes: list[tuple[int, int]]) -> Any:
+    """A call of the function for the shape (m, n), which is one of `shapes`."""
+    if not all(isinstance(x, types.Array) for x in (A, B, start, C)) or len({x.dtype for x in (A, B, start, C)}) > 1:
+        return None
+    if not all(x.ndim == 2 for x in (B, start, C)) or C.dtype not in (types.float32, types.float64):
+        return None
+    vl = lanes(C.dtype.bitwidth // 8)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        a, b, s, c = (context.make_array(signature.args[at])(context, builder, value=args[at]) for at in (0, 5, 7, 8))
+        base, row, term, jump = args[1:5]
+        i, m, k0, k1, j, n = args[9:]
+        index = i.type
+
+        def constant(value: int) -> Any:
+            return ir.Constant(index, value)
+
+        b_k, s_i, c_i = (cgutils.unpack_tuple(builder, array.strides)[0] for array in (b, s, c))
+        start_rows = cgutils.unpack_tuple(builder, s.shape)[0]
+        s_i = builder.select(builder.icmp_signed("==", start_rows, constant(1)), constant(0), s_i)
+
+        def corner(array: Any, line: Any, stride: Any, column: Any) -> Any:
+            bytes_ = builder.mul(column, constant(C.dtype.bitwidth // 8))
+            return _address(builder, array, builder.add(builder.mul(line, stride), bytes_))
+
+        operands = [_address(builder, a, base), row, term, jump, corner(b, k0, b_k, args[6]), b_k,
+                    corner(s, i, s_i, j), s_i, corner(c, i, c_i, j), c_i, builder.sub(k1, k0)]
+        vectors = builder.udiv(builder.add(n, constant(vl - 1)), constant(vl))
+        key = builder.add(builder.mul(m, constant(_ROW_VECTORS + 1)), vectors)
+        done = builder.append_basic_block("tile.done")
+        switch = builder.switch(key, done)
+        for rows, v in shapes:
+            function = _tile_function(builder.module, context.get_data_type(C.dtype), rows, v, vl, PACK)
+            block = builder.append_basic_block(f"tile.{rows}x{v}")
+            switch.add_case(constant(rows * (_ROW_VECTORS + 1) + v), block)
+            builder.position_at_end(block)
+            builder.call(function, [*operands, builder.sub(n, constant((v - 1) * vl))])
+            builder.branch(done)
+        builder.position_at_end(done)
+        return context.get_dummy_value()
+
+    return types.void(A, *4 * [types.intp], B, types.intp, start, C, *6 * [types.intp]), codegen
+
+
+def _twin(A: Any, base: int, row: int, term: int, jump: int, B: Any, b: int, start: Any, C: Any, i: int, m: int,
+          k0: int, k1: int, j: int, n: int) -> None:
+    """The tile in plain Python, for runs in which compilation is switched off."""
+    K = k1 - k0
+    ends = [*range(PACK, K, PACK), K] if K else []
+    left = [memory_view(A, base + pack * (PACK * term + jump), (m, end - pack * PACK), (row, term))
+            for pack, end in enumerate(ends)]
+    first = start[i:i + m, j:j + n] if start.shape[0] > 1 else start[:, j:j + n]
+    with np.errstate(all="ignore"):  # as compiled code, which gives NaN and inf without a word
+        C[i:i + m, j:j + n] = first + (np.hstack(left) @ B[k0:k1, b:b + n] if left else 0)
+
+
+def _move_typing(typingctx: Any, target: Any, t: Any, source: Any, s: Any) -> Any:
+    """Type and emit `move`: one vector load and one store."""
+    arrays = target, source
+    if not all(isinstance(x, types.Array) and x.layout == "C" for x in arrays) or target.dtype != source.dtype:
+        return None
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        vector_p = ir.VectorType(context.get_data_type(target.dtype), PACK).as_pointer()
+        t, s = args[1], args[3]
+        pointers = []
+        for at, offset in ((0, t), (2, s)):
+            array = context.make_array(signature.args[at])(context, builder, value=args[at])
+            pointers.append(builder.bitcast(builder.gep(array.data, [offset]), vector_p))
+        align = target.dtype.bitwidth // 8
+        builder.store(builder.load(pointers[1], align=align), pointers[0], align=align)
+        return context.get_dummy_value()
+
+    return types.void(target, types.intp, source, types.intp), codegen
+
+
+def _move_twin(target: Any, t: int, source: Any, s: int) -> None:
+    target.reshape(-1)[t:t + PACK] = source.reshape(-1)[s:s + PACK]
+
+
+_tile_typing.__name__ = _tile_typing.__qualname__ = "tile"
+tile_intrinsic = intrinsic(_tile_typing)
+tile: Callable[..., None] = _twin if config.DISABLE_JIT else tile_intrinsic
+_row_tile_typing.__name__ = _row_tile_typing.__qualname__ = "row_tile"
+row_tile_intrinsic = intrinsic(_row_tile_typing)
+row_tile: Callable[..., None] = _twin if config.DISABLE_JIT else row_tile_intrinsic
+_move_typing.__name__ = _move_typing.__qualname__ = "move"
+move_intrinsic = intrinsic(_move_typing)
+move: Callable[..., None] = _move_twin if config.DISABLE_JIT else move_intrinsic
+
+
+def _item_size_typing(typingctx: Any, array: Any) -> Any:
+    """Return the bytes of an element: a constant, where numba's `itemsize` is read from the array at run time.
+
+    What is divided by it is divided by a constant then.
+    """
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return context.get_constant(types.intp, array.dtype.bitwidth // 8)
+
+    return types.intp(array), codegen
+
+
+def _item_size_twin(array: Any) -> int:
+    return int(array.itemsize)
+
+
+item_size: Callable[[Any], int] = operation(_item_size_typing, _item_size_twin, "item_size")
+
+
+def _flush_typing(typingctx: Any) -> Any:
+    """Type and emit `flush_subnormals`: two bits of MXCSR, or one of FPCR."""
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        i64 = ir.IntType(64)
+        if IS_X86:
+            before = builder.zext(_mxcsr(builder), i64)
+            _set_mxcsr(builder, builder.or_(builder.trunc(before, ir.IntType(32)), ir.Constant(ir.IntType(32), 0x8040)))
+            return before
+        if IS_ARM:
+            get = cgutils.get_or_insert_function(builder.module, ir.FunctionType(i64, []), "llvm.aarch64.get.fpcr")
+            before = builder.call(get, [])
+            _set_fpcr(builder, builder.or_(before, ir.Constant(i64, 1 << 24)))
+            return before
+        return ir.Constant(i64, 0)
+
+    return types.int64(), codegen
+
+
+def _restore_typing(typingctx: Any, control: Any) -> Any:
+    """Type and emit `restore_control`."""
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        if IS_X86:
+            _set_mxcsr(builder, builder.trunc(args[0], ir.IntType(32)))
+        elif IS_ARM:
+            _set_fpcr(builder, args[0])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), codegen
+
+
+def _mxcsr(builder: Any) -> Any:
+    slot = cgutils.alloca_once(builder, ir.IntType(32))
+    _call_on_bytes(builder, "llvm.x86.sse.stmxcsr", slot)
+    return builder.load(slot)
+
+
+def _set_mxcsr(builder: Any, value: Any) -> None:
+    slot = cgutils.alloca_once(builder, ir.IntType(32))
+    builder.store(value, slot)
+    _call_on_bytes(builder, "llvm.x86.sse.ldmxcsr", slot)
+
+
+def _call_on_bytes(builder: Any, name: str, slot: Any) -> None:
+    pointer = ir.IntType(8).as_pointer()
+    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.VoidType(), [pointer]), name)
+    builder.call(function, [builder.bitcast(slot, pointer)])
+
+
+def _set_fpcr(builder: Any, value: Any) -> None:
+    kind = ir.FunctionType(ir.VoidType(), [ir.IntType(64)])
+    builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.aarch64.set.fpcr"), [value])
+
+
+def _flush_twin() -> int:
+    return 0
+
+
+def _restore_twin(control: int) -> None:
+    pass
+
+
+flush_subnormals: Callable[[], int] = operation(_flush_typing, _flush_twin, "flush_subnormals")
+restore_control: Callable[[int], None] = operation(_restore_typing, _restore_twin, "restore_control")

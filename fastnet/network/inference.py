@@ -1,0 +1,271 @@
+"""The scores and labels of many samples, or of one, in one compiled call.
+
+Samples are taken some at a time through all layers, so that what a layer makes is still in the cache when the next one
+reads it. Where there are many, the weights are copied into panels first (see :mod:`fastnet.engine.steps`): their rows
+then lie one below the other, and the first-level cache holds a panel. The numbers are those of the kernels one after
+the other, to the bit.
+
+Shape letters: N samples, D inputs, H hidden units, C classes.
+"""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Any
+
+import numpy as np
+from numba import prange
+from numpy.typing import NDArray
+
+from ..blocks.activations import activate_block, activate_rows_block
+from ..blocks.heads import output_rows_block
+from ..blocks.products import (
+    BLOCK_ROWS,
+    FIRST,
+    LEAVES,
+    affine_block,
+    affine_row_block,
+    argmax_block,
+    clear_block,
+    finite_block,
+    panel_count,
+    panel_rows,
+    panel_span,
+    plain_rows,
+    tile_share,
+)
+from ..jit.decorators import block, inline, kernel, worker
+from ..llvm.arrays import span
+from ..llvm.tile import item_size, row_width, tile_rows, tile_width
+from ..parallel.regions import enter_region, leave_region
+from ..parallel.team import complete, enter, leave, take, wait_until
+from ..parallel.threads import shares
+
+__all__ = ["few_scores", "network_scores", "panel_lines", "scratch_lines"]
+
+Array = NDArray[Any]
+Arrays = tuple[Array, ...]
+
+PACKED_ROWS = 1024
+"""From so many samples on, copying the weights takes less time than it saves."""
+
+WIDE_ROWS, WIDE_BYTES = 128, 2048
+"""The same, and the bytes of a row, for wide weights, whose rows share few sets of the first-level cache."""
+
+
+def panel_lines(samples: int, Ws: Arrays) -> int:
+    """Return how many rows the panels of all weights have together, or 0 where copying them would not pay."""
+    step = Ws[0].itemsize
+    if samples < PACKED_ROWS and (samples < WIDE_ROWS or max(W.shape[1] for W in Ws) * step < WIDE_BYTES):
+        return 0
+    return sum(len(W) * panel_count(W.shape[1], step) for W in Ws)
+
+
+def scratch_lines(share_rows: int, Ws: Arrays) -> int:
+    """Return how many rows of scratch a worker needs: zeros, a bias, sums of leaves, and what two layers make."""
+    panels = max([panel_count(W.shape[1], W.itemsize) for W in Ws])
+    return 2 + (LEAVES - 1 + 2 * panels) * share_rows
+
+
+@inline
+def pack_panels_block(Ws, panels_of_W, share, count):
+    """Write every `count`-th panel of the weights, which lie one below the other."""
+    offset, number = FIRST, 0
+    for layer in range(len(Ws)):
+        K, columns = Ws[layer].shape
+        panels = panel_count(columns, item_size(panels_of_W))
+        for panel in range(panels):
+            if number % count == share:
+                j0, n = panel_span(panel, panels, columns, item_size(panels_of_W))
+                for k in range(K):
+                    source, target = Ws[layer][k, j0:j0 + n], panels_of_W[offset + k]
+                    for j in range(source.shape[0]):
+                        target[j] = source[j]
+            offset += K
+            number += 1
+
+
+@block
+def row_is_finite(x, z):
+    """Whether the features x of a sample are finite, given one element of what the first affine map makes of them.
+
+    One feature that is not makes all of these NaN or infinite, whatever the weight: so most samples need no look.
+    """
+    return isfinite(z) or finite_block(x)
+
+
+@inline
+def scores_block(activation, head, X, Ws, bs, panels_of_W, Z, labels, zeros, bias, activations, scratch, finite, start,
+                 stop):
+    """Z[start:stop] = scores for X (1, N, D), or what `head` makes of them, and labels their argmax.
+
+    finite[i]: whether row i is. The rest is scratch.
+    """
+    depth, step, m, offset = len(Ws), item_size(X), stop - start, FIRST
+    for layer in range(depth):
+        K, columns = Ws[layer].shape
+        panels = panel_count(columns, step)
+        for panel in range(panels):
+            j0, n = panel_span(panel, panels, columns, step)
+            for j in range(n):
+                bias[0, j] = bs[layer][j0 + j]
+            W, w = Ws[layer], j0
+            if panels_of_W.size:
+                W, w = panels_of_W[offset:offset + K], FIRST
+                offset += K
+            A, left = X, plain_rows(X, start)
+            if layer > 0:
+                A = activations[(layer - 1) % 2]
+                left = panel_rows(A, FIRST, K, panel_count(K, step))
+            target = activations[layer % 2, panel]
+            affine_block(A, left, W, w, bias, zeros, target, scratch, m, K, FIRST, n)
+            if layer == 0 and panel == 0:
+                for i in range(m):
+                    finite[start + i] = row_is_finite(X[0, start + i], target[i, 0])
+            if layer < depth - 1:
+                activate_rows_block(target, m, n, activation)
+            else:
+                for i in range(m):
+                    for j in range(n):
+                        Z[start + i, j0 + j] = target[i, j]
+    output_rows_block(head, Z, start, stop)
+    argmax_block(Z, labels, start, stop)
+
+
+@block
+def rows_block(activation, head, X, Ws, bs, panels_of_W, Z, labels, zeros, bias, activations, scratch, finite, i0, i1):
+    """`scores_block` for any number of rows."""
+    for start in range(i0, i1, BLOCK_ROWS):
+        scores_block(activation, head, X, Ws, bs, panels_of_W, Z, labels, zeros, bias, activations, scratch, finite,
+                     start, min(start + BLOCK_ROWS, i1))
+
+
+@worker
+def network_scores(number: int, counters: Array, activation: int | None, head: int | None, packers: int,
+                   share_rows: int, X: Array, Ws: Arrays, bs: Arrays, panels_of_W: Array, memory: Array, Z: Array,
+                   labels: Array, finite: Array) -> None:
+    """Do the shares of one worker of a team that computes the scores of a network, or what a head makes of them.
+
+    Nothing is checked: :func:`fastnet.network.passes.infer` has done that.
+
+    Parameters
+    ----------
+    number, counters
+        As for :func:`fastnet.engine.steps.training_steps`.
+    activation, head : int or None
+        As in :mod:`fastnet.blocks.activations` and :mod:`fastnet.blocks.heads`; None for ReLU, and for scores as such.
+    packers : int
+        How many shares to cut the copying of the weights into.
+    share_rows : int
+        Samples in a share, at most BLOCK_ROWS.
+    X : array (1, N, D), C-contiguous
+    Ws, bs : tuple of array (D, H), tuple of array (H,)
+        Weights and biases of each layer, C-contiguous.
+    panels_of_W : array (panel_lines, tile width)
+        Scratch for the weights, empty where they are not copied.
+    memory : array (workers, scratch_lines, tile width)
+        Scratch.
+    Z, labels : array (N, C), intp array (N,)
+        Receive the scores, and the index of the largest of each sample.
+    finite : bool array (N,)
+        Receives whether all features of a sample are finite.
+    """
+    if not enter(counters, number):
+        return
+    N, tile, begun, mine = X.shape[1], panels_of_W.shape[1], 0, memory[number]
+    if panels_of_W.size:
+        for turn in range(packers):
+            share = (number + turn) % packers
+            if take(counters, share, 0):
+                pack_panels_block(Ws, panels_of_W, share, packers)
+                complete(counters)
+        wait_until(counters, packers)
+        begun = 1
+    rows = min(share_rows, N)
+    rest = 2 + (LEAVES - 1) * rows  # as `scratch_lines` has it
+    zeros, bias, scratch = mine[0:1], mine[1:2], mine[2:rest].reshape(LEAVES - 1, rows, tile)
+    activations = mine[rest:].reshape(2, (mine.shape[0] - rest) // (2 * rows), rows, tile)
+    clear_block(zeros[0])
+    count = (N + share_rows - 1) // share_rows
+    for turn in range(count):
+        share = (number + turn) % count
+        if take(counters, share, begun):
+            scores_block(activation, head, X, Ws, bs, panels_of_W, Z, labels, zeros, bias, activations, scratch, finite,
+                         share * share_rows, min((share + 1) * share_rows, N))
+            complete(counters)
+    leave(counters, number)
+
+
+@block
+def one_row_block(activation, head, X, Ws, bs, Z, labels, zeros, activations, scratch):
+    """`scores_block` for a single row, in wider tiles; return whether it is finite. Scratch is (1, widest) each."""
+    depth, width = len(Ws), row_width(item_size(X))
+    A = X
+    for layer in range(depth):
+        K, columns = Ws[layer].shape
+        bias = bs[layer].reshape(1, columns)
+        target = activations[layer % 2, 0] if layer < depth - 1 else Z
+        for j0 in range(0, columns, width):
+            affine_row_block(A, Ws[layer], bias, zeros, target, scratch, K, j0, min(width, columns - j0))
+        if layer == 0:
+            finite = row_is_finite(X[0, 0], target[0, 0])
+        if layer < depth - 1:
+            activate_block(span(target, FIRST, columns), activation)
+        A = activations[layer % 2]
+    output_rows_block(head, Z, FIRST, FIRST + 1)
+    argmax_block(Z, labels, FIRST, FIRST + 1)
+    return finite
+
+
+@kernel
+def few_scores(activation: int | None, head: int | None, threads: int, X: Array, Ws: Arrays,
+               bs: Arrays) -> tuple[Array, Array, int]:
+    """The same for so little work that threads have to be there at once, in a parallel region; or in none.
+
+    Parameters
+    ----------
+    activation, head, X, Ws, bs
+        As for `network_scores`; the weights are not copied.
+    threads : int
+        How many there may be at work, at most.
+
+    Returns
+    -------
+    Z, labels : array (N, C), intp array (N,)
+    bad : int
+        Index of the first sample with a NaN or an inf among its features; -1 if there is none.
+    """
+    N, step, depth = X.shape[1], item_size(X), len(Ws)
+    work, panels, widest = 0, 1, 1
+    for layer in range(depth):
+        work += N * Ws[layer].size
+        panels = max(panels, panel_count(Ws[layer].shape[1], step))
+        widest = max(widest, Ws[layer].shape[1])
+    Z, labels = np.empty((N, Ws[depth - 1].shape[1]), X.dtype), np.empty(N, np.intp)
+    if N == 1:
+        memory = np.empty((2 + LEAVES, 1, 1, widest), X.dtype)
+        clear_block(memory[0, 0, 0])
+        finite_row = one_row_block(activation, head, X, Ws, bs, Z, labels, memory[0, 0], memory[1:3],
+                                   memory[3:].reshape(LEAVES - 1, 1, widest))
+        return Z, labels, -1 if finite_row else 0
+    finite = np.empty(N, np.bool_)
+    height = tile_rows(N)
+    count = min(shares((N + height - 1) // height, work), threads)
+    rows, tile = min(BLOCK_ROWS, N), tile_width(step)
+    none, zeros = np.empty((0, tile), X.dtype), np.empty((1, tile), X.dtype)
+    clear_block(zeros[0])
+    bias, scratch = np.empty((count, 1, tile), X.dtype), np.empty((count, LEAVES - 1, rows, tile), X.dtype)
+    activations = np.empty((count, 2, panels, rows, tile), X.dtype)
+    if count == 1 or not enter_region():
+        rows_block(activation, head, X, Ws, bs, none, Z, labels, zeros, bias[0], activations[0], scratch[0], finite,
+                   FIRST, N)
+    else:
+        for t in prange(count):
+            share = np.intp(t)
+            rows_block(activation, head, X, Ws, bs, none, Z, labels, zeros, bias[share], activations[share],
+                       scratch[share], finite, tile_share(share, count, N), tile_share(share + 1, count, N))
+        leave_region()
+    for i in range(N):
+        if not finite[i]:
+            return Z, labels, i
+    return Z, labels, -1

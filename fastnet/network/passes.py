@@ -1,0 +1,146 @@
+"""The network as a list of layers, and its two passes: a kernel a line.
+
+Two layers are the flagship; nothing here depends on their number. Input is trusted: :mod:`fastnet.checks` has seen it.
+
+Shape letters: N samples, D inputs, H hidden units, C classes. A layer is (W, b), of shapes (D, H) and (H,).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import kernels
+from ..blocks.heads import method_indices
+from ..blocks.products import BLOCK_ROWS
+from ..checks import Layer, not_finite, writable
+from ..llvm.memory import aligned
+from ..llvm.tile import PACK, tile_width
+from ..parallel.team import counters
+from ..parallel.team import run as run_team
+from ..parallel.threads import share_count, slow_regions, using_threads
+from .inference import few_scores, network_scores, panel_lines, scratch_lines
+
+__all__ = ["forward", "infer", "loss_and_grads"]
+
+_REGION_WORK = 200_000_000
+"""Multiply-adds up to which threads have to be there at once to be of use: about a millisecond. A region's are, unless
+regions are slow: then a loss of so little work is serial."""
+
+_SLOW_REGION_WORK = 10_000_000
+"""The same for scores where regions are slow: they are serial up to so much work, and a team's from then on."""
+
+_CHUNK_WORK = 2_000_000_000
+"""Multiply-adds of one chunk of rows in `infer`: some ten milliseconds: little memory, and a short wait for Ctrl-C."""
+
+
+def forward(layers: Sequence[Layer], X: NDArray[Any]) -> list[NDArray[Any]]:
+    """Return the input, the activation of each hidden layer, and the scores: A_0 = X, A_1, ..., Z_L."""
+    A = [X]
+    for W, b in layers[:-1]:
+        A.append(kernels.relu(kernels.affine_forward(A[-1], W, b)))
+    W, b = layers[-1]
+    A.append(kernels.affine_forward(A[-1], W, b))
+    return A
+
+
+def loss_and_grads(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64], l2: float,
+                   threads: int | None = None) -> tuple[float, list[Layer]]:
+    """Return the mean cross-entropy plus 0.5 * l2 * sum(W^2), and its gradient for each layer.
+
+    Parameters
+    ----------
+    layers : sequence of (W, b)
+    X : array (N, D)
+    y : int64 array (N,)
+    l2 : float
+        Strength of the L2 penalty on the weights; biases have none.
+    threads : int or None
+        How many there may be at work; None for as many as the calling thread may have.
+    """
+    serial = slow_regions() and len(X) * sum(W.size for W, _ in layers) < _REGION_WORK
+    with using_threads(1 if serial else threads):
+        return _loss_and_grads(layers, X, y, l2)
+
+
+def _loss_and_grads(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64],
+                    l2: float) -> tuple[float, list[Layer]]:
+    *A, Z = forward(layers, X)
+    loss, delta = kernels.softmax_cross_entropy(Z, y)
+    grads: list[Layer] = []
+    for index in reversed(range(len(layers))):
+        W, _ = layers[index]
+        dW, db = kernels.weight_gradient(A[index], delta), kernels.bias_gradient(delta)
+        if l2:
+            loss += 0.5 * l2 * kernels.sum_of_squares(W)
+            kernels.axpy(l2, W.reshape(-1), dW.reshape(-1))
+        grads.append((dW, db))
+        if index:
+            delta = kernels.propagate_delta(delta, W, A[index])
+    return float(loss), grads[::-1]
+
+
+def infer(layers: Sequence[Layer], X: NDArray[Any], name: str = "X", checkpoint: Callable[[], None] | None = None,
+          region: bool = True, activation: str | None = None, head: str | None = None,
+          threads: int | None = None) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """Return the scores Z_L, (N, C), of `X`, which may still hold NaN or inf, and the label of the largest, (N,).
+
+    With an `activation` other than ReLU, and with a `head`, return what it makes of the scores; both or none.
+
+    In chunks of rows: the activations of all samples never exist at once. `checkpoint` is called after each chunk; what
+    it raises ends the work. `region`: whether a short piece of work may be done in a parallel region of numba's, whose
+    threads are there at once. `threads`: how many there may be at work; None for as many as the calling
+    thread may have.
+
+    Raises
+    ------
+    ValueError
+        If `X`, which the message calls `name`, is not finite.
+    """
+    Ws, bs = zip(*layers, strict=True)
+    work = sum([W.size for W in Ws])
+    method = method_indices(activation, head)
+    rows = max(64, _CHUNK_WORK // work)
+    if len(X) <= rows and checkpoint is None:
+        return _infer(method, Ws, bs, X, 0, work, name, region, threads)
+    parts: list[tuple[NDArray[Any], NDArray[np.intp]]] = []
+    for start in range(0, len(X), rows):
+        parts.append(_infer(method, Ws, bs, X[start:start + rows], start, work, name, region, threads))
+        if checkpoint is not None:
+            checkpoint()
+    if len(parts) == 1:
+        return parts[0]
+    Zs, labels = zip(*parts, strict=True)
+    return np.concatenate(Zs), np.concatenate(labels)
+
+
+def _infer(method: tuple[int | None, int | None], Ws: tuple[NDArray[Any], ...], bs: tuple[NDArray[Any], ...],
+           X: NDArray[Any], first: int, work: int, name: str, region: bool,
+           threads: int | None) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """Scores and labels of one chunk, whose samples are counted from `first` on; `work` is multiply-adds for each."""
+    N, dtype = len(X), X.dtype
+    samples = writable(X).reshape(1, N, X.shape[1])
+    # One sample has no region. To ask has numba load its threads, which are of no use without one.
+    slow = region and N > 1 and slow_regions()
+    if region and N * work < (_SLOW_REGION_WORK if slow else _REGION_WORK):
+        most = 1 if slow else sys.maxsize if threads is None else threads
+        Z, labels, bad = few_scores(*method, most, samples, Ws, bs)
+        if bad >= 0:
+            raise not_finite(X, bad, name, first)
+        return Z, labels
+    Z, labels, finite = np.empty((N, Ws[-1].shape[1]), dtype), np.empty(N, np.intp), np.empty(N, np.bool_)
+    threads, width = share_count(N, N * work, threads), tile_width(dtype.itemsize)
+    # Several shares for each thread, as one may come late; more where each would not fit the cache.
+    rows = min(BLOCK_ROWS, -(-N // (4 * threads * PACK)) * PACK, N)
+    shares = -(-N // rows)
+    workers = min(threads, shares)
+    run_team(network_scores, workers, counters(shares), *method, workers, rows, samples, Ws, bs,
+             aligned((panel_lines(N, Ws), width), dtype), aligned((workers, scratch_lines(rows, Ws), width), dtype), Z,
+             labels, finite)
+    if not finite.all():
+        raise not_finite(X, int(finite.argmin()), name, first)
+    return Z, labels

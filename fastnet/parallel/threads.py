@@ -1,0 +1,146 @@
+"""How many threads: when to run parallel, when serial, and how the work is cut.
+
+The cut never changes a result (each element is summed by one thread in one order), only who computes it.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+import os
+from typing import Any
+
+import numba
+from numba.core import config
+from numba.np.ufunc import parallel
+
+from ..jit.decorators import inline, shared
+from .regions import regions_closed
+
+__all__ = ["checked_threads", "get_num_threads", "most_threads", "set_num_threads", "share_count", "share_start",
+           "shares", "slow_regions", "threading_layer", "using_threads"]
+
+WORK_PER_THREAD = 1_000_000
+"""Below this much work per thread (in multiply-adds) a parallel region costs as much as it saves: some ten microseconds
+by itself, and far more where another program has a core."""
+
+TEAM_WORK_PER_THREAD = 200_000
+"""The same for one more worker in a team, which is there already: what phases cost is waiting for each other."""
+
+
+# numba's public get_num_threads holds a pointer of this process and would keep kernels out of the disk cache. The
+# intrinsic (private to numba, hence the default) calls the same function by its name, which every parallel kernel
+# resolves when it is loaded; so this is only ever compiled into one.
+if config.DISABLE_JIT:
+    _current_threads = numba.get_num_threads
+else:
+    _current_threads = getattr(parallel, "_iget_num_threads", numba.get_num_threads)
+
+
+@inline
+def shares(units, work):
+    """How many shares to cut `units` indivisible units into, for `work` multiply-adds in all; 1 means serial."""
+    return max(1, min(_current_threads(), units, work // WORK_PER_THREAD))
+
+
+def share_count(units: int, work: int, threads: int | None = None) -> int:
+    """Return how many shares to cut the phases of a team into: at most `units`, for `work` multiply-adds in all.
+
+    `threads` is how many there may be; None for as many as the calling thread may have.
+    """
+    return max(1, min(most_threads(threads), units, work // TEAM_WORK_PER_THREAD))
+
+
+def most_threads(threads: int | None) -> int:
+    """Return how many threads there may be: so many, or None for as many as the calling thread may have."""
+    # A pickle may come from a larger machine.
+    return get_num_threads() if threads is None else min(threads, numba.config.NUMBA_NUM_THREADS)
+
+
+@shared
+def share_start(share: Any, count: Any, units: Any) -> Any:
+    """First unit of share number `share` of `count` shares of `units` units, as even as can be."""
+    return share * units // count
+
+
+def checked_threads(threads: int) -> int:
+    """Return `threads` as an int, or raise what `set_num_threads` raises."""
+    try:
+        count = operator.index(threads)
+    except TypeError:
+        raise TypeError(f"threads must be an integer, got {type(threads).__name__}") from None
+    most = numba.config.NUMBA_NUM_THREADS
+    if not 1 <= count <= most:
+        raise ValueError(f"threads must be between 1 and {most}, got {count} (the environment variable "
+                         f"NUMBA_NUM_THREADS sets the most)")
+    return count
+
+
+def set_num_threads(threads: int) -> None:
+    """Set how many threads are used from now on, in the calling thread.
+
+    Parameters
+    ----------
+    threads : int
+        1 to the number that numba was started with (``NUMBA_NUM_THREADS``, by default the number of cores).
+
+    Raises
+    ------
+    TypeError
+        If `threads` is not an integer.
+    ValueError
+        If `threads` is out of range.
+    """
+    _set_num_threads(checked_threads(threads))
+
+
+class using_threads:  # noqa: N801
+    """Context in which the calling thread uses so many threads; None changes nothing.
+
+    No generator: one that an exception keeps from its end would put the number back when it is freed, some time, in
+    some thread.
+    """
+
+    def __init__(self, threads: int | None) -> None:
+        self._threads = threads
+
+    def __enter__(self) -> None:
+        if self._threads is not None:
+            self._before = get_num_threads()
+            _set_num_threads(most_threads(self._threads))
+
+    def __exit__(self, *exception: object) -> None:
+        if self._threads is not None:
+            _set_num_threads(self._before)
+
+
+# numba's own functions first take a lock between processes, in code of Python: an exception from outside can leave that
+# locked, for ever. What they call then is there (private to numba) as soon as it has loaded a threading layer.
+
+
+def get_num_threads() -> int:
+    """Return how many threads the kernels use in the calling thread."""
+    return int(getattr(parallel, "_get_num_threads", numba.get_num_threads)())
+
+
+def _set_num_threads(threads: int) -> None:
+    getattr(parallel, "_set_num_threads", numba.set_num_threads)(threads)
+
+
+def threading_layer() -> str:
+    """Return the name of the threading layer that numba has loaded, loading one first if none has been used yet."""
+    parallel._launch_threads()
+    return str(numba.threading_layer())
+
+
+@functools.cache
+def slow_regions() -> bool:
+    """Whether small work had better not wait for a parallel region.
+
+    On workqueue, numba's own layer, one takes some hundred microseconds to begin; a forked child has none at all.
+    """
+    return not numba.config.DISABLE_JIT and (regions_closed() or threading_layer() == "workqueue")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=slow_regions.cache_clear)

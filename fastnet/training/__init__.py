@@ -1,0 +1,1 @@
+"""A run of training: minibatches, the loop, Ctrl-C, histories and checkpoints."""

@@ -1,0 +1,215 @@
+"""The minibatch loop: order of samples, steps, histories, schedule, progress, callback and Ctrl-C."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import math
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import checks
+from ..checks import Layer
+from ..engine.workspace import Parameters, Workspace
+from ..network import passes
+from ..parallel.threads import most_threads
+from ..progress import progress_bar
+from .checkpoints import Checkpoints, Progress
+from .interrupts import DeferredInterrupt, Pace
+from .minibatches import Minibatches, keep
+
+__all__ = ["Callback", "DivergenceWarning", "History", "accuracy", "prepare", "train"]
+
+
+class DivergenceWarning(RuntimeWarning):
+    """Training has diverged: losses or parameters are no longer finite numbers."""
+
+
+History = dict[str, list[float]]
+"""``loss_history`` (an entry each iteration), ``train_acc_history`` and ``val_acc_history`` (one each check)."""
+
+Callback = Callable[[int, History], Any]
+
+
+def accuracy(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64],
+             checkpoint: Callable[[], None] | None = None, threads: int | None = None) -> float:
+    """Return the fraction of samples whose largest score is at their label."""
+    _, labels = passes.infer(layers, X, checkpoint=checkpoint, region=False, threads=threads)
+    return float((labels == y).mean())
+
+
+def train(trainable: Callable[[], tuple[list[Layer], bool]], update: Callable[[Sequence[Layer], float], None],
+          minibatches: Callable[[int, int, int, bool], Minibatches], X: NDArray[Any], y: NDArray[np.int64],
+          X_val: NDArray[Any], y_val: NDArray[np.int64], *, learning_rate: float, learning_rate_decay: float,
+          l2: float, num_iters: int, batch_size: int, verbose: bool, progress: bool | str,
+          callback: Callback | None, checkpoints: Checkpoints | None, progress_so_far: Progress | None,
+          threads: int | None) -> History:
+    """Run `num_iters` steps of minibatch SGD in the course's order of events; return the histories.
+
+    Parameters
+    ----------
+    trainable
+        Returns the layers, and whether a step may change them in place: they are views of the user's own arrays then.
+        Called again after each callback, which may have replaced arrays.
+    update
+        Called with gradients and learning rate to change the user's own arrays where the layers are copies of them.
+    minibatches
+        :func:`fastnet.training.minibatches.minibatches`, bound to where random numbers come from.
+    X, y, X_val, y_val
+        Checked data, of the layers' dtype.
+    learning_rate, learning_rate_decay, l2, num_iters, batch_size, verbose, progress, callback
+        As in :meth:`fastnet.TwoLayerNet.train`, with the L2 penalty as 0.5 * l2 * sum(W^2).
+    checkpoints
+        Where and when the run is written down; None for never.
+    progress_so_far
+        How far the run has come already; None for a new one.
+    threads
+        How many there may be at work; None for as many as the calling thread may have.
+    """
+    samples = len(X)
+    # A float, and the check comes after the update: so the accuracies are taken at iteration 0 and then at multiples
+    # of it, which a quotient that is no integer seldom has. That is the course's behaviour, and histories depend on it.
+    iterations_per_epoch = max(samples / batch_size, 1)
+    empty: History = {"loss_history": [], "train_acc_history": [], "val_acc_history": []}
+    now = progress_so_far or Progress(0, learning_rate, empty)
+    history = now.history
+    layers, in_place = trainable()
+    if num_iters:
+        prepare(X.dtype)  # here, where Ctrl-C still works at once
+    engine = _Engine(batch_size, threads)
+    pace = Pace(batch_size)
+    with DeferredInterrupt() as interrupt, engine:
+        bar = iter(progress_bar(range(now.iteration, num_iters),
+                                description=progress if isinstance(progress, str) else "") if progress else ())
+        diverged = False
+        while now.iteration < num_iters and not now.stopped:
+            it = now.iteration
+            next(bar, None)  # the bar is at iteration `it`
+            stop = min(it + pace.steps if in_place else it + 1, num_iters,
+                       num_iters if checkpoints is None else checkpoints.next_stop(it))
+            done = _next_stop(it, stop, iterations_per_epoch)
+            drawn = minibatches(samples, batch_size, done - it, in_place and engine.leaves_a_core())
+            if in_place:
+                run = functools.partial(engine.run, layers, X, y, drawn, now.learning_rate, l2)
+                losses, batch = pace(run, done - it)
+            else:
+                (batch,), = drawn
+                loss, grads = passes.loss_and_grads(layers, X[batch], y[batch], l2, threads)
+                update(grads, now.learning_rate)
+                layers, in_place = trainable()
+                losses = [loss]
+            history["loss_history"] += losses
+            if not diverged and not math.isfinite(sum(losses)):
+                diverged = _warn_of_divergence(losses, it)
+            if verbose:
+                for printed in range(-(-it // 100) * 100, done, 100):
+                    print(f"iteration {printed} / {num_iters}: loss {history['loss_history'][printed]:f}")
+            if progress:
+                for _ in range(done - it - 1):
+                    next(bar)
+            last = done - 1
+            if last % iterations_per_epoch == 0:
+                engine.store()
+                history["train_acc_history"].append(accuracy(layers, X[batch], y[batch], threads=threads))
+                history["val_acc_history"].append(accuracy(layers, X_val, y_val, interrupt.check, threads))
+                now.learning_rate *= learning_rate_decay
+                if callback is not None:
+                    now.stopped = callback(last, history) is True
+                    if not now.stopped:
+                        layers, in_place = trainable()
+                        engine.forget()
+            now.iteration = done
+            ending = now.stopped or done == num_iters
+            if checkpoints is not None and (ending or interrupt.pending or checkpoints.due(done)):
+                engine.store()
+                checkpoints.write(now)
+            interrupt.check()
+        if not now.stopped:
+            next(bar, None)  # past the end, where the bar is closed
+    finite = all(np.isfinite(array).all() for layer in layers for array in layer)
+    if history["loss_history"] and not diverged and not finite:
+        warnings.warn("training diverged in its last step: parameters are not finite; lower learning_rate",
+                      DivergenceWarning, stacklevel=3)
+    return history
+
+
+def _warn_of_divergence(losses: Sequence[float], first: int) -> bool:
+    """Warn that a loss is not finite, if one is; the first of these is that of iteration `first`."""
+    for iteration, loss in enumerate(losses, first):
+        if not math.isfinite(loss):
+            warnings.warn(f"training diverged: the loss is {loss} at iteration {iteration}; lower learning_rate, or "
+                          f"scale the features", DivergenceWarning, stacklevel=4)
+            return True
+    return False
+
+
+class _Engine:
+    """The workspace of a training run, and whether the user's arrays are behind it; on leaving they no longer are.
+
+    An exception that comes on the way out may leave them behind: they hold an earlier whole step then.
+    """
+
+    def __init__(self, batch_size: int, threads: int | None) -> None:
+        self._batch_size, self._threads = batch_size, threads
+        self._layers: Sequence[Layer] = ()
+        self._parameters: Parameters | None = None
+        self._unstored = False
+
+    def __enter__(self) -> _Engine:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.store()
+
+    def leaves_a_core(self) -> bool:
+        """Whether one thread is at work where there may be several, as far as is known."""
+        return self._parameters is not None and self._workspace.workers == 1 < most_threads(self._threads)
+
+    def run(self, layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64],
+            minibatches: Minibatches, learning_rate: float, l2: float) -> tuple[list[float], NDArray[np.intp]]:
+        """Take a step for each of the minibatches; return their losses, and the last of them."""
+        if self._parameters is None:
+            self._layers, self._parameters = layers, Parameters(layers)
+            self._workspace = Workspace(self._parameters, self._batch_size, threads=self._threads)
+        losses: list[float] = []
+        with contextlib.closing(minibatches):  # after an error, too, nobody draws any more
+            for batches in minibatches:
+                self._unstored = True  # before the steps: an exception may come right after them
+                losses += self._workspace.run(X, y, batches, learning_rate, l2).tolist()
+        return losses, batches[-1]
+
+    def store(self) -> None:
+        """Bring the user's arrays up to date."""
+        if self._parameters is not None and self._unstored:
+            self._parameters.store(self._layers)
+            self._unstored = False
+
+    def forget(self) -> None:
+        """Begin anew from the user's arrays, which somebody may have changed."""
+        self._parameters = None
+
+
+def _next_stop(start: int, stop: int, iterations_per_epoch: float) -> int:
+    """Return where a run of steps from `start` has to stop for Python: after the next accuracy check, or at `stop`."""
+    # Only what is nearest to a multiple can be one.
+    epochs = np.arange(start // iterations_per_epoch, stop // iterations_per_epoch + 2)
+    due = np.rint(epochs * iterations_per_epoch)
+    due = due[(due >= start) & (due < stop) & (due % iterations_per_epoch == 0)]
+    return int(due[0]) + 1 if due.size else stop
+
+
+def prepare(dtype: np.dtype[Any]) -> float:
+    """Compile what training needs, or load it, by a step of a network of one unit; return how many seconds it took."""
+    start = time.perf_counter()
+    layers = [(np.zeros((1, 1), dtype), np.zeros(1, dtype)) for _ in range(2)]
+    X, y = np.zeros((1, 1), dtype), np.zeros(1, np.int64)
+    Workspace(Parameters(layers), 1).run(X, y, np.zeros((1, 1), np.intp), 0.0, 1.0)
+    passes.infer(layers, X, region=False)
+    checks.features(X, "X", columns=1, dtype=dtype)
+    keep(np.zeros(1, np.uint32), 0, 1, np.zeros(1, np.intp))
+    return time.perf_counter() - start

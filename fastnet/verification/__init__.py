@@ -1,0 +1,1 @@
+"""``fastnet.verify``: whether another class does the same, and where it begins to differ."""
