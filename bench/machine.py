@@ -16,7 +16,7 @@ from numba import prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastnet.llvm.tile import ISA, lanes
+from fastnet.llvm.target import ISA, lanes
 
 _CHAINS = 24
 """Independent chains of multiply-adds, where there are registers for them: more than their latency needs."""

@@ -26,7 +26,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import fastnet
 from bench.machine import cores, description, fma_peak
 from bench.registry import DTYPES, Case, step_products
-from fastnet.engine.workspace import Parameters, Workspace
+from fastnet.engine.packed import Parameters
+from fastnet.engine.workspace import Workspace
 
 MIDDLE = Case(784, 128, 10, 128)
 BATCHES = (1, 4, 16, 32, 64, 100, 128, 200, 256, 500, 1000, 2000)

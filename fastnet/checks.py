@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from . import kernels
 from .llvm.memory import memory_view
-from .parallel.team import without_gil
+from .parallel.interpreter_end import without_gil
 
 __all__ = ["Layer", "choice", "features", "floating_dtype", "integer", "labels", "layers", "not_finite", "number",
            "path", "random_source", "shortened", "writable"]

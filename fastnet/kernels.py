@@ -20,34 +20,28 @@ from numpy.typing import NDArray
 
 from .blocks.activations import relu_block, relu_mask_block
 from .blocks.heads import cross_entropy_block, softmax_block, turn_in_block, turn_out_block
+from .blocks.operands import plain_columns, plain_rows
 from .blocks.optimizers import axpy_block
-from .blocks.products import (
+from .blocks.partition import (
     BLOCK_ROWS,
     FIRST,
     LEAVES,
-    affine_block,
-    bias_sums_block,
-    clear_block,
-    finite_block,
-    gradient_block,
     gradient_sums,
-    join_squares_block,
-    ordered_sum,
     panel_count,
     panel_span,
-    plain_columns,
-    plain_rows,
-    product_block,
     sample_sums,
-    square_sums_block,
+    share_start,
     tile_share,
-    total_of_squares,
 )
-from .jit.decorators import block, inline, kernel, takes, task
-from .llvm.arrays import span
-from .llvm.tile import PACK, item_size, tile_rows
+from .blocks.products import affine_block, bias_sums_block, gradient_block, product_block
+from .blocks.rows import clear_block, finite_block
+from .blocks.sums import join_squares_block, ordered_sum, square_sums_block, total_of_squares
+from .jit.argument_types import takes
+from .jit.decorators import block, inline, kernel, task
+from .llvm.arrays import item_size, span
+from .llvm.target import PACK, tile_rows
 from .parallel.regions import enter_region, leave_region
-from .parallel.threads import share_start, shares
+from .parallel.threads import shares
 
 __all__ = [
     "affine_forward",

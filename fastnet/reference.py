@@ -93,7 +93,6 @@ def identity_mask(dA: Array, A: Array) -> Array:  # noqa: ARG001 (as the others)
     """dZ = dA."""
     return dA
 
-
 ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array, Array], Array]]] = {
     "relu": (relu, relu_mask), "tanh": (tanh, tanh_mask), "logistic": (logistic, logistic_mask),
     "identity": (identity, identity_mask)}
@@ -144,7 +143,6 @@ def poisson_loss(P: Array, Y: Array) -> Array:
     """Half the Poisson deviance Y log(Y / P) - Y + P for each sample, summed over the outputs; P and Y are (N, C)."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return (np.where(Y == 0, 0, Y * np.log(Y / P)) - Y + P).sum(axis=1)
-
 
 HEADS: dict[str, tuple[Callable[[Array], Array], Callable[[Array, Array], Array]]] = {
     "softmax": (softmax, lambda P, Y: log_loss((P * Y).sum(axis=1, keepdims=True), np.ones((1, 1)))),

@@ -18,7 +18,8 @@ ORDER = ["reference", "progress", "jit", "llvm", "parallel", "blocks", "kernels"
 LATER = {("reference", "progress"), ("model", "sklearn"), ("saving", "sklearn"), ("sklearn", "__init__")}
 """What is looked up only when it is asked for. `python -m fastnet.sklearn` is on top of the whole package."""
 
-LLVM = {"jit/libraries", "llvm/exponential", "llvm/stacks", "llvm/tile", "parallel/regions", "parallel/team"}
+LLVM = {"jit/libraries", "llvm/atomics", "llvm/exponential", "llvm/stacks", "llvm/subnormals", "llvm/tile",
+        "parallel/regions"}
 """The files that build LLVM IR."""
 
 MODULES = sorted(path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py"))

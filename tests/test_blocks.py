@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from fastnet import TwoLayerNet
-from fastnet.blocks import products
+from fastnet.blocks import partition
 from fastnet.llvm.memory import CACHE_LINE, aligned
-from fastnet.llvm.tile import _TARGETS, PACK, tile_rows, tile_width
+from fastnet.llvm.target import _TARGETS, PACK, tile_rows, tile_width
 
 
 @pytest.mark.parametrize(("samples", "inputs", "outputs", "sums"), [
@@ -18,31 +18,31 @@ from fastnet.llvm.tile import _TARGETS, PACK, tile_rows, tile_width
     (100, 100, 100, 2), (99, 100, 100, 1),  # 2 K J <= N (K + J)
 ])
 def test_sums_of_a_gradient(samples, inputs, outputs, sums):
-    assert products.gradient_sums(samples, inputs, outputs) == sums
-    assert products.sample_sums(samples) == 1 + (samples >= 64)
+    assert partition.gradient_sums(samples, inputs, outputs) == sums
+    assert partition.sample_sums(samples) == 1 + (samples >= 64)
 
 
 @pytest.mark.parametrize("itemsize", [4, 8])
 def test_panels_and_shares_cover_all_columns_once(itemsize):
-    unit = products.panel_unit(itemsize)
+    unit = partition.panel_unit(itemsize)
     for columns in range(1, 700):
-        panels, halved = products.panel_count(columns, itemsize), products.halved_panels(columns, itemsize)
-        for cut, counts in ((products.panel_span, {panels, halved}), (products.column_share, {1, 2, 3, 4})):
+        panels, halved = partition.panel_count(columns, itemsize), partition.halved_panels(columns, itemsize)
+        for cut, counts in ((partition.panel_span, {panels, halved}), (partition.column_share, {1, 2, 3, 4})):
             for count in counts:
                 starts, widths = zip(*(cut(part, count, columns, itemsize) for part in range(count)), strict=True)
                 assert starts == tuple(itertools.accumulate(widths[:-1], initial=0))
                 assert sum(widths) == columns
                 assert all(start % unit == 0 for start, width in zip(starts, widths, strict=True) if width)
                 assert cut(count, count, columns, itemsize) == (columns, 0)
-                if cut is products.panel_span and (count == panels or products.leaf_count(columns) > 1):
-                    padded = products.panel_width(count, columns, itemsize)
+                if cut is partition.panel_span and (count == panels or partition.leaf_count(columns) > 1):
+                    padded = partition.panel_width(count, columns, itemsize)
                     assert padded <= tile_width(itemsize)
-                    assert all(0 < width <= products.whole(width, itemsize) <= padded for width in widths)
-        if products.leaf_count(columns) > 1:
-            half = products.half_panels(columns, itemsize)
-            middle, _ = products.panel_span(half, halved, columns, itemsize)
-            assert middle == products.leaf_start(1, 2, columns) == products.leaf_start(2, 4, columns)
-            assert sum(products.panel_span(panel, halved, columns, itemsize)[1] for panel in range(half)) == middle
+                    assert all(0 < width <= partition.whole(width, itemsize) <= padded for width in widths)
+        if partition.leaf_count(columns) > 1:
+            half = partition.half_panels(columns, itemsize)
+            middle, _ = partition.panel_span(half, halved, columns, itemsize)
+            assert middle == partition.leaf_start(1, 2, columns) == partition.leaf_start(2, 4, columns)
+            assert sum(partition.panel_span(panel, halved, columns, itemsize)[1] for panel in range(half)) == middle
 
 
 @pytest.mark.parametrize("target", _TARGETS.values(), ids=_TARGETS)
@@ -55,9 +55,9 @@ def test_panels_begin_where_leaves_do_and_squares_want(target, itemsize):
 
 def test_leaves_and_their_packs_have_the_same_edges():
     for terms in range(1, 1200):
-        starts = [products.leaf_start(leaf, products.LEAVES, terms) for leaf in range(products.LEAVES + 1)]
+        starts = [partition.leaf_start(leaf, partition.LEAVES, terms) for leaf in range(partition.LEAVES + 1)]
         edges = [-(-start // PACK) for start in starts]
-        packs = [products.leaf_packs(leaf, -(-terms // PACK)) for leaf in range(products.LEAVES)]
+        packs = [partition.leaf_packs(leaf, -(-terms // PACK)) for leaf in range(partition.LEAVES)]
         assert packs == list(pairwise(edges))
         assert (starts[0], starts[-1]) == (0, terms)
 
@@ -79,7 +79,7 @@ def test_parameters_begin_at_cache_lines():
 
 def test_rows_in_tiles_are_a_few_more_where_one_tile_takes_them():
     for rows in range(1, 100):
-        more = products.rows_in_tiles(rows)
+        more = partition.rows_in_tiles(rows)
         rest = more % PACK
         assert rows <= more < rows + PACK
         assert rest & (rest - 1) == 0  # no rest, or a tile of its own height
@@ -89,7 +89,7 @@ def test_rows_in_tiles_are_a_few_more_where_one_tile_takes_them():
 def test_shares_of_rows_are_as_even_as_half_tiles_allow():
     for rows in range(1, 200):
         for count in (1, 2, 3):
-            edges = [products.tile_share(share, count, rows) for share in range(count + 1)]
+            edges = [partition.tile_share(share, count, rows) for share in range(count + 1)]
             unit = max(tile_rows(rows) // 2, 1)
             assert (edges[0], edges[-1]) == (0, rows)
             assert all(end - start >= 0 for start, end in pairwise(edges))

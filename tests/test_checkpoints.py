@@ -13,7 +13,7 @@ import pytest
 import fastnet
 from fastnet import TwoLayerNet
 from fastnet.datasets import load_digits
-from fastnet.training import interrupts
+from fastnet.training import pace
 
 from .conftest import COMPILED
 
@@ -128,7 +128,7 @@ def test_ctrl_c_writes_a_checkpoint(tmp_path, monkeypatch):
     whole = make_net()
     expected = train(whole)
     runs = []
-    real = interrupts.Pace.__call__
+    real = pace.Pace.__call__
 
     def press(self, run, steps):
         runs.append(steps)
@@ -136,7 +136,7 @@ def test_ctrl_c_writes_a_checkpoint(tmp_path, monkeypatch):
             signal.raise_signal(signal.SIGINT)
         return real(self, run, steps)
 
-    monkeypatch.setattr(interrupts.Pace, "__call__", press)
+    monkeypatch.setattr(pace.Pace, "__call__", press)
     previous = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import fastnet
-from fastnet.llvm.tile import ISA
+from fastnet.llvm.target import ISA
 
 from .conftest import COMPILED
 

@@ -5,7 +5,7 @@ import pytest
 from numba import njit
 
 from fastnet.llvm.exponential import exp_nonpositive, log_from_one
-from fastnet.llvm.tile import ISA
+from fastnet.llvm.target import ISA
 
 from .conftest import COMPILED
 

@@ -9,7 +9,8 @@ import pytest
 
 from fastnet import TwoLayerNet, kernels, reference
 from fastnet.engine import workspace as workspaces
-from fastnet.engine.workspace import Parameters, Workspace
+from fastnet.engine.packed import Parameters
+from fastnet.engine.workspace import Workspace
 from fastnet.network import passes
 from fastnet.parallel import threads
 

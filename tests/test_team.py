@@ -9,7 +9,7 @@ import numba
 import numpy as np
 import pytest
 
-from fastnet.parallel import team
+from fastnet.parallel import phases, team
 
 from .conftest import COMPILED
 
@@ -22,35 +22,35 @@ IN, OUT, SEEN = 0, 1, 2
 @numba.njit(nogil=True)
 def visit(worker, counters, log, wait_for_helper):
     """Work of a team: each worker says that it is in; the first may wait for another one, and stays no longer."""
-    if not team.enter(counters, worker):
+    if not phases.enter(counters, worker):
         return
-    if team.take(counters, worker, 0):
+    if phases.take(counters, worker, 0):
         log[worker, IN] += 1
-        team.complete(counters)
+        phases.complete(counters)
     if worker == 0 and wait_for_helper:
-        team.wait_until(counters, 2)
+        phases.wait_until(counters, 2)
     log[worker, OUT] += 1
-    team.leave(counters, worker)
+    phases.leave(counters, worker)
 
 
 @numba.njit(nogil=True)
 def slow_helper(worker, counters, log, rounds):
     """The helper goes on for long when the first worker has nothing more to do."""
-    if not team.enter(counters, worker):
+    if not phases.enter(counters, worker):
         return
     if worker == 0:
-        team.wait_until(counters, 1)
+        phases.wait_until(counters, 1)
     else:
-        team.complete(counters)
+        phases.complete(counters)
         for at in range(rounds):
             log[1, SEEN] = log[1, SEEN] * 3 + at
     log[worker, OUT] = 1
-    team.leave(counters, worker)
+    phases.leave(counters, worker)
 
 
 def test_the_first_worker_is_the_caller():
     seen = []
-    team.run(lambda worker, counters: seen.append((worker, threading.get_ident())), 1, team.counters(1))
+    team.run(lambda worker, counters: seen.append((worker, threading.get_ident())), 1, phases.counters(1))
     assert seen == [(0, threading.get_ident())]
 
 
@@ -59,14 +59,14 @@ def patience(monkeypatch):
     """Helpers wait for the door for as long as it takes, where the first worker waits for them."""
     monkeypatch.setattr(team, "_KNOCKS", 10**9)
     for work, last in ((visit, False), (slow_helper, 1)):
-        work(1, team.counters(2), np.zeros((2, 3), np.int64), last)  # compiles; there is no door
+        work(1, phases.counters(2), np.zeros((2, 3), np.int64), last)  # compiles; there is no door
 
 
 @needs_helpers
 @pytest.mark.usefixtures("patience")
 def test_helpers_come_in():
     log = np.zeros((2, 3), np.int64)
-    team.run(visit, 2, team.counters(2), log, True)
+    team.run(visit, 2, phases.counters(2), log, True)
     assert log[:, IN].tolist() == log[:, OUT].tolist() == [1, 1]
 
 
@@ -75,7 +75,7 @@ def test_helpers_come_in():
 def test_helpers_inside_are_waited_for():
     for _ in range(20):
         log = np.zeros((2, 3), np.int64)
-        team.run(slow_helper, 2, team.counters(2), log, 1_000_000)
+        team.run(slow_helper, 2, phases.counters(2), log, 1_000_000)
         assert log[1, OUT] == 1
 
 
@@ -83,7 +83,7 @@ def test_helpers_inside_are_waited_for():
 def test_helpers_that_do_not_come_are_not_waited_for(monkeypatch):
     late = []
     monkeypatch.setattr(team._Helpers, "put", lambda self, visits: late.extend(visits))
-    counters, log = team.counters(2), np.zeros((2, 3), np.int64)
+    counters, log = phases.counters(2), np.zeros((2, 3), np.int64)
     team.run(visit, 2, counters, log, False)
     assert log[0].tolist() == [1, 1, 0]
     visit(1, counters, log, False)  # the door is closed
@@ -98,7 +98,7 @@ def test_helpers_that_do_not_come_are_not_waited_for(monkeypatch):
 @needs_helpers
 def test_nobody_comes_in_before_the_first(monkeypatch):
     monkeypatch.setattr(team, "_KNOCK_SECONDS", 0.0)
-    counters, log = team.counters(2), np.zeros((2, 3), np.int64)
+    counters, log = phases.counters(2), np.zeros((2, 3), np.int64)
     team._Visit(visit, 1, counters, (log, False))()  # an exception has come between asking for help and the work
     assert not log.any()
 
@@ -115,7 +115,7 @@ def test_a_helper_that_fails_has_taken_nothing():
         assert failed.wait(30)
 
     log = np.zeros((2, 3), np.int64)
-    team.run(work, 2, team.counters(2), log)
+    team.run(work, 2, phases.counters(2), log)
     assert log[:, OUT].tolist() == [1, 0]
     came = threading.Event()
     team.Ahead(came.set)
@@ -128,7 +128,7 @@ def test_errors_of_the_caller_are_raised():
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        team.run(work, 2, team.counters(2))
+        team.run(work, 2, phases.counters(2))
 
 
 @needs_helpers
@@ -260,8 +260,10 @@ def test_nobody_goes_in_when_the_interpreter_ends(run_python):
 import threading, time
 import numpy as np
 from fastnet.parallel import team
+from fastnet.parallel import interpreter_end
+from fastnet.parallel import phases
 
-team._wait_until_nobody_is_inside()
+interpreter_end._wait_until_nobody_is_inside()
 ran = []
 thread = threading.Thread(target=lambda: team.run(lambda worker, counters: ran.append(worker), 1, None), daemon=True)
 thread.start()

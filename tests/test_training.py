@@ -209,10 +209,10 @@ def test_accuracies_are_interruptible(monkeypatch):
 
 
 def test_where_runs_end_changes_nothing(monkeypatch):
-    from fastnet.training import interrupts
+    from fastnet.training import pace
     histories = []
     for seconds in (0.0, 1e9):
-        monkeypatch.setattr(interrupts, "_RUN_SECONDS", seconds)
+        monkeypatch.setattr(pace, "_RUN_SECONDS", seconds)
         net = TwoLayerNet(64, 8, 10, std=0.1, rng=0)
         histories.append(net.train(*digits(50), num_iters=7, batch_size=20))
         histories.append({name: array.tolist() for name, array in net.params.items()})
@@ -221,11 +221,11 @@ def test_where_runs_end_changes_nothing(monkeypatch):
 
 @needs_cores
 def test_drawing_ahead_changes_nothing(monkeypatch):
-    from fastnet.training import interrupts, minibatches
+    from fastnet.training import minibatches, pace
     asked, results = [], []
     ahead = minibatches.Ahead
     monkeypatch.setattr(minibatches, "Ahead", lambda call: asked.append(call) or ahead(call))
-    monkeypatch.setattr(interrupts, "_RUN_SECONDS", 1e9)
+    monkeypatch.setattr(pace, "_RUN_SECONDS", 1e9)
     for least, threads in ((1, None), (1, 1), (2**62, None)):
         monkeypatch.setattr(minibatches, "_AHEAD", least)
         random = np.random.RandomState(0)
@@ -239,9 +239,9 @@ def test_drawing_ahead_changes_nothing(monkeypatch):
 @needs_cores
 def test_an_error_ends_drawing_ahead(monkeypatch):
     from fastnet.engine import workspace
-    from fastnet.training import interrupts, minibatches
+    from fastnet.training import minibatches, pace
     monkeypatch.setattr(minibatches, "_AHEAD", 1)
-    monkeypatch.setattr(interrupts, "_RUN_SECONDS", 1e9)
+    monkeypatch.setattr(pace, "_RUN_SECONDS", 1e9)
     run = workspace.Workspace.run
 
     def failing(self, X, y, batches, *rest):
@@ -264,10 +264,10 @@ def test_an_error_ends_drawing_ahead(monkeypatch):
 
 @needs_cores
 def test_a_team_keeps_its_helpers(monkeypatch):
-    from fastnet.training import interrupts, minibatches
+    from fastnet.training import minibatches, pace
     monkeypatch.setattr(minibatches, "Ahead", lambda call: pytest.fail("a helper was taken from the team"))
     monkeypatch.setattr(minibatches, "_AHEAD", 1)
-    monkeypatch.setattr(interrupts, "_RUN_SECONDS", 1e9)
+    monkeypatch.setattr(pace, "_RUN_SECONDS", 1e9)
     TwoLayerNet(64, 100, 10, rng=0).train(*digits(1399), num_iters=20, batch_size=200)
 
 

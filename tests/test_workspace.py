@@ -10,7 +10,8 @@ from fastnet import kernels, reference
 from fastnet.blocks.optimizers import ADAM, MOMENTUM, NESTEROV, Optimizer
 from fastnet.blocks.sparse import NonZeros
 from fastnet.engine import workspace as workspaces
-from fastnet.engine.workspace import Parameters, Workspace
+from fastnet.engine.packed import Parameters
+from fastnet.engine.workspace import Workspace
 from fastnet.network import passes
 
 from .conftest import COMPILED

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..jit.decorators import block
-from .products import clear_block
+from .rows import clear_block
 
 __all__ = ["NonZeros", "ascending", "begin_block", "has_non_zeros", "sparse_affine_block", "sparse_gradient_block"]
 

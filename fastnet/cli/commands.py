@@ -125,7 +125,6 @@ def _number(kind: Callable[[str], Any], what: str, accept: Callable[[Any], bool]
         return value
     return convert
 
-
 _COUNT = _number(int, "a whole number from 1 to 2147483647", lambda value: 1 <= value < 2**31)
 _SEED = _number(int, "a whole number from 0 to 4294967295", lambda value: 0 <= value < 2**32)
 _ABOVE_0 = _number(float, "a number above 0", lambda value: 0 < value < math.inf)
@@ -401,12 +400,12 @@ def _info(args: argparse.Namespace) -> None:  # noqa: ARG001
 
     from .. import __version__
     from ..jit import decorators
-    from ..llvm import tile
+    from ..llvm import target
     from ..parallel import threads
 
     settings: Any = config  # its attributes come from the environment, where type checkers do not see them
-    isa = tile.ISA
-    lanes = {name: tile.lanes(np.dtype(name).itemsize) for name in ("float32", "float64")}
+    isa = target.ISA
+    lanes = {name: target.lanes(np.dtype(name).itemsize) for name in ("float32", "float64")}
     tiles = ", ".join(f"{isa.max_rows} x {isa.max_vectors * count} {name}" for name, count in lanes.items())
     cache = decorators.cache_directory()
     for name, text in (

@@ -10,7 +10,7 @@ are many features, the first affine map is made in the feature phase too: each c
 the weights and of their gradient, and only sums of the map travel, not weights and samples. Where there are many hidden
 units, that is done with the second map: each core has its part of the units, with all that is below them, and takes the
 whole minibatch through. (`joined` is the layer whose map it is.) Where the gradient of another layer is two sums
-(:func:`fastnet.blocks.products.gradient_sums`), each of two shares makes one of them in the sample phase, of its own
+(:func:`fastnet.blocks.partition.gradient_sums`), each of two shares makes one of them in the sample phase, of its own
 samples (`own`): the sums travel, not deltas and activations.
 
 Everything lies so that tiles read memory in a row:
@@ -34,43 +34,34 @@ from numpy.typing import NDArray
 
 from ..blocks.activations import activate_block, activation_mask_block
 from ..blocks.heads import losses_block, turn_in_block, turn_out_block
+from ..blocks.operands import one_row, packed_columns, packed_rows, panel_columns, panel_rows
 from ..blocks.optimizers import Optimizer, update_block
-from ..blocks.products import (
+from ..blocks.partition import (
     BLOCK_ROWS,
     FIRST,
     LEAVES,
-    add_block,
-    affine_block,
-    bias_sums_block,
     column_share,
-    gradient_block,
     gradient_sums,
     half_panels,
-    join_squares_block,
     leaf_count,
     leaf_start,
-    one_row,
-    ordered_sum,
-    packed_columns,
-    packed_rows,
-    panel_columns,
-    panel_rows,
     panel_span,
-    product_block,
     rows_in_tiles,
     sample_sums,
-    square_sums_block,
+    share_start,
     tile_share,
-    total_of_squares,
     whole,
 )
+from ..blocks.products import affine_block, bias_sums_block, gradient_block, product_block
 from ..blocks.sparse import NonZeros, begin_block, has_non_zeros, sparse_affine_block, sparse_gradient_block
+from ..blocks.sums import add_block, join_squares_block, ordered_sum, square_sums_block, total_of_squares
 from ..jit.decorators import block, inline, worker
-from ..llvm.arrays import item, shaped, span
+from ..llvm.arrays import item, item_size, shaped, span
 from ..llvm.stacks import Stack, at
-from ..llvm.tile import PACK, flush_subnormals, item_size, move, restore_control
-from ..parallel.team import complete, enter, leave, take, wait_until
-from ..parallel.threads import share_start
+from ..llvm.subnormals import flush_subnormals, restore_control
+from ..llvm.target import PACK
+from ..llvm.tile import move
+from ..parallel.phases import complete, enter, leave, take, wait_until
 
 __all__ = ["training_steps"]
 
@@ -390,7 +381,7 @@ def training_steps(number: int, counters: Array, activation: int | None, head: i
     number : int
         Number of this worker.
     counters : int64 array
-        From :func:`fastnet.parallel.team.counters`, not yet begun.
+        From :func:`fastnet.parallel.phases.counters`, not yet begun.
     activation, head, optimizer : int or None, int or None, Optimizer or None
         As in the modules of these names in :mod:`fastnet.blocks`. None three times is the course's network, compiled by
         itself: what is never asked for would cost seconds.

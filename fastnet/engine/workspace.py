@@ -5,156 +5,29 @@ Nothing here computes: :mod:`fastnet.engine.steps` does. Shape letters: N sample
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..blocks.heads import method_indices
-from ..blocks.optimizers import Optimizer
-from ..blocks.products import (
+from ..blocks.partition import (
     BLOCK_ROWS,
     gradient_sums,
-    halved_panels,
     leaf_count,
-    panel_count,
-    panel_span,
-    panel_width,
     sample_sums,
 )
 from ..blocks.sparse import NonZeros, ascending
-from ..checks import Layer
-from ..llvm.memory import aligned, copy_all
-from ..llvm.stacks import Stack, stack
-from ..llvm.tile import PACK, tile_width
-from ..parallel.team import counters
+from ..llvm.memory import aligned
+from ..llvm.stacks import stack
+from ..llvm.target import PACK, tile_width
+from ..parallel.phases import counters
 from ..parallel.team import run as run_team
 from ..parallel.threads import share_count
 from . import steps
+from .packed import Parameters
 
-__all__ = ["Parameters", "Workspace"]
-
-Arrays = tuple[NDArray[Any], ...]
-
-
-class Parameters:
-    """The parameters of a network as the training step wants them, in panels, and the moments of their optimizer.
-
-    Parameters
-    ----------
-    layers : sequence of (W, b)
-        They are copied; :meth:`store` writes them back.
-    optimizer : Optimizer or None
-        None for plain SGD.
-    moments : sequence of sequence of (array, array), optional
-        What the optimizer knows already: a list like `layers` for each of its moments. By default they are 0.
-
-    Attributes
-    ----------
-    halved : bool
-        Whether no panel of hidden units lies across their middle, so that each of two workers may have half of them. It
-        depends on nothing but the sizes: workspaces for any minibatch and any threads may share parameters.
-    """
-
-    def __init__(self, layers: Sequence[Layer], optimizer: Optimizer | None = None,
-                 moments: Sequence[Sequence[Layer]] = ()) -> None:
-        self.dtype = layers[0][0].dtype
-        self.sizes = (*(len(W) for W, _ in layers), layers[-1][0].shape[1])
-        self.optimizer = optimizer
-        # Then sums of the second affine map, and samples that each core has to fetch, are less than sums of the first
-        # map, deltas and activations.
-        self.halved = len(layers) > 1 and leaf_count(self.sizes[1]) > 1 and (
-            self.sizes[0] + 2 * self.sizes[2] < 3 * self.sizes[1])
-        self.W: Arrays = self._weights(range(len(layers)))
-        self.b: Arrays = self._biases()
-        self.WT: Arrays = (self.zeros(1, 1), *self._transposed(range(1, len(layers))))
-        self.moments: list[tuple[Arrays, Arrays]] = [
-            ((*self._weights(range(1)), *self._transposed(range(1, len(layers)))), self._biases())
-            for _ in range(0 if optimizer is None else optimizer.moments)]
-        for values, target, index in self._parts(layers):
-            self._write(values, target, index)
-        for layer, (W, _) in enumerate(layers):
-            if layer:
-                self._write(W.T, self.WT[layer], layer)
-        for moment, packed in zip(moments, self.moments, strict=bool(moments)):
-            for values, target, index in _moment_parts(moment, packed):
-                self._write(values, target, index)
-        # For training_steps. An optimizer with one moment has the second in name only.
-        stacks: list[Stack | None] = [stack(part) for moment in self.moments for part in moment] or [None, None]
-        first, first_b, second, second_b = (stacks * 2)[:4]
-        self.stacks = (np.array(self.sizes, np.intp), stack(self.W), stack(self.b), stack(self.WT),
-                       first, second, first_b, second_b)
-
-    def store(self, layers: Sequence[Layer]) -> None:
-        """Write the parameters into arrays of the shapes that they came from: all, or none where an exception comes."""
-        copy_all(pair for values, source, index in self._parts(layers) for pair in self._columns(source, values, index))
-
-    def release(self, layers: Sequence[Layer]) -> list[list[Layer]]:
-        """`store`, and return the moments in new arrays, like `layers`.
-
-        Each part is let go of before memory is asked for the next: this is of no use any more.
-        """
-        self.store(layers)
-        self.W = self.b = self.WT = ()
-        del self.stacks
-        moments = []
-        while self.moments:
-            moments.append([(np.empty_like(W), np.empty_like(b)) for W, b in layers])
-            for values, source, index in _moment_parts(moments[-1], self.moments.pop(0)):
-                copy_all(self._columns(source, values, index))
-        return moments
-
-    def _parts(self, layers: Sequence[Layer]) -> Iterator[tuple[NDArray[Any], NDArray[Any], int]]:
-        """Each parameter in rows, its panels, and the index in `sizes` of its columns."""
-        for layer, (W, b) in enumerate(layers):
-            yield W, self.W[layer], layer + 1
-            yield b[np.newaxis], self.b[layer], layer + 1
-
-    def zeros(self, index: int, rows: int, copies: int = 1) -> NDArray[Any]:
-        """Return panels of `sizes[index]` columns, as often as said: (copies panels, rows, width)."""
-        panels = self._panels(index)
-        shape = copies * panels, rows, panel_width(panels, self.sizes[index], self.dtype.itemsize)
-        return aligned(shape, self.dtype, clear=True)
-
-    def _weights(self, layers: range) -> Arrays:
-        return tuple(self.zeros(layer + 1, -(-self.sizes[layer] // PACK) * PACK) for layer in layers)
-
-    def _transposed(self, layers: range) -> Arrays:
-        return tuple(self.zeros(layer, self.sizes[layer + 1]) for layer in layers)
-
-    def _biases(self) -> Arrays:
-        return tuple(self.zeros(layer, 1) for layer in range(1, len(self.sizes)))
-
-    def _panels(self, index: int) -> int:
-        """How many panels `sizes[index]` columns are cut into."""
-        count = halved_panels if index == 1 and self.halved else panel_count
-        return count(self.sizes[index], self.dtype.itemsize)
-
-    def _spans(self, index: int) -> Iterator[tuple[int, int, int]]:
-        columns, itemsize, panels = self.sizes[index], self.dtype.itemsize, self._panels(index)
-        for panel in range(panels):
-            yield panel, *panel_span(panel, panels, columns, itemsize)
-
-    def _write(self, source: NDArray[Any], target: NDArray[Any], index: int) -> None:
-        """Copy rows of `sizes[index]` columns into panels."""
-        for panel, j0, n in self._spans(index):
-            target[panel, :len(source), :n] = source[:, j0:j0 + n]
-
-    def _columns(self, source: NDArray[Any], target: NDArray[Any],
-                 index: int) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-        """For each panel its columns in `target`, which has rows of `sizes[index]`, and the panel as it is there."""
-        for panel, j0, n in self._spans(index):
-            yield target[:, j0:j0 + n], source[panel, :len(target), :n]
-
-
-def _moment_parts(moment: Sequence[Layer],
-                  packed: tuple[Arrays, Arrays]) -> Iterator[tuple[NDArray[Any], NDArray[Any], int]]:
-    """The same of a moment: it is packed like the array that is updated on the way, W of layer 0, WT of the others."""
-    weights, biases = packed
-    for layer, (W, b) in enumerate(moment):
-        yield (W.T, weights[layer], layer) if layer else (W, weights[0], 1)
-        yield b[np.newaxis], biases[layer], layer + 1
+__all__ = ["Workspace"]
 
 
 class Workspace:

@@ -7,14 +7,13 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numba
-import numpy as np
 from numba.core import config
 from numba.extending import intrinsic, register_jitable
 
 from .disk_cache import DiskCache, cache_directory
 from .libraries import PartCompiler, WholeCompiler
 
-__all__ = ["block", "cache_directory", "inline", "kernel", "operation", "shared", "takes", "task", "worker"]
+__all__ = ["block", "cache_directory", "inline", "kernel", "operation", "shared", "task", "worker"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -32,7 +31,6 @@ def _cached(function: Callable[..., Any], **options: Any) -> Any:
     with contextlib.suppress(Exception):
         dispatcher._cache = DiskCache(function, tuple(sorted(options.items())))
     return dispatcher
-
 
 _PART: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "pipeline_class": PartCompiler}
 """Options of what is called from other compiled code only."""
@@ -66,54 +64,6 @@ def inline(function: Function) -> Function:
 def kernel(function: Function) -> Function:
     """Compile a kernel: ``@njit(parallel=True)``, called from Python."""
     return cast(Function, _cached(function, parallel=True))
-
-
-def takes(**arguments: int | str) -> Callable[[Function], Function]:
-    """Have a kernel refuse arguments of other types, for which numba would compile, or fail at great length.
-
-    It raises a TypeError. For each argument the dimensions that it has as an array of float32 or float64, all of one
-    dtype; 0 for a number, "labels" for a vector of integers in any plain dtype. They are looked at when a call finds
-    nothing compiled for its types: other calls are no slower.
-    """
-    def guarded(dispatcher: Any) -> Any:
-        if not config.DISABLE_JIT:
-            compile_for_args, name = dispatcher._compile_for_args, dispatcher.__name__
-
-            def look_and_compile(*args: Any, **kwargs: Any) -> Any:
-                given = [*zip(arguments, args, strict=False), *kwargs.items()]
-                for argument, value in given:
-                    expected = _mismatch(value, arguments.get(argument))
-                    if expected:
-                        raise TypeError(f"{name}: {argument} must be {expected}, got {_described(value)}")
-                dtypes = {str(value.dtype) for argument, value in given if arguments.get(argument) in (1, 2)}
-                if len(dtypes) > 1:
-                    raise TypeError(f"{name}: arrays must be of one dtype, got {' and '.join(sorted(dtypes))}")
-                return compile_for_args(*args, **kwargs)
-
-            dispatcher._compile_for_args = look_and_compile
-        return dispatcher
-
-    return guarded
-
-
-def _mismatch(value: Any, kind: int | str | None) -> str | None:
-    """What an argument of a kernel must be, if it is not that."""
-    if kind is None:  # numba says that there is no such argument
-        return None
-    if kind == 0:
-        return None if isinstance(value, int | float | np.floating | np.integer) else "a real number"
-    plain = isinstance(value, np.ndarray) and value.dtype.isnative
-    if kind == "labels":
-        fits = plain and value.ndim == 1 and (value.dtype.kind in "biu" or value.dtype in (np.float32, np.float64))
-        return None if fits else "a vector of integers, of native byte order"
-    fits = plain and value.ndim == kind and value.dtype in (np.float32, np.float64)
-    return None if fits else f"a {'matrix' if kind == 2 else 'vector'} of float32 or float64, of native byte order"
-
-
-def _described(value: Any) -> str:
-    if not isinstance(value, np.ndarray):
-        return type(value).__name__
-    return f"an array of {value.dtype} with {value.ndim} dimensions"
 
 
 def task(function: Function) -> Function:

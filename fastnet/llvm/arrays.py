@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..jit.decorators import operation, shared
 
-__all__ = ["item", "runs", "shaped", "span", "view"]
+__all__ = ["item", "item_size", "runs", "shaped", "span", "view"]
 
 
 @shared
@@ -105,3 +105,21 @@ def _shaped_twin(array: NDArray[Any], parts: int, rows: int, columns: int) -> ND
 item: Callable[..., Any] = operation(_item_typing, _item_twin, "item")
 span: Callable[..., Any] = operation(_span_typing, _span_twin, "span")
 shaped: Callable[..., Any] = operation(_shaped_typing, _shaped_twin, "shaped")
+
+
+def _item_size_typing(typingctx: Any, array: Any) -> Any:
+    """Return the bytes of an element: a constant, where numba's `itemsize` is read from the array at run time.
+
+    What is divided by it is divided by a constant then.
+    """
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return context.get_constant(types.intp, array.dtype.bitwidth // 8)
+
+    return types.intp(array), codegen
+
+
+def _item_size_twin(array: Any) -> int:
+    return int(array.itemsize)
+
+
+item_size: Callable[[Any], int] = operation(_item_size_typing, _item_size_twin, "item_size")

@@ -28,132 +28,28 @@ calling thread whether numbers below the smallest normal one count as 0.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
-import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils, config
 from numba.extending import intrinsic
 
-from ..jit.decorators import operation, shared
 from .memory import CACHE_LINE, memory_view
+from .target import ISA, PACK, ROW_VECTORS, lanes
 
-__all__ = ["ISA", "IS_ARM", "IS_X86", "PACK", "Target", "detect_target", "flush_subnormals", "item_size", "lanes",
-           "move", "restore_control", "row_tile", "row_width", "tile", "tile_function_name", "tile_rows", "tile_width"]
+__all__ = ["move", "row_tile", "tile", "tile_function_name"]
 
-_X86_64, _ARM64 = ("x86_64", "amd64"), ("aarch64", "arm64")
-"""How the triple of a target begins."""
-
-_ROW_VECTORS = 8
-_ROW_SHAPES = [(1, vectors) for vectors in range(1, _ROW_VECTORS + 1)]
+_ROW_SHAPES = [(1, vectors) for vectors in range(1, ROW_VECTORS + 1)]
 
 _FAR = 1024
 """Bytes from one row of the left factor to the next from which on a tile fetches what the tile below it will need: what
 the hardware fetches ahead by itself ends with the row."""
 
 
-class Target(NamedTuple):
-    """What the tile shapes follow: the vector registers of the CPU that code is generated for."""
-
-    name: str
-    """Name of the instruction set, for people."""
-    vector_bytes: int
-    """Width of the widest vector register, in bytes."""
-    registers: int
-    """How many such registers there are."""
-    register_name: str
-    """How such a register is spelled in assembly."""
-    max_rows: int
-    """Rows of the largest tile; a power of two."""
-    max_vectors: int
-    """Vectors in each row of the largest tile."""
-
-    @property
-    def shapes(self) -> list[tuple[int, int]]:
-        """Rows and vectors of every tile."""
-        return [(rows, vectors) for rows in self.heights for vectors in range(1, self.max_vectors + 1)]
-
-    @property
-    def heights(self) -> tuple[int, ...]:
-        """The rows that a tile may have, falling: powers of two."""
-        return tuple(rows for rows in (8, 4, 2, 1) if rows <= self.max_rows)
-
-
-# Accumulators (rows x vectors), one row of B, and a broadcast have to fit the registers; at least eight accumulators
-# hide the latency of a multiply-add.
-_TARGETS = {
-    "avx512": Target("AVX-512", 64, 32, "zmm", 8, 3),
-    "avx2": Target("AVX2", 32, 16, "ymm", 4, 3),
-    "sse2": Target("SSE2", 16, 16, "xmm", 4, 2),
-    "neon": Target("NEON", 16, 32, "v", 4, 4),
-    "fallback": Target("128-bit vectors", 16, 16, "", 4, 2),
-}
-
-
-def _cpu_features() -> set[str]:
-    """Names of the CPU features that numba generates code for (its environment variables are honoured)."""
-    if config.CPU_FEATURES is not None:
-        listed = [feature.strip() for feature in str(config.CPU_FEATURES).split(",")]
-        return {feature[1:] for feature in listed if feature.startswith("+")}
-    return {name for name, present in llvm.get_host_cpu_features().items() if present}
-
-
-def detect_target() -> Target:
-    """Return the vector registers of the CPU that numba generates code for."""
-    triple, features = llvm.get_process_triple(), _cpu_features()
-    if triple.startswith(_ARM64):
-        return _TARGETS["neon"]
-    if not triple.startswith(_X86_64):
-        return _TARGETS["fallback"]
-    if {"avx512f", "avx512vl", "avx512dq"} <= features:
-        return _TARGETS["avx512"]
-    return _TARGETS["avx2" if {"avx2", "fma"} <= features else "sse2"]
-
-
-ISA = detect_target()
-IS_X86 = llvm.get_process_triple().startswith(_X86_64)
-IS_ARM = llvm.get_process_triple().startswith(_ARM64)
-_HEIGHTS = ISA.heights
-
-PACK = ISA.max_rows
-"""Features that a packed layout keeps together: the rows of the tallest tile of a weight gradient."""
-
-
-_VECTOR_BYTES, _MAX_VECTORS = ISA.vector_bytes, ISA.max_vectors
-
-
-@shared
-def lanes(itemsize: int) -> int:
-    """How many elements of `itemsize` bytes fit one vector register."""
-    return _VECTOR_BYTES // itemsize
-
-
-@shared
-def tile_width(itemsize: int) -> int:
-    """Columns of the widest tile, for elements of `itemsize` bytes."""
-    return _MAX_VECTORS * lanes(itemsize)
-
-
-@shared
-def row_width(itemsize: int) -> int:
-    """Columns of the widest tile of a single row."""
-    return _ROW_VECTORS * lanes(itemsize)
-
-
-@shared
-def tile_rows(rows: int) -> int:
-    """Rows of the tallest tile that is at most `rows` (at least 1) high."""
-    for height in _HEIGHTS:
-        if height <= rows:
-            return height
-    return 1
-
-
 def _declare(module: ir.Module, name: str, result: ir.Type, args: list[ir.Type]) -> ir.Function:
     return cgutils.get_or_insert_function(module, ir.FunctionType(result, args), name)
-
 
 _BYTE_P = ir.IntType(8).as_pointer()
 
@@ -363,13 +259,13 @@ def _typed(A: Any, B: Any, start: Any, C: Any, shapes: list[tuple[int, int]]) ->
         operands = [_address(builder, a, base), row, term, jump, corner(b, k0, b_k, args[6]), b_k,
                     corner(s, i, s_i, j), s_i, corner(c, i, c_i, j), c_i, builder.sub(k1, k0)]
         vectors = builder.udiv(builder.add(n, constant(vl - 1)), constant(vl))
-        key = builder.add(builder.mul(m, constant(_ROW_VECTORS + 1)), vectors)
+        key = builder.add(builder.mul(m, constant(ROW_VECTORS + 1)), vectors)
         done = builder.append_basic_block("tile.done")
         switch = builder.switch(key, done)
         for rows, v in shapes:
             function = _tile_function(builder.module, context.get_data_type(C.dtype), rows, v, vl, PACK)
             block = builder.append_basic_block(f"tile.{rows}x{v}")
-            switch.add_case(constant(rows * (_ROW_VECTORS + 1) + v), block)
+            switch.add_case(constant(rows * (ROW_VECTORS + 1) + v), block)
             builder.position_at_end(block)
             builder.call(function, [*operands, builder.sub(n, constant((v - 1) * vl))])
             builder.branch(done)
@@ -425,85 +321,3 @@ _move_typing.__name__ = _move_typing.__qualname__ = "move"
 move_intrinsic = intrinsic(_move_typing)
 move: Callable[..., None] = _move_twin if config.DISABLE_JIT else move_intrinsic
 
-
-def _item_size_typing(typingctx: Any, array: Any) -> Any:
-    """Return the bytes of an element: a constant, where numba's `itemsize` is read from the array at run time.
-
-    What is divided by it is divided by a constant then.
-    """
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return context.get_constant(types.intp, array.dtype.bitwidth // 8)
-
-    return types.intp(array), codegen
-
-
-def _item_size_twin(array: Any) -> int:
-    return int(array.itemsize)
-
-
-item_size: Callable[[Any], int] = operation(_item_size_typing, _item_size_twin, "item_size")
-
-
-def _flush_typing(typingctx: Any) -> Any:
-    """Type and emit `flush_subnormals`: two bits of MXCSR, or one of FPCR."""
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        i64 = ir.IntType(64)
-        if IS_X86:
-            before = builder.zext(_mxcsr(builder), i64)
-            _set_mxcsr(builder, builder.or_(builder.trunc(before, ir.IntType(32)), ir.Constant(ir.IntType(32), 0x8040)))
-            return before
-        if IS_ARM:
-            get = cgutils.get_or_insert_function(builder.module, ir.FunctionType(i64, []), "llvm.aarch64.get.fpcr")
-            before = builder.call(get, [])
-            _set_fpcr(builder, builder.or_(before, ir.Constant(i64, 1 << 24)))
-            return before
-        return ir.Constant(i64, 0)
-
-    return types.int64(), codegen
-
-
-def _restore_typing(typingctx: Any, control: Any) -> Any:
-    """Type and emit `restore_control`."""
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        if IS_X86:
-            _set_mxcsr(builder, builder.trunc(args[0], ir.IntType(32)))
-        elif IS_ARM:
-            _set_fpcr(builder, args[0])
-        return context.get_dummy_value()
-
-    return types.void(types.int64), codegen
-
-
-def _mxcsr(builder: Any) -> Any:
-    slot = cgutils.alloca_once(builder, ir.IntType(32))
-    _call_on_bytes(builder, "llvm.x86.sse.stmxcsr", slot)
-    return builder.load(slot)
-
-
-def _set_mxcsr(builder: Any, value: Any) -> None:
-    slot = cgutils.alloca_once(builder, ir.IntType(32))
-    builder.store(value, slot)
-    _call_on_bytes(builder, "llvm.x86.sse.ldmxcsr", slot)
-
-
-def _call_on_bytes(builder: Any, name: str, slot: Any) -> None:
-    pointer = ir.IntType(8).as_pointer()
-    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.VoidType(), [pointer]), name)
-    builder.call(function, [builder.bitcast(slot, pointer)])
-
-
-def _set_fpcr(builder: Any, value: Any) -> None:
-    kind = ir.FunctionType(ir.VoidType(), [ir.IntType(64)])
-    builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.aarch64.set.fpcr"), [value])
-
-
-def _flush_twin() -> int:
-    return 0
-
-
-def _restore_twin(control: int) -> None:
-    pass
-
-
-flush_subnormals: Callable[[], int] = operation(_flush_typing, _flush_twin, "flush_subnormals")
-restore_control: Callable[[int], None] = operation(_restore_typing, _restore_twin, "restore_control")

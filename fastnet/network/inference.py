@@ -19,26 +19,15 @@ from numpy.typing import NDArray
 
 from ..blocks.activations import activate_block, activate_rows_block
 from ..blocks.heads import output_rows_block
-from ..blocks.products import (
-    BLOCK_ROWS,
-    FIRST,
-    LEAVES,
-    affine_block,
-    affine_row_block,
-    argmax_block,
-    clear_block,
-    finite_block,
-    panel_count,
-    panel_rows,
-    panel_span,
-    plain_rows,
-    tile_share,
-)
+from ..blocks.operands import panel_rows, plain_rows
+from ..blocks.partition import BLOCK_ROWS, FIRST, LEAVES, panel_count, panel_span, tile_share
+from ..blocks.products import affine_block, affine_row_block
+from ..blocks.rows import argmax_block, clear_block, finite_block
 from ..jit.decorators import block, inline, kernel, worker
-from ..llvm.arrays import span
-from ..llvm.tile import item_size, row_width, tile_rows, tile_width
+from ..llvm.arrays import item_size, span
+from ..llvm.target import row_width, tile_rows, tile_width
+from ..parallel.phases import complete, enter, leave, take, wait_until
 from ..parallel.regions import enter_region, leave_region
-from ..parallel.team import complete, enter, leave, take, wait_until
 from ..parallel.threads import shares
 
 __all__ = ["few_scores", "network_scores", "panel_lines", "scratch_lines"]

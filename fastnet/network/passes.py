@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from .. import kernels
 from ..blocks.heads import method_indices
-from ..blocks.products import BLOCK_ROWS
+from ..blocks.partition import BLOCK_ROWS
 from ..checks import Layer, not_finite, writable
 from ..llvm.memory import aligned
-from ..llvm.tile import PACK, tile_width
-from ..parallel.team import counters
+from ..llvm.target import PACK, tile_width
+from ..parallel.phases import counters
 from ..parallel.team import run as run_team
 from ..parallel.threads import share_count, slow_regions, using_threads
 from .inference import few_scores, network_scores, panel_lines, scratch_lines

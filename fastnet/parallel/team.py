@@ -21,65 +21,32 @@ long. The points at which an exception can come are these:
 - before the call, whether helpers have been asked or not: the door is never opened, nobody works, nothing has changed;
 - after the call: all is done, and nobody is inside or will be. Helpers that come late find the door closed;
 - in a helper, before or after its own call: it has taken no share, or has completed those that it took.
-
-The counters are an int64 array: how many shares are complete, the door, and for each share the phase that was last
-taken. They are changed by atomic operations, which numba does not have; hence LLVM again.
 """
 
 from __future__ import annotations
 
 import _thread
-import atexit
 import contextlib
 import os
 import queue
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from itertools import repeat
-from types import CodeType
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils, config
+from numba.core import config
 from numpy.typing import NDArray
 
-from ..jit.decorators import block, operation
-from ..llvm.tile import IS_ARM, IS_X86
+from .interpreter_end import stand_still_at_the_end, without_gil
+from .phases import door_was_opened
 
-__all__ = ["Ahead", "complete", "counters", "enter", "leave", "run", "take", "wait_until", "without_gil"]
-
-_LINE = 16
-"""Elements from one counter to the next: two cache lines, so that no two counters share one or its neighbour."""
-
-_SPINS = 2000
-"""How often a waiting worker looks before it offers its core to others, each time that it looks from then on."""
-
-
-_COMPLETE, _DOOR, _FIRST_SHARE = 0, 1, 2
-"""Numbers of the counters: of complete shares, of the door, and of the first share's last phase."""
-
-_OPEN, _CLOSED = 1 << 32, 1 << 33
-"""The door is 0 before it is opened; then it is one of these, and the number of helpers that are inside."""
+__all__ = ["Ahead", "run"]
 
 _KNOCKS, _KNOCK_SECONDS = 20, 0.0005
 """How often, and how long apart, a helper looks for the door that is not open yet. That is seldom: the caller has to be
 stopped, by another thread or an exception, between asking for help and beginning the work."""
-
-_EXIT_SECONDS = 5.0
-"""How long the end of the interpreter waits for threads that are inside compiled code. A run of steps takes some
-hundredths of a second."""
-
-
-def counters(shares: int) -> NDArray[np.int64]:
-    """Return the counters of a team that has not begun, for at most `shares` shares in a phase."""
-    return np.zeros((_FIRST_SHARE + shares) * _LINE, np.int64)
-
-
-# ---- threads ---------------------------------------------------------------------------------------------------------
 
 
 class _Helpers:
@@ -131,10 +98,10 @@ class _Visit:
 
     def __call__(self) -> None:
         knocks = 0
-        while not self.counters[_DOOR * _LINE] and knocks < _KNOCKS:
+        while not door_was_opened(self.counters) and knocks < _KNOCKS:
             time.sleep(_KNOCK_SECONDS)
             knocks += 1
-        _stand_still_at_the_end()
+        stand_still_at_the_end()
         self.work(self.worker, self.counters, *self.args)
 
     def forget(self) -> None:
@@ -161,7 +128,7 @@ def run(work: Callable[..., None], workers: int, counters: NDArray[np.int64], *a
     *args
         What else the function takes.
     """
-    _stand_still_at_the_end()
+    stand_still_at_the_end()
     if workers == 1 or config.DISABLE_JIT:
         work(0, counters, *args)
         return
@@ -205,180 +172,7 @@ class Ahead:
         return self._value
 
 
-# ---- the end of the interpreter --------------------------------------------------------------------------------------
-# A daemon thread that comes back from compiled code when the interpreter has gone is ended by it in the middle of
-# frames that cannot be unwound, which aborts the process. So none is inside any more when the interpreter goes.
-
-_end: int | None = None
-"""The thread that ends the interpreter, when it has begun to."""
-
-_WITHOUT_GIL: set[CodeType] = set()
-
-
-def without_gil(function: Callable[..., Any]) -> Any:
-    """Say that a function of Python calls compiled code that releases the GIL: the interpreter's end waits for it."""
-    _WITHOUT_GIL.add(function.__code__)
-    return function
-
-
-def _stand_still_at_the_end() -> None:
-    """Return, but never to a thread that would have to be ended: it waits for ever, and ends with the process."""
-    if _end is not None and _end != threading.get_ident():
-        _stand_still()
-
-
-def _stand_still() -> None:
-    lock = threading.Lock()
-    lock.acquire()
-    lock.acquire()
-
-
-def _is_inside(frame: Any) -> bool:
-    """Whether the thread that is at this frame is in compiled code, or on its way there."""
-    while frame is not None and frame.f_code is not _stand_still.__code__:
-        if frame.f_code in _WITHOUT_GIL:
-            return True
-        frame = frame.f_back
-    return False
-
-
-@atexit.register
-def _wait_until_nobody_is_inside() -> None:
-    global _end
-    _end = threading.get_ident()
-    give_up = time.monotonic() + _EXIT_SECONDS
-    while time.monotonic() < give_up and any(
-            _is_inside(frame) for thread, frame in sys._current_frames().items() if thread != _end):
-        time.sleep(0.001)
-
-
 without_gil(run)
 without_gil(_Visit.__call__)
 
 
-# ---- counters --------------------------------------------------------------------------------------------------------
-
-
-def _pointer(context: Any, builder: Any, array_type: Any, array: Any, slot: Any) -> Any:
-    data = context.make_array(array_type)(context, builder, value=array).data
-    return builder.gep(data, [builder.mul(slot, ir.Constant(slot.type, _LINE))])
-
-
-def _load_typing(typingctx: Any, array: Any, slot: Any) -> Any:
-    """Read a counter; what its last writer wrote before is seen from then on."""
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.load_atomic(_pointer(context, builder, signature.args[0], *args), "acquire", 8)
-
-    return types.int64(array, types.intp), codegen
-
-
-def _add_typing(typingctx: Any, array: Any, slot: Any, value: Any) -> Any:
-    """Add to a counter, after everything that was written before."""
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = _pointer(context, builder, signature.args[0], *args[:2])
-        return builder.atomic_rmw("add", pointer, args[2], "acq_rel")
-
-    return types.int64(array, types.intp, types.int64), codegen
-
-
-def _exchange_typing(typingctx: Any, array: Any, slot: Any, old: Any, new: Any) -> Any:
-    """Set a counter to `new` if it is `old`; return whether it was."""
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = _pointer(context, builder, signature.args[0], *args[:2])
-        return builder.extract_value(builder.cmpxchg(pointer, args[2], args[3], "acq_rel", "acquire"), 1)
-
-    return types.boolean(array, types.intp, types.int64, types.int64), codegen
-
-
-def _rest_typing(typingctx: Any, yield_: Any) -> Any:
-    """Tell the core that this is a loop that waits; with `yield_`, let another thread have the core."""
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        void = ir.VoidType()
-        if IS_X86:
-            builder.call(cgutils.get_or_insert_function(
-                builder.module, ir.FunctionType(void, []), "llvm.x86.sse2.pause"), [])
-        elif IS_ARM:
-            i32 = ir.IntType(32)
-            builder.call(cgutils.get_or_insert_function(
-                builder.module, ir.FunctionType(void, [i32]), "llvm.aarch64.hint"), [ir.Constant(i32, 1)])
-        if sys.platform != "win32":
-            with builder.if_then(args[0], likely=False):
-                builder.call(cgutils.get_or_insert_function(
-                    builder.module, ir.FunctionType(ir.IntType(32), []), "sched_yield"), [])
-        return context.get_dummy_value()
-
-    return types.void(types.boolean), codegen
-
-
-def _load_twin(array: Any, slot: int) -> int:
-    return int(array[slot * _LINE])
-
-
-def _add_twin(array: Any, slot: int, value: int) -> None:
-    array[slot * _LINE] += value
-
-
-def _exchange_twin(array: Any, slot: int, old: int, new: int) -> bool:
-    if array[slot * _LINE] != old:
-        return False
-    array[slot * _LINE] = new
-    return True
-
-
-def _rest_twin(yield_: bool) -> None:
-    raise RuntimeError("without compilation there is one worker, which has nobody to wait for")
-
-
-_load = operation(_load_typing, _load_twin, "_load")
-_add = operation(_add_typing, _add_twin, "_add")
-_exchange = operation(_exchange_typing, _exchange_twin, "_exchange")
-_rest = operation(_rest_typing, _rest_twin, "_rest")
-
-
-@block
-def enter(counters, worker):
-    """Whether a worker may work: number 0 opens the door for the others. Who enters has to `leave`."""
-    if worker == 0:
-        _add(counters, _DOOR, _OPEN)
-        return True
-    door = _load(counters, _DOOR)
-    while _OPEN <= door < _CLOSED:
-        if _exchange(counters, _DOOR, door, door + 1):
-            return True
-        door = _load(counters, _DOOR)
-    return False
-
-
-@block
-def leave(counters, worker):
-    """Go out; number 0 closes the door, and returns when nobody is inside any more."""
-    if worker > 0:
-        _add(counters, _DOOR, -1)
-        return
-    _add(counters, _DOOR, _CLOSED - _OPEN)
-    spins = 0
-    while _load(counters, _DOOR) != _CLOSED:
-        spins += 1
-        _rest(spins > _SPINS)
-
-
-@block
-def wait_until(counters, completed):
-    """Return when `completed` shares are complete, counted over all phases."""
-    spins = 0
-    while _load(counters, _COMPLETE) < completed:
-        spins += 1
-        _rest(spins > _SPINS)
-
-
-@block
-def take(counters, share, phase):
-    """Whether the caller is the one to do share number `share` of phase number `phase`."""
-    last = _load(counters, _FIRST_SHARE + share)
-    return last <= phase and _exchange(counters, _FIRST_SHARE + share, last, phase + 1)
-
-
-@block
-def complete(counters):
-    """Say that a share that was taken is complete."""
-    _add(counters, _COMPLETE, 1)

@@ -8,17 +8,16 @@ from __future__ import annotations
 import functools
 import operator
 import os
-from typing import Any
 
 import numba
 from numba.core import config
 from numba.np.ufunc import parallel
 
-from ..jit.decorators import inline, shared
+from ..jit.decorators import inline
 from .regions import regions_closed
 
-__all__ = ["checked_threads", "get_num_threads", "most_threads", "set_num_threads", "share_count", "share_start",
-           "shares", "slow_regions", "threading_layer", "using_threads"]
+__all__ = ["checked_threads", "get_num_threads", "most_threads", "set_num_threads", "share_count", "shares",
+           "slow_regions", "threading_layer", "using_threads"]
 
 WORK_PER_THREAD = 1_000_000
 """Below this much work per thread (in multiply-adds) a parallel region costs as much as it saves: some ten microseconds
@@ -55,12 +54,6 @@ def most_threads(threads: int | None) -> int:
     """Return how many threads there may be: so many, or None for as many as the calling thread may have."""
     # A pickle may come from a larger machine.
     return get_num_threads() if threads is None else min(threads, numba.config.NUMBA_NUM_THREADS)
-
-
-@shared
-def share_start(share: Any, count: Any, units: Any) -> Any:
-    """First unit of share number `share` of `count` shares of `units` units, as even as can be."""
-    return share * units // count
 
 
 def checked_threads(threads: int) -> int:

@@ -197,7 +197,6 @@ def _documented(original: type, what: str) -> str:
     {(original.__doc__ or '').strip()}
     """
 
-
 _VERBOSE: dict[str, Any] = {"verbose": ["verbose", StrOptions({"progress"})]}
 
 

@@ -22,9 +22,11 @@ from sklearn.model_selection import train_test_split
 from ..blocks.optimizers import ADAM, Optimizer
 from ..blocks.sparse import NonZeros, ascending
 from ..checks import Layer, writable
-from ..engine.workspace import Parameters, Workspace
+from ..engine.packed import Parameters
+from ..engine.workspace import Workspace
 from ..progress import progress_bar
-from ..training.interrupts import DeferredInterrupt, Pace
+from ..training.interrupts import DeferredInterrupt
+from ..training.pace import Pace
 from . import private
 
 __all__ = ["FLOATS", "OUTPUT_HEADS", "fit_stochastic", "own", "trained_layers"]

@@ -5,21 +5,10 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-import time
-from collections.abc import Callable
 from types import CodeType, FrameType, TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
-__all__ = ["DeferredInterrupt", "Pace"]
-
-T = TypeVar("T")
-
-_RUN_SECONDS = 0.01
-"""How long one run of compiled steps, with its draws, is meant to take, so that neither Ctrl-C nor a progress bar waits
-long."""
-
-_RUN_INDICES = 1_000_000
-"""The most indices of samples that are drawn for one run: they are memory."""
+__all__ = ["DeferredInterrupt"]
 
 
 class DeferredInterrupt:
@@ -85,18 +74,3 @@ def _is_replaceable(frame: FrameType) -> bool:
     return handler is signal.default_int_handler or (
         isinstance(owner, DeferredInterrupt) and not owner.is_used(frame.f_back))
 
-
-class Pace:
-    """How many compiled steps to take at a time, by how long the last ones took. Where a run ends changes no result."""
-
-    def __init__(self, batch_size: int) -> None:
-        self._most = max(1, _RUN_INDICES // batch_size)
-        self.steps = 1
-
-    def __call__(self, run: Callable[[], T], steps: int) -> T:
-        """Call `run`, which takes so many steps, and learn how long they take."""
-        start = time.perf_counter()
-        result = run()
-        seconds_a_step = max(time.perf_counter() - start, 1e-9) / steps
-        self.steps = max(1, min(int(_RUN_SECONDS / seconds_a_step), self._most))
-        return result

@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 
 from .. import checks
 from ..checks import Layer
-from ..engine.workspace import Parameters, Workspace
+from ..engine.packed import Parameters
+from ..engine.workspace import Workspace
 from ..network import passes
 from ..parallel.threads import most_threads
 from ..progress import progress_bar
 from .checkpoints import Checkpoints, Progress
-from .interrupts import DeferredInterrupt, Pace
+from .interrupts import DeferredInterrupt
 from .minibatches import Minibatches, keep
+from .pace import Pace
 
 __all__ = ["Callback", "DivergenceWarning", "History", "accuracy", "prepare", "train"]
 

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..jit.decorators import task
-from ..parallel.team import Ahead, without_gil
+from ..parallel.interpreter_end import without_gil
+from ..parallel.team import Ahead
 
 __all__ = ["Minibatches", "draw", "keep", "minibatches"]
 
@@ -29,7 +30,6 @@ Minibatches = Generator[NDArray[np.intp], None, None]
 _FEW, _MANY = 500, 1 << 14
 """So few indices are left to NumPy, as each call of it costs as much; so many words at most are drawn at a time, since
 they should still be in the cache when they are looked at."""
-
 
 _AHEAD = 1 << 15
 """So many indices are worth asking a helper, who comes after some ten microseconds."""

@@ -1,0 +1,164 @@
+"""How columns, terms and samples are cut: the only file that knows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..jit.decorators import inline, shared
+from ..llvm.target import PACK, lanes, tile_rows, tile_width
+
+__all__ = ["BLOCK_ROWS", "FIRST", "K_BLOCK", "LEAVES", "SPLIT_SAMPLES", "column_share", "gradient_sums", "half_panels",
+           "halved_panels", "leaf_count", "leaf_packs", "leaf_start", "panel_count", "panel_span", "panel_unit",
+           "panel_width", "rows_in_tiles", "sample_sums", "share_start", "tile_share", "whole"]
+
+K_BLOCK = 224
+"""Terms of a sum that a tile takes at a time at most, so that what it needs of B stays in the first-level cache."""
+
+BLOCK_ROWS = 128
+"""Rows that are worked on at a time where what is made of them should still be in the cache when it is used."""
+
+FIRST: Any = np.intp(0)
+"""Where a serial run starts. A literal 0 would make numba compile each block function once more, for that literal."""
+
+LEAVES = 4
+
+_SOME_TERMS, _MANY_TERMS = 96, 512
+"""A sum over at least so many terms is made of two sums, or of LEAVES, added pairwise: each thread can then have its
+part of the features and of the weights, and only sums travel between the cores. Rounding errors are smaller, too."""
+
+
+@shared
+def share_start(share: Any, count: Any, units: Any) -> Any:
+    """First unit of share number `share` of `count` shares of `units` units, as even as can be."""
+    return share * units // count
+
+
+@shared
+def leaf_count(K: int) -> int:
+    """How many sums an affine map of K features is made of."""
+    if K >= _MANY_TERMS:
+        return LEAVES
+    return 2 if K >= _SOME_TERMS else 1
+
+
+@shared
+def leaf_start(leaf: int, leaves: int, K: int) -> int:
+    """First feature of a leaf, at the edge of a pack, and of a unit of panels (`panel_unit`)."""
+    unit = 2 * PACK
+    return min(share_start(leaf, leaves, (K + unit - 1) // unit) * unit, K)
+
+
+@shared
+def panel_unit(itemsize: int) -> int:
+    """Columns that a panel is a multiple of: whole vectors, and whole packs of what is made from it."""
+    return max(lanes(itemsize), PACK)
+
+
+@shared
+def panel_count(columns: int, itemsize: int) -> int:
+    """How many panels to cut `columns` columns into."""
+    width = tile_width(itemsize)
+    return (columns + width - 1) // width
+
+
+@shared
+def half_panels(columns: int, itemsize: int) -> int:
+    """How many panels to cut the first half of so many columns into, where `halved_panels` is asked for."""
+    return panel_count(leaf_start(1, 2, columns), itemsize)
+
+
+@shared
+def halved_panels(columns: int, itemsize: int) -> int:
+    """How many panels to cut `columns` columns into, if none shall lie across the middle of their leaves."""
+    return half_panels(columns, itemsize) + panel_count(columns - leaf_start(1, 2, columns), itemsize)
+
+
+@inline
+def whole(columns, itemsize):
+    """So many columns with what is padded to whole units: loops over them end with a vector, not one by one."""
+    unit = panel_unit(itemsize)
+    return (columns + unit - 1) // unit * unit
+
+
+@shared
+def panel_width(panels: int, columns: int, itemsize: int) -> int:
+    """Columns that the widest of so many panels of `columns` columns needs: whole units."""
+    unit, widest = panel_unit(itemsize), 0
+    for panel in range(panels):
+        widest = max(widest, panel_span(panel, panels, columns, itemsize)[1])
+    return (widest + unit - 1) // unit * unit
+
+
+@shared
+def column_share(share: int, count: int, columns: int, itemsize: int) -> tuple[int, int]:
+    """First column of share number `share` of `count`, and how many columns it has: whole units, as even as can be.
+
+    What comes after the last one has no columns.
+    """
+    unit = panel_unit(itemsize)
+    units = (columns + unit - 1) // unit
+    start = min(share_start(share, count, units) * unit, columns)
+    return start, min(share_start(share + 1, count, units) * unit, columns) - start
+
+
+@shared
+def panel_span(panel: int, panels: int, columns: int, itemsize: int) -> tuple[int, int]:
+    """First column of a panel, and how many columns it has: as even as can be, since narrow tiles are slow.
+
+    Where there are leaves of the columns and as many panels as in `halved_panels`, none lies across their middle. What
+    comes after the last panel has no columns.
+    """
+    if panels == 1 and panel == 0:  # without the divisions, which small networks would notice
+        return 0, columns
+    if leaf_count(columns) == 1 or panels != halved_panels(columns, itemsize):
+        return column_share(panel, panels, columns, itemsize)
+    half, first = leaf_start(1, 2, columns), half_panels(columns, itemsize)
+    if panel < first:
+        return column_share(panel, first, half, itemsize)
+    start, count = column_share(panel - first, panels - first, columns - half, itemsize)
+    return half + start, count
+
+SPLIT_SAMPLES = 64
+"""A sum over at least so many samples is two sums, added up: each thread can then sum over samples of its own, and only
+sums travel between the cores."""
+
+
+@shared
+def sample_sums(N: int) -> int:
+    """How many sums the gradient of a bias is made of: 1 or 2."""
+    return 2 if N >= SPLIT_SAMPLES else 1
+
+
+@shared
+def gradient_sums(N: int, K: int, J: int) -> int:
+    """How many sums the gradient of weights (K, J) is made of: as many as that of a bias, where that pays.
+
+    It pays where two sums are fewer numbers than the activations and deltas that would travel instead. Where the
+    features have LEAVES leaves, threads have features of their own, not samples.
+    """
+    return sample_sums(N) if leaf_count(K) < LEAVES and 2 * K * J <= N * (K + J) else 1
+
+
+@shared
+def tile_share(share: Any, count: Any, rows: Any) -> Any:
+    """First row of share number `share` of `count`, at the edge of a tile, or of half a tile, which is as fast."""
+    unit = (tile_rows(rows) + 1) // 2
+    return min(share_start(share, count, (rows + unit - 1) // unit) * unit, rows)
+
+
+@shared
+def rows_in_tiles(rows: Any) -> Any:
+    """So many rows, or a few more where one tile takes them all instead of several that are lower."""
+    rest, height = rows % PACK, 1
+    while height < rest:
+        height *= 2
+    return rows if rest == 0 else rows - rest + height
+
+
+@inline
+def leaf_packs(leaf, packs):
+    """First pack in one of LEAVES leaves of so many packs of features, and first pack in the next leaf."""
+    K = packs * PACK
+    return leaf_start(leaf, LEAVES, K) // PACK, leaf_start(leaf + 1, LEAVES, K) // PACK

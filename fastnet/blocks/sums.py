@@ -1,0 +1,101 @@
+"""Sums whose order depends on nothing but their shape: of rows, of elements, of squares."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..jit.decorators import block, inline
+from ..llvm.arrays import item_size, runs, span
+from ..llvm.target import PACK
+from .partition import FIRST, LEAVES, leaf_packs, panel_span
+
+__all__ = ["add_block", "add_in_fours", "join_squares_block", "ordered_sum", "square_sums_block", "total_of_squares"]
+
+
+@block
+def add_block(X, Y, i0, i1, j, n):
+    """Y += X on the rows from i0 to i1 and the columns from j to j + n."""
+    width, columns = X.shape[1], Y.shape[1]
+    rows, count = runs(i1 - i0, n, max(width, columns))
+    for i in range(i0, i0 + rows):
+        source, target = span(X, i * width + j, count), span(Y, i * columns + j, count)
+        for h in range(count):
+            target[h] += source[h]
+
+
+@inline
+def add_in_fours(v, n, first, second, third, fourth):
+    """Add the elements of v[:n] to four sums of every fourth; return these."""
+    whole_fours = n // 4 * 4
+    for h in range(0, whole_fours, 4):
+        first, second, third, fourth = first + v[h], second + v[h + 1], third + v[h + 2], fourth + v[h + 3]
+    for h in range(whole_fours, n):
+        first += v[h]
+    return first, second, third, fourth
+
+
+@block
+def ordered_sum(v):
+    """Sum of v in float64, in an order that depends on nothing but its length: four sums of every fourth element.
+
+    In a parallel kernel `v.sum()` would be a parallel sum, whose order depends on the threads.
+    """
+    zero = np.float64(0)
+    first, second, third, fourth = add_in_fours(v, v.shape[0], zero, zero, zero, zero)
+    return (first + second) + (third + fourth)
+
+
+@block
+def square_sums_block(W, sums, rows, n, p0, p1):
+    """sums[p, :n] = sums of the squares of W[p * PACK:(p + 1) * PACK, :n] over those of the rows that are below `rows`.
+
+    With `join_squares_block` and `total_of_squares` the order of the whole sum depends on nothing but its shape.
+    """
+    for p in range(p0, p1):
+        group, target = W[p * PACK:min((p + 1) * PACK, rows)], sums[p]
+        if group.shape[0] == PACK:
+            for h in range(n):
+                total = W.dtype.type(0)
+                for j in range(PACK):  # unrolled
+                    total += group[j, h] * group[j, h]
+                target[h] = total
+        else:
+            for h in range(n):
+                target[h] = 0
+            for j in range(group.shape[0]):
+                for h in range(n):
+                    target[h] += group[j, h] * group[j, h]
+
+
+@block
+def join_squares_block(sums, n, leaf0, leaf1):
+    """Add to the first row of each of the leaves leaf0 to leaf1 of sums[:, :n] its other rows.
+
+    The edges of the leaves of an affine map are edges of these: who has updated some weights can join their squares
+    while they are in the cache.
+    """
+    if sums.shape[0] == 1:  # small networks would notice the divisions
+        return
+    for leaf in range(leaf0, leaf1):
+        first, last = leaf_packs(leaf, sums.shape[0])
+        for p in range(first + 1, last):
+            add_block(sums[p:], sums[first:], FIRST, FIRST + 1, FIRST, n)
+
+
+@block
+def total_of_squares(parts, columns):
+    """Sum of the sums of squares of `columns` columns in panels, (panels, packs, width), whose leaves are joined.
+
+    Down the columns first, then along them in float64, in the order of `ordered_sum`, however they are cut into panels:
+    each begins at a multiple of four columns.
+    """
+    zero = np.float64(0)
+    first, second, third, fourth = zero, zero, zero, zero
+    for panel in range(parts.shape[0]):
+        sums, (_, n) = parts[panel], panel_span(panel, parts.shape[0], columns, item_size(parts))
+        for leaf in range(1, LEAVES if sums.shape[0] > 1 else 1):
+            begin, end = leaf_packs(leaf, sums.shape[0])
+            if 0 < begin < end:
+                add_block(sums[begin:], sums, FIRST, FIRST + 1, FIRST, n)
+        first, second, third, fourth = add_in_fours(sums[0], n, first, second, third, fourth)
+    return (first + second) + (third + fourth)

@@ -1,0 +1,83 @@
+"""The protocol of a team, in compiled code: a door, and shares of phases that are taken and completed.
+
+What each is for, and why an exception breaks none of it: :mod:`fastnet.parallel.team`. The counters are an int64 array:
+how many shares are complete, the door, and for each share the phase that was last taken.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..jit.decorators import block
+from ..llvm.atomics import LINE, atomic_add, atomic_exchange, atomic_load, rest
+
+__all__ = ["complete", "counters", "door_was_opened", "enter", "leave", "take", "wait_until"]
+
+_SPINS = 2000
+"""How often a waiting worker looks before it offers its core to others, each time that it looks from then on."""
+
+_COMPLETE, _DOOR, _FIRST_SHARE = 0, 1, 2
+"""Numbers of the counters: of complete shares, of the door, and of the first share's last phase."""
+
+_OPEN, _CLOSED = 1 << 32, 1 << 33
+"""The door is 0 before it is opened; then it is one of these, and the number of helpers that are inside."""
+
+
+def door_was_opened(counters: NDArray[np.int64]) -> bool:
+    """Whether worker 0 has begun."""
+    return bool(counters[_DOOR * LINE])
+
+
+def counters(shares: int) -> NDArray[np.int64]:
+    """Return the counters of a team that has not begun, for at most `shares` shares in a phase."""
+    return np.zeros((_FIRST_SHARE + shares) * LINE, np.int64)
+
+
+@block
+def enter(counters, worker):
+    """Whether a worker may work: number 0 opens the door for the others. Who enters has to `leave`."""
+    if worker == 0:
+        atomic_add(counters, _DOOR, _OPEN)
+        return True
+    door = atomic_load(counters, _DOOR)
+    while _OPEN <= door < _CLOSED:
+        if atomic_exchange(counters, _DOOR, door, door + 1):
+            return True
+        door = atomic_load(counters, _DOOR)
+    return False
+
+
+@block
+def leave(counters, worker):
+    """Go out; number 0 closes the door, and returns when nobody is inside any more."""
+    if worker > 0:
+        atomic_add(counters, _DOOR, -1)
+        return
+    atomic_add(counters, _DOOR, _CLOSED - _OPEN)
+    spins = 0
+    while atomic_load(counters, _DOOR) != _CLOSED:
+        spins += 1
+        rest(spins > _SPINS)
+
+
+@block
+def wait_until(counters, completed):
+    """Return when `completed` shares are complete, counted over all phases."""
+    spins = 0
+    while atomic_load(counters, _COMPLETE) < completed:
+        spins += 1
+        rest(spins > _SPINS)
+
+
+@block
+def take(counters, share, phase):
+    """Whether the caller is the one to do share number `share` of phase number `phase`."""
+    last = atomic_load(counters, _FIRST_SHARE + share)
+    return last <= phase and atomic_exchange(counters, _FIRST_SHARE + share, last, phase + 1)
+
+
+@block
+def complete(counters):
+    """Say that a share that was taken is complete."""
+    atomic_add(counters, _COMPLETE, 1)
