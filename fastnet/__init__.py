@@ -25,8 +25,9 @@ __all__ = ["DivergenceWarning", "TwoLayerNet", "__version__", "datasets", "get_n
            "patch_sklearn", "reference", "save", "set_num_threads", "unpatch_sklearn", "verify", "warmup"]
 
 # Looked up when first used (PEP 562): the command line answers --help, and Ctrl-C, without waiting for numba's import.
-_HOMES = {"TwoLayerNet": "model", "warmup": "model", "DivergenceWarning": "training", "verify": "verification",
-          "load": "saving", "save": "saving", "get_num_threads": "threads", "set_num_threads": "threads",
+_HOMES = {"TwoLayerNet": "model", "warmup": "model", "DivergenceWarning": "training.loop",
+          "verify": "verification.comparison", "load": "saving", "save": "saving",
+          "get_num_threads": "parallel.threads", "set_num_threads": "parallel.threads",
           "patch_sklearn": "sklearn.patch", "unpatch_sklearn": "sklearn.patch",
           "datasets": None, "kernels": None, "reference": None}
 

@@ -1,0 +1,81 @@
+"""Training and prediction take little memory beside the data, and never copy it."""
+
+import sys
+import tracemalloc
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+
+from fastnet.llvm import memory
+from fastnet.sklearn import MLPClassifier
+
+from ..conftest import COMPILED
+
+SCRIPT = """
+import resource, sys
+import numpy as np
+import fastnet
+samples = int(sys.argv[1])
+random = np.random.RandomState(0)
+X = np.empty((samples, 784), np.float32)
+X[:] = random.standard_normal(784)
+X[:, 0] = np.arange(samples) % 7
+if sys.argv[2] == "read-only":
+    X.setflags(write=False)
+y = random.randint(10, size=samples)
+fastnet.warmup(np.float32)  # the compiler's memory is none of the training's
+net = fastnet.TwoLayerNet(784, 128, 10, std=0.05, dtype=np.float32, rng=0)
+net.train(X[:3000], y[:3000], X[:3000], y[:3000], num_iters=3, batch_size=128)  # starts threads
+net.predict(X[:3000])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+net.train(X, y, X, y, num_iters=300, batch_size=128, learning_rate=0.01)
+net.predict(X)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.skipif(not COMPILED or sys.platform != "linux", reason="as Linux counts, and with compiled kernels")
+@pytest.mark.parametrize("kind", ["writable", "read-only"])
+def test_data_is_not_copied(run_python, kind):
+    # 60000 x 784 float32 is 180 MiB. Labels are (a private copy); what is promised is 32 MiB.
+    kibibytes = int(run_python(SCRIPT, 60_000, kind))
+    print(f"peak memory beyond the data: {kibibytes / 1024:.1f} MiB")
+    assert kibibytes < 32 * 1024
+
+
+def test_what_early_stopping_leaves_for_training_is_not_copied():
+    X = np.random.RandomState(0).standard_normal((20_000, 256) if COMPILED else (4000, 256)).astype(np.float32)
+    y = (X[:, 0] > 0).astype(int)
+
+    def fit():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # one epoch is too few
+            MLPClassifier((2,), early_stopping=True, max_iter=1, random_state=0, batch_size=100).fit(X, y)
+
+    fit()  # compiles
+    tracemalloc.start()
+    try:
+        fit()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < X.nbytes / 2
+
+
+def test_all_or_nothing_in_one_call():
+    targets, sources = [np.zeros((2, 3)), np.zeros(4)], [np.ones((2, 3)), np.arange(4.0)]
+    memory.copy_all(zip(targets, sources, strict=True))
+    np.testing.assert_array_equal(np.concatenate([array.ravel() for array in targets]), [1] * 6 + [0, 1, 2, 3])
+    memory.add_all([(targets[1], sources[1]), (targets[1], sources[1])])
+    np.testing.assert_array_equal(targets[1], [0, 3, 6, 9])
+    memory.copy_all([])
+
+    def broken():
+        yield targets[0], np.zeros((2, 3))
+        raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        memory.copy_all(broken())
+    assert (targets[0] == 1).all()
