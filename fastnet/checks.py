@@ -17,14 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import kernels
+from .aliases import Layer
 from .llvm.memory import memory_view
 from .parallel.interpreter_end import without_gil
 
-__all__ = ["Layer", "choice", "features", "floating_dtype", "integer", "labels", "layers", "not_finite", "number",
-           "path", "random_source", "shortened", "writable"]
-
-Layer = tuple[NDArray[Any], NDArray[Any]]
-"""Weights (D, H) and bias (H,) of one affine layer."""
+__all__ = ["choice", "features", "floating_dtype", "integer", "labels", "layers", "not_finite", "number", "path",
+           "random_source", "shortened", "writable"]
 
 _FINITE_PIECE = 1 << 20
 """Elements that are looked through at a time for NaN and inf: an error comes early, and Ctrl-C is not kept waiting."""

@@ -19,26 +19,27 @@ from numba import prange
 from numpy.typing import NDArray
 
 from .blocks.activations import relu_block, relu_mask_block
-from .blocks.heads import cross_entropy_block, softmax_block, turn_in_block, turn_out_block
+from .blocks.heads import cross_entropy_block, softmax_block, transpose_in_block, transpose_out_block
 from .blocks.operands import plain_columns, plain_rows
 from .blocks.optimizers import axpy_block
 from .blocks.partition import (
     BLOCK_ROWS,
     FIRST,
-    LEAVES,
-    gradient_sums,
+    K_SLICES,
+    NOT_HALVED,
+    gradient_splits,
     panel_count,
     panel_span,
-    sample_sums,
+    sample_splits,
     share_start,
     tile_share,
 )
 from .blocks.products import affine_block, bias_sums_block, gradient_block, product_block
 from .blocks.rows import clear_block, finite_block
-from .blocks.sums import join_squares_block, ordered_sum, square_sums_block, total_of_squares
+from .blocks.sums import add_squares_block, ordered_sum, square_sums_block, total_of_squares
 from .jit.argument_types import takes
 from .jit.decorators import block, inline, kernel, task
-from .llvm.arrays import item_size, span
+from .llvm.arrays import flat, item_size
 from .llvm.target import PACK, tile_rows
 from .parallel.regions import enter_region, leave_region
 from .parallel.threads import shares
@@ -70,13 +71,13 @@ EXP_WORK = 64
 
 @block
 def affine_rows_block(A, W, b, Z, zeros, scratch, i0, i1):
-    """Z[i0:i1] = A W + b; A is (1, N, D), b and zeros are (1, H), scratch is (LEAVES - 1, BLOCK_ROWS, H)."""
+    """Z[i0:i1] = A W + b; A is (1, N, D), b and zeros are (1, H), scratch is (K_SLICES - 1, BLOCK_ROWS, H)."""
     K, columns = W.shape
     panels = panel_count(columns, item_size(Z))
     for start in range(i0, i1, BLOCK_ROWS):
         stop = min(start + BLOCK_ROWS, i1)
         for panel in range(panels):
-            j0, n = panel_span(panel, panels, columns, item_size(Z))
+            j0, n = panel_span(panel, panels, columns, NOT_HALVED, item_size(Z))
             affine_block(A, plain_rows(A, start), W, j0, b, zeros, Z[start:stop], scratch, stop - start, K, j0, n)
 
 
@@ -86,7 +87,7 @@ def product_rows_block(A, B, zeros, C, i0, i1):
     K, columns = B.shape
     panels = panel_count(columns, item_size(C))
     for panel in range(panels):
-        j0, n = panel_span(panel, panels, columns, item_size(C))
+        j0, n = panel_span(panel, panels, columns, NOT_HALVED, item_size(C))
         product_block(A, plain_rows(A, FIRST), B, j0, zeros, C, i0, i1, FIRST, K, j0, n)
 
 
@@ -96,15 +97,16 @@ def gradient_rows_block(A, delta, zeros, parts, i0, i1):
     columns = delta.shape[1]
     panels = panel_count(columns, item_size(delta))
     for panel in range(panels):
-        j0, n = panel_span(panel, panels, columns, item_size(delta))
+        j0, n = panel_span(panel, panels, columns, NOT_HALVED, item_size(delta))
         gradient_block(A, plain_columns(A), delta, zeros, parts, parts.shape[0], delta.shape[0], i0, i1, j0, n)
 
 
 @block
 def bias_columns_block(ones, delta, zeros, parts, p0, p1):
     """parts[0] = sum over the rows of delta, as a sum of as many parts as there are, for the panels p0 to p1."""
+    panels = panel_count(delta.shape[1], item_size(delta))
     for panel in range(p0, p1):
-        j, n = panel_span(panel, panel_count(delta.shape[1], item_size(delta)), delta.shape[1], item_size(delta))
+        j, n = panel_span(panel, panels, delta.shape[1], NOT_HALVED, item_size(delta))
         bias_sums_block(ones, delta, zeros, parts, parts.shape[0], delta.shape[0], j, n)
 
 
@@ -113,9 +115,9 @@ def softmax_rows_block(Z, P, S, maxima, totals, i0, i1):
     """P[i0:i1] = softmax of the rows of Z; S (C, BLOCK_ROWS) is scratch."""
     for start in range(i0, i1, BLOCK_ROWS):
         m = min(i1 - start, BLOCK_ROWS)
-        turn_in_block(Z[start:start + m], S, FIRST, Z.shape[1], m)
+        transpose_in_block(Z[start:start + m], S, FIRST, Z.shape[1], m)
         softmax_block(S, m, maxima[start:start + m], totals[start:start + m])
-        turn_out_block(S, P[start:start + m], FIRST, P.shape[1], m)
+        transpose_out_block(S, P[start:start + m], FIRST, P.shape[1], m)
 
 
 @block
@@ -124,9 +126,9 @@ def cross_entropy_rows_block(Z, y, delta, S, losses, maxima, totals, i0, i1):
     for start in range(i0, i1, BLOCK_ROWS):
         m = min(i1 - start, BLOCK_ROWS)
         rows = slice(start, start + m)
-        turn_in_block(Z[start:start + m], S, FIRST, Z.shape[1], m)
+        transpose_in_block(Z[start:start + m], S, FIRST, Z.shape[1], m)
         cross_entropy_block(S, y[rows], Z.shape[0], losses[rows], maxima[rows], totals[rows])
-        turn_out_block(S, delta[start:start + m], FIRST, delta.shape[1], m)
+        transpose_out_block(S, delta[start:start + m], FIRST, delta.shape[1], m)
 
 
 @inline
@@ -140,7 +142,7 @@ def tile_shares(rows, work):
 def relu_rows_block(Z, A, i0, i1):
     """A[i0:i1] = max(0, Z[i0:i1])."""
     copy_rows_block(Z, A, i0, i1)
-    relu_block(span(A, i0 * A.shape[1], (i1 - i0) * A.shape[1]))
+    relu_block(flat(A, i0 * A.shape[1], (i1 - i0) * A.shape[1]))
 
 
 @block
@@ -200,7 +202,7 @@ def affine_forward(X: Array, W: Array, b: Array) -> Array:
     clear_block(zeros[0])
     Z = np.empty((N, H), X.dtype)
     count = tile_shares(N, N * D * H)
-    scratch = np.empty((count, LEAVES - 1, min(N, BLOCK_ROWS), H), X.dtype)
+    scratch = np.empty((count, K_SLICES - 1, min(N, BLOCK_ROWS), H), X.dtype)
     A = np.ascontiguousarray(X).reshape(1, N, D)
     if count == 1 or not enter_region():
         affine_rows_block(A, W, bias, Z, zeros, scratch[0], FIRST, N)
@@ -454,7 +456,7 @@ def weight_gradient(A: Array, delta: Array) -> Array:
     zeros = np.empty((1, H), A.dtype)
     clear_block(zeros[0])
     left = np.ascontiguousarray(A).reshape(1, N, D)
-    parts = np.empty((gradient_sums(N, D, H), D, H), A.dtype)  # there are two only where they are small
+    parts = np.empty((gradient_splits(N, D, H), D, H), A.dtype)  # there are two only where they are small
     count = tile_shares(D, N * D * H)
     if count == 1 or not enter_region():
         gradient_rows_block(left, delta, zeros, parts, FIRST, D)
@@ -491,7 +493,7 @@ def bias_gradient(delta: Array) -> Array:
     ones, zeros = np.empty((1, 1, 1), delta.dtype), np.empty((1, H), delta.dtype)
     ones[0, 0, 0] = 1
     clear_block(zeros[0])
-    parts = np.empty((sample_sums(N), H), delta.dtype)
+    parts = np.empty((sample_splits(N), H), delta.dtype)
     panels = panel_count(H, item_size(delta))
     count = shares(panels, ELEMENT_WORK * N * H)
     if count <= 1 or not enter_region():
@@ -536,8 +538,8 @@ def sum_of_squares(W: Array) -> float:
             share = np.intp(t)
             square_sums_block(W, sums, D, H, share_start(share, count, packs), share_start(share + 1, count, packs))
         leave_region()
-    join_squares_block(sums, H, FIRST, LEAVES)
-    return total_of_squares(sums.reshape(1, packs, H), H)
+    add_squares_block(sums, H, FIRST, K_SLICES)
+    return total_of_squares(sums.reshape(1, packs, H), H, NOT_HALVED)
 
 
 @takes(alpha=0, X=1, Y=1)

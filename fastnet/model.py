@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import checks, kernels
-from .checks import Layer
+from .aliases import Layer
 from .files import models
 from .llvm.memory import add_all, aligned
 from .network import passes

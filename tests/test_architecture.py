@@ -10,9 +10,9 @@ import fastnet
 
 PACKAGE = Path(fastnet.__file__).parent
 
-ORDER = ["reference", "progress", "jit", "llvm", "parallel", "blocks", "kernels", "checks", "engine", "network",
-         "files", "storage", "training", "sklearn", "model", "saving", "verification", "datasets", "__init__", "cli",
-         "__main__"]
+ORDER = ["reference", "progress", "aliases", "jit", "llvm", "parallel", "blocks", "kernels", "checks", "engine",
+         "network", "files", "storage", "training", "sklearn", "model", "saving", "verification", "datasets",
+         "__init__", "cli", "__main__"]
 """Folders, and the files on the ground floor."""
 
 LATER = {("reference", "progress"), ("model", "sklearn"), ("saving", "sklearn"), ("sklearn", "__init__")}

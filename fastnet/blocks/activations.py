@@ -9,7 +9,7 @@ for None is compiled without the others.
 from __future__ import annotations
 
 from ..jit.decorators import block, inline
-from ..llvm.arrays import runs, span
+from ..llvm.arrays import flat, runs
 from ..llvm.exponential import exp_nonpositive
 
 __all__ = ["ACTIVATIONS", "activate_block", "activate_rows_block", "activation_mask_block", "logistic_block",
@@ -91,7 +91,7 @@ def activate_rows_block(Z, rows, n, activation):
     width = Z.shape[1]
     lines, count = runs(rows, n, width)
     for i in range(lines):
-        activate_block(span(Z, i * width, count), activation)
+        activate_block(flat(Z, i * width, count), activation)
 
 
 @block

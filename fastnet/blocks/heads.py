@@ -12,12 +12,12 @@ from math import log
 import numpy as np
 
 from ..jit.decorators import block, inline
-from ..llvm.arrays import span
+from ..llvm.arrays import flat
 from ..llvm.exponential import exp_nonpositive, log_from_one
 from .activations import ACTIVATIONS, logistic_block, logistic_element
 
 __all__ = ["HEADS", "cross_entropy_block", "losses_block", "method_indices", "output_rows_block", "softmax_block",
-           "turn_in_block", "turn_out_block"]
+           "transpose_in_block", "transpose_out_block"]
 
 HEADS = ("softmax", "logistic", "squared_error", "poisson")
 
@@ -40,7 +40,7 @@ def method_indices(activation: str | None, head: str | None) -> tuple[int | None
 
 
 @inline
-def turn_in_block(Z, S, j0, n, m):
+def transpose_in_block(Z, S, j0, n, m):
     """S[j0:j0 + n, :m] = Z[:m, :n]^T."""
     for j in range(n):
         row = S[j0 + j]
@@ -49,7 +49,7 @@ def turn_in_block(Z, S, j0, n, m):
 
 
 @inline
-def turn_out_block(S, Z, j0, n, m):
+def transpose_out_block(S, Z, j0, n, m):
     """Z[:m, :n] = S[j0:j0 + n, :m]^T."""
     for j in range(n):
         row = S[j0 + j]
@@ -226,7 +226,7 @@ def output_rows_block(head, Z, start, stop):
         if head == _SOFTMAX:
             softmax_rows_block(Z, start, stop)
         elif head == _LOGISTIC:
-            logistic_block(span(Z, start * Z.shape[1], (stop - start) * Z.shape[1]))
+            logistic_block(flat(Z, start * Z.shape[1], (stop - start) * Z.shape[1]))
         elif head == _POISSON:
             for i in range(start, stop):
                 row = Z[i]

@@ -1,58 +1,77 @@
-"""Where the left factor of a product lies in memory."""
+"""Where the left factor of a product lies in memory: in rows, in columns, packed, in panels.
+
+Strides are in bytes, so that one tile serves all of them.
+"""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..jit.decorators import block
+from ..jit.decorators import block, inline
 from ..llvm.arrays import item_size
 from ..llvm.target import PACK
-from .partition import FIRST
+from .partition import FIRST, NOT_HALVED
 
-__all__ = ["Left", "one_row", "packed_columns", "packed_rows", "panel_columns", "panel_rows", "plain_columns",
+__all__ = ["Operand", "one_row", "packed_columns", "packed_rows", "panel_columns", "panel_rows", "plain_columns",
            "plain_rows"]
 
 
-class Left(NamedTuple):
-    """Where the left factor of a product lies, in bytes from the start of its array.
+class Operand(NamedTuple):
+    """The left factor of a product: element (i, k) is at base + i * row_stride + k * term_stride, in bytes.
 
-    Element (i, k) is at base + i * row + k * term, plus `jump` after each PACK terms. Tiles begin at rows that may be
-    further apart than that (`tile` bytes a row), and blocks of terms (`block` bytes a term) begin a multiple of PACK
-    after the first, which is one itself where there is a jump.
-    If `columns` is not 0, the terms are that many columns in so many `panels`, `panel` bytes apart.
+    Where it is packed, another `jump` comes after each PACK terms. Where its terms are the columns of panels, element k
+    is that of the panel which has it, and strides are those within a panel.
     """
 
     base: int
-    tile: int
-    row: int
-    term: int
-    block: int
+    """Bytes from the start of the array to element (0, 0)."""
+    tile_stride: int
+    """Bytes from row to row for the first rows of tiles, which may lie further apart than the rows of one tile."""
+    row_stride: int
+    """Bytes from row to row within a tile."""
+    term_stride: int
+    """Bytes from one term of the sum to the next."""
+    block_stride: int
+    """The same between terms that are multiples of PACK: what a jump adds is in it."""
     jump: int
-    panel: int
+    """Bytes more after each PACK terms."""
+    panel_stride: int
+    """Bytes from panel to panel."""
     columns: int
+    """How many terms lie in panels; 0 where there are no panels."""
     panels: int
+    """How many panels these terms lie in."""
+    halved: bool
+    """Whether no panel lies across the middle of the columns."""
+
+
+@inline
+def strided(base, tile_stride, row_stride, term_stride, block_stride, jump):
+    """An operand that does not lie in panels."""
+    return Operand(base, tile_stride, row_stride, term_stride, block_stride, jump, FIRST, FIRST, FIRST, NOT_HALVED)
 
 
 @block
 def plain_rows(A, start):
     """A (1, N, at least K), from row `start` on, as left factor."""
-    step, K = item_size(A), A.shape[2]
-    return Left(start * K * step, K * step, K * step, step, step, FIRST, FIRST, FIRST, FIRST)
+    itemsize, K = item_size(A), A.shape[2]
+    row = K * itemsize
+    return strided(start * row, row, row, itemsize, itemsize, FIRST)
 
 
 @block
 def plain_columns(A):
     """A^T as left factor, A (1, K, N)."""
-    step, N = item_size(A), A.shape[2]
-    return Left(FIRST, step, step, N * step, N * step, FIRST, FIRST, FIRST, FIRST)
+    itemsize, N = item_size(A), A.shape[2]
+    return strided(FIRST, itemsize, itemsize, N * itemsize, N * itemsize, FIRST)
 
 
 @block
 def packed_rows(A, start):
     """Packed features (D / PACK, N, PACK), from sample `start` on, as left factor: samples by features."""
-    step, N = item_size(A), A.shape[1]
-    return Left(start * PACK * step, PACK * step, PACK * step, step, N * step, (N - 1) * PACK * step, FIRST, FIRST,
-                FIRST)
+    itemsize, N = item_size(A), A.shape[1]
+    pack = PACK * itemsize
+    return strided(start * pack, pack, pack, itemsize, N * itemsize, (N - 1) * pack)
 
 
 @block
@@ -61,25 +80,28 @@ def packed_columns(A, first):
 
     Its rows come in whole tiles only.
     """
-    step, N = item_size(A), A.shape[1]
-    return Left(first * N * PACK * step, N * step, step, PACK * step, PACK * step, FIRST, FIRST, FIRST, FIRST)
+    itemsize, N = item_size(A), A.shape[1]
+    pack = PACK * itemsize
+    return strided(first * N * pack, N * itemsize, itemsize, pack, pack, FIRST)
 
 
 @block
-def panel_rows(A, start, columns, panels):
+def panel_rows(A, start, columns, panels, halved):
     """Panels (at least `panels`, N, width) of `columns` columns, from row `start` on, as left factor."""
-    step, N, width = item_size(A), A.shape[1], A.shape[2]
-    return Left(start * width * step, width * step, width * step, step, step, FIRST, N * width * step, columns, panels)
+    itemsize, N, width = item_size(A), A.shape[1], A.shape[2]
+    row = width * itemsize
+    return Operand(start * row, row, row, itemsize, itemsize, FIRST, N * row, columns, panels, halved)
 
 
 @block
 def panel_columns(A, panel):
     """One of the panels (panels, N, width), transposed, as left factor."""
-    step, N, width = item_size(A), A.shape[1], A.shape[2]
-    return Left(panel * N * width * step, step, step, width * step, width * step, FIRST, FIRST, FIRST, FIRST)
+    itemsize, N, width = item_size(A), A.shape[1], A.shape[2]
+    row = width * itemsize
+    return strided(panel * N * row, itemsize, itemsize, row, row, FIRST)
 
 
 @block
 def one_row():
     """A row of ones as left factor, as often as there are terms, from an array whose first element is 1."""
-    return Left(FIRST, FIRST, FIRST, FIRST, FIRST, FIRST, FIRST, FIRST, FIRST)
+    return strided(FIRST, FIRST, FIRST, FIRST, FIRST, FIRST)

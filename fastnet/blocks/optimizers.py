@@ -10,7 +10,7 @@ from math import sqrt
 from typing import NamedTuple
 
 from ..jit.decorators import block, inline
-from ..llvm.arrays import runs, span
+from ..llvm.arrays import flat, runs
 
 __all__ = ["ADAM", "MOMENTUM", "NESTEROV", "Optimizer", "axpy_block", "update_block"]
 
@@ -96,11 +96,11 @@ def update_block(gradient, g0, W, first, second, i0, i1, j, n, rate, l2, optimiz
     rows, count = runs(i1 - i0, n, max(width, columns))
     for i in range(rows):
         at = (i0 + i) * columns + j
-        g, w = span(gradient, (g0 + i) * width + j, count), span(W, at, count)
+        g, w = flat(gradient, (g0 + i) * width + j, count), flat(W, at, count)
         if optimizer is None:
             sgd_block(g, w, rate, l2)
         elif optimizer.kind == ADAM:
-            adam_block(g, w, span(first, at, count), span(second, at, count), rate, l2, optimizer)
+            adam_block(g, w, flat(first, at, count), flat(second, at, count), rate, l2, optimizer)
         else:
-            momentum_block(g, w, span(first, at, count), rate, l2, W.dtype.type(optimizer.beta_1),
+            momentum_block(g, w, flat(first, at, count), rate, l2, W.dtype.type(optimizer.beta_1),
                            optimizer.kind == NESTEROV)

@@ -9,9 +9,30 @@ import numpy as np
 from ..jit.decorators import inline, shared
 from ..llvm.target import PACK, lanes, tile_rows, tile_width
 
-__all__ = ["BLOCK_ROWS", "FIRST", "K_BLOCK", "LEAVES", "SPLIT_SAMPLES", "column_share", "gradient_sums", "half_panels",
-           "halved_panels", "leaf_count", "leaf_packs", "leaf_start", "panel_count", "panel_span", "panel_unit",
-           "panel_width", "rows_in_tiles", "sample_sums", "share_start", "tile_share", "whole"]
+__all__ = [
+    "BLOCK_ROWS",
+    "FIRST",
+    "K_BLOCK",
+    "K_SLICES",
+    "NOT_HALVED",
+    "SPLIT_SAMPLES",
+    "column_share",
+    "gradient_splits",
+    "half_panels",
+    "halved_panels",
+    "k_slice_count",
+    "k_slice_packs",
+    "k_slice_start",
+    "padded",
+    "panel_count",
+    "panel_span",
+    "panel_unit",
+    "panel_width",
+    "rows_in_tiles",
+    "sample_splits",
+    "share_start",
+    "tile_share",
+]
 
 K_BLOCK = 224
 """Terms of a sum that a tile takes at a time at most, so that what it needs of B stays in the first-level cache."""
@@ -22,10 +43,13 @@ BLOCK_ROWS = 128
 FIRST: Any = np.intp(0)
 """Where a serial run starts. A literal 0 would make numba compile each block function once more, for that literal."""
 
-LEAVES = 4
+NOT_HALVED: Any = np.bool_(False)
+"""For the columns of panels that nobody halves. No literal, for the same reason."""
+
+K_SLICES = 4
 
 _SOME_TERMS, _MANY_TERMS = 96, 512
-"""A sum over at least so many terms is made of two sums, or of LEAVES, added pairwise: each thread can then have its
+"""A sum over at least so many terms is made of two sums, or of K_SLICES, added pairwise: each thread can then have its
 part of the features and of the weights, and only sums travel between the cores. Rounding errors are smaller, too."""
 
 
@@ -36,18 +60,18 @@ def share_start(share: Any, count: Any, units: Any) -> Any:
 
 
 @shared
-def leaf_count(K: int) -> int:
+def k_slice_count(K: int) -> int:
     """How many sums an affine map of K features is made of."""
     if K >= _MANY_TERMS:
-        return LEAVES
+        return K_SLICES
     return 2 if K >= _SOME_TERMS else 1
 
 
 @shared
-def leaf_start(leaf: int, leaves: int, K: int) -> int:
-    """First feature of a leaf, at the edge of a pack, and of a unit of panels (`panel_unit`)."""
+def k_slice_start(k_slice: int, slices: int, K: int) -> int:
+    """First term of a k-slice, at the edge of a pack, and of a unit of panels (`panel_unit`)."""
     unit = 2 * PACK
-    return min(share_start(leaf, leaves, (K + unit - 1) // unit) * unit, K)
+    return min(share_start(k_slice, slices, (K + unit - 1) // unit) * unit, K)
 
 
 @shared
@@ -66,28 +90,28 @@ def panel_count(columns: int, itemsize: int) -> int:
 @shared
 def half_panels(columns: int, itemsize: int) -> int:
     """How many panels to cut the first half of so many columns into, where `halved_panels` is asked for."""
-    return panel_count(leaf_start(1, 2, columns), itemsize)
+    return panel_count(k_slice_start(1, 2, columns), itemsize)
 
 
 @shared
 def halved_panels(columns: int, itemsize: int) -> int:
-    """How many panels to cut `columns` columns into, if none shall lie across the middle of their leaves."""
-    return half_panels(columns, itemsize) + panel_count(columns - leaf_start(1, 2, columns), itemsize)
+    """How many panels to cut `columns` columns into, if none shall lie across the middle of their slices."""
+    return half_panels(columns, itemsize) + panel_count(columns - k_slice_start(1, 2, columns), itemsize)
 
 
 @inline
-def whole(columns, itemsize):
+def padded(columns, itemsize):
     """So many columns with what is padded to whole units: loops over them end with a vector, not one by one."""
     unit = panel_unit(itemsize)
     return (columns + unit - 1) // unit * unit
 
 
 @shared
-def panel_width(panels: int, columns: int, itemsize: int) -> int:
+def panel_width(panels: int, columns: int, halved: bool, itemsize: int) -> int:
     """Columns that the widest of so many panels of `columns` columns needs: whole units."""
     unit, widest = panel_unit(itemsize), 0
     for panel in range(panels):
-        widest = max(widest, panel_span(panel, panels, columns, itemsize)[1])
+        widest = max(widest, panel_span(panel, panels, columns, halved, itemsize)[1])
     return (widest + unit - 1) // unit * unit
 
 
@@ -104,21 +128,22 @@ def column_share(share: int, count: int, columns: int, itemsize: int) -> tuple[i
 
 
 @shared
-def panel_span(panel: int, panels: int, columns: int, itemsize: int) -> tuple[int, int]:
+def panel_span(panel: int, panels: int, columns: int, halved: bool, itemsize: int) -> tuple[int, int]:
     """First column of a panel, and how many columns it has: as even as can be, since narrow tiles are slow.
 
-    Where there are leaves of the columns and as many panels as in `halved_panels`, none lies across their middle. What
-    comes after the last panel has no columns.
+    If `halved`, as many as `half_panels` lie in the first half of the columns, and none across the middle. What comes
+    after the last panel has no columns.
     """
     if panels == 1 and panel == 0:  # without the divisions, which small networks would notice
         return 0, columns
-    if leaf_count(columns) == 1 or panels != halved_panels(columns, itemsize):
+    if not halved:
         return column_share(panel, panels, columns, itemsize)
-    half, first = leaf_start(1, 2, columns), half_panels(columns, itemsize)
+    half, first = k_slice_start(1, 2, columns), half_panels(columns, itemsize)
     if panel < first:
         return column_share(panel, first, half, itemsize)
     start, count = column_share(panel - first, panels - first, columns - half, itemsize)
     return half + start, count
+
 
 SPLIT_SAMPLES = 64
 """A sum over at least so many samples is two sums, added up: each thread can then sum over samples of its own, and only
@@ -126,19 +151,19 @@ sums travel between the cores."""
 
 
 @shared
-def sample_sums(N: int) -> int:
+def sample_splits(N: int) -> int:
     """How many sums the gradient of a bias is made of: 1 or 2."""
     return 2 if N >= SPLIT_SAMPLES else 1
 
 
 @shared
-def gradient_sums(N: int, K: int, J: int) -> int:
+def gradient_splits(N: int, K: int, J: int) -> int:
     """How many sums the gradient of weights (K, J) is made of: as many as that of a bias, where that pays.
 
     It pays where two sums are fewer numbers than the activations and deltas that would travel instead. Where the
-    features have LEAVES leaves, threads have features of their own, not samples.
+    features have K_SLICES slices, threads have features of their own, not samples.
     """
-    return sample_sums(N) if leaf_count(K) < LEAVES and 2 * K * J <= N * (K + J) else 1
+    return sample_splits(N) if k_slice_count(K) < K_SLICES and 2 * K * J <= N * (K + J) else 1
 
 
 @shared
@@ -158,7 +183,7 @@ def rows_in_tiles(rows: Any) -> Any:
 
 
 @inline
-def leaf_packs(leaf, packs):
-    """First pack in one of LEAVES leaves of so many packs of features, and first pack in the next leaf."""
+def k_slice_packs(k_slice, packs):
+    """First pack in one of K_SLICES slices of so many packs of features, and first pack in the next one."""
     K = packs * PACK
-    return leaf_start(leaf, LEAVES, K) // PACK, leaf_start(leaf + 1, LEAVES, K) // PACK
+    return k_slice_start(k_slice, K_SLICES, K) // PACK, k_slice_start(k_slice + 1, K_SLICES, K) // PACK

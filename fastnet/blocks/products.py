@@ -14,7 +14,7 @@ from ..llvm.arrays import item_size
 from ..llvm.target import PACK, tile_rows
 from ..llvm.tile import row_tile, tile
 from .operands import one_row
-from .partition import FIRST, K_BLOCK, leaf_count, leaf_start, panel_span, share_start, tile_share
+from .partition import FIRST, K_BLOCK, k_slice_count, k_slice_start, panel_span, share_start, tile_share
 from .sums import add_block
 
 __all__ = ["affine_block", "affine_row_block", "bias_sums_block", "gradient_block", "product_block"]
@@ -35,9 +35,9 @@ def product_block(A, left, B, b, start, C, i0, i1, k0, k1, j, n):
     for panel in range(panels):
         first, last, base = k0, k1, left.base
         if left.columns != 0:
-            begin, terms = panel_span(panel, panels, left.columns, item_size(C))
+            begin, terms = panel_span(panel, panels, left.columns, left.halved, item_size(C))
             first, last = max(k0, begin), min(k1, begin + terms)
-            base += panel * left.panel - begin * left.block
+            base += panel * left.panel_stride - begin * left.block_stride
         blocks = max((last - first + K_BLOCK - 1) // K_BLOCK, least)
         packs = (last - first + PACK - 1) // PACK
         for number in range(blocks):
@@ -48,8 +48,8 @@ def product_block(A, left, B, b, start, C, i0, i1, k0, k1, j, n):
             i = i0
             while i < i1:
                 m = tile_rows(i1 - i)
-                tile(A, base + i * left.tile + begin * left.block, left.row, left.term, left.jump, B, b,
-                     start if begin == k0 else C, C, i, m, begin, end, j, n)
+                tile(A, base + i * left.tile_stride + begin * left.block_stride, left.row_stride, left.term_stride,
+                     left.jump, B, b, start if begin == k0 else C, C, i, m, begin, end, j, n)
                 i += m
 
 
@@ -67,32 +67,33 @@ def gradient_block(A, left, B, zeros, parts, sums, N, i0, i1, j, n):
 def affine_block(A, left, W, w, b, zeros, Z, scratch, rows, K, j, n):
     """Z[:rows, j:j + n] = A W[:, w:w + n] + b[:, j:j + n]; `left` says how A lies.
 
-    zeros is a row of them; scratch is as many arrays of the shape of Z as there are leaves but one.
+    zeros is a row of them; scratch is as many arrays of the shape of Z as there are slices but one.
     """
-    leaves = leaf_count(K)
-    for leaf in range(leaves):
-        product_block(A, left, W, w, zeros if leaf else b, scratch[leaf - 1] if leaf else Z, FIRST, rows,
-                      leaf_start(leaf, leaves, K), leaf_start(leaf + 1, leaves, K), j, n)
-    if leaves > 1:
-        join_leaves_block(Z, scratch, leaves, rows, j, n)
+    slices = k_slice_count(K)
+    for k_slice in range(slices):
+        product_block(A, left, W, w, zeros if k_slice else b, scratch[k_slice - 1] if k_slice else Z, FIRST, rows,
+                      k_slice_start(k_slice, slices, K), k_slice_start(k_slice + 1, slices, K), j, n)
+    if slices > 1:
+        add_slices_block(Z, scratch, slices, rows, j, n)
 
 
 @block
 def affine_row_block(A, W, b, zeros, Z, scratch, K, j, n):
     """`affine_block` for one row, A (1, 1, K), in a tile that is wider: n is at most `row_width`."""
-    leaves, step = leaf_count(K), item_size(A)
-    for leaf in range(leaves):
-        k0 = leaf_start(leaf, leaves, K)
-        row_tile(A, k0 * step, FIRST, step, FIRST, W, j, zeros if leaf else b, scratch[leaf - 1] if leaf else Z, FIRST,
-                 FIRST + 1, k0, leaf_start(leaf + 1, leaves, K), j, n)
-    if leaves > 1:
-        join_leaves_block(Z, scratch, leaves, FIRST + 1, j, n)
+    slices, itemsize = k_slice_count(K), item_size(A)
+    for k_slice in range(slices):
+        k0 = k_slice_start(k_slice, slices, K)
+        row_tile(A, k0 * itemsize, FIRST, itemsize, FIRST, W, j, zeros if k_slice else b,
+                 scratch[k_slice - 1] if k_slice else Z, FIRST, FIRST + 1, k0, k_slice_start(k_slice + 1, slices, K), j,
+                 n)
+    if slices > 1:
+        add_slices_block(Z, scratch, slices, FIRST + 1, j, n)
 
 
 @block
-def join_leaves_block(Z, scratch, leaves, rows, j, n):
+def add_slices_block(Z, scratch, slices, rows, j, n):
     """Z += the other sums of an affine map, pairwise."""
-    if leaves == 2:
+    if slices == 2:
         add_block(scratch[0], Z, FIRST, rows, j, n)
         return
     second, third, fourth = scratch[0], scratch[1], scratch[2]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from ..jit.decorators import block, inline
-from ..llvm.arrays import item_size, runs, span
+from ..llvm.arrays import flat, item_size, runs
 from ..llvm.target import PACK
-from .partition import FIRST, LEAVES, leaf_packs, panel_span
+from .partition import FIRST, K_SLICES, k_slice_packs, panel_span
 
-__all__ = ["add_block", "add_in_fours", "join_squares_block", "ordered_sum", "square_sums_block", "total_of_squares"]
+__all__ = ["add_block", "add_in_fours", "add_squares_block", "ordered_sum", "square_sums_block", "total_of_squares"]
 
 
 @block
@@ -18,7 +18,7 @@ def add_block(X, Y, i0, i1, j, n):
     width, columns = X.shape[1], Y.shape[1]
     rows, count = runs(i1 - i0, n, max(width, columns))
     for i in range(i0, i0 + rows):
-        source, target = span(X, i * width + j, count), span(Y, i * columns + j, count)
+        source, target = flat(X, i * width + j, count), flat(Y, i * columns + j, count)
         for h in range(count):
             target[h] += source[h]
 
@@ -49,7 +49,7 @@ def ordered_sum(v):
 def square_sums_block(W, sums, rows, n, p0, p1):
     """sums[p, :n] = sums of the squares of W[p * PACK:(p + 1) * PACK, :n] over those of the rows that are below `rows`.
 
-    With `join_squares_block` and `total_of_squares` the order of the whole sum depends on nothing but its shape.
+    With `add_squares_block` and `total_of_squares` the order of the whole sum depends on nothing but its shape.
     """
     for p in range(p0, p1):
         group, target = W[p * PACK:min((p + 1) * PACK, rows)], sums[p]
@@ -68,23 +68,23 @@ def square_sums_block(W, sums, rows, n, p0, p1):
 
 
 @block
-def join_squares_block(sums, n, leaf0, leaf1):
-    """Add to the first row of each of the leaves leaf0 to leaf1 of sums[:, :n] its other rows.
+def add_squares_block(sums, n, slice0, slice1):
+    """Add to the first row of each of the slices slice0 to slice1 of sums[:, :n] its other rows.
 
-    The edges of the leaves of an affine map are edges of these: who has updated some weights can join their squares
+    The edges of the slices of an affine map are edges of these: who has updated some weights can join their squares
     while they are in the cache.
     """
     if sums.shape[0] == 1:  # small networks would notice the divisions
         return
-    for leaf in range(leaf0, leaf1):
-        first, last = leaf_packs(leaf, sums.shape[0])
+    for k_slice in range(slice0, slice1):
+        first, last = k_slice_packs(k_slice, sums.shape[0])
         for p in range(first + 1, last):
             add_block(sums[p:], sums[first:], FIRST, FIRST + 1, FIRST, n)
 
 
 @block
-def total_of_squares(parts, columns):
-    """Sum of the sums of squares of `columns` columns in panels, (panels, packs, width), whose leaves are joined.
+def total_of_squares(parts, columns, halved):
+    """Sum of the sums of squares of `columns` columns in panels, (panels, packs, width), whose slices are joined.
 
     Down the columns first, then along them in float64, in the order of `ordered_sum`, however they are cut into panels:
     each begins at a multiple of four columns.
@@ -92,9 +92,9 @@ def total_of_squares(parts, columns):
     zero = np.float64(0)
     first, second, third, fourth = zero, zero, zero, zero
     for panel in range(parts.shape[0]):
-        sums, (_, n) = parts[panel], panel_span(panel, parts.shape[0], columns, item_size(parts))
-        for leaf in range(1, LEAVES if sums.shape[0] > 1 else 1):
-            begin, end = leaf_packs(leaf, sums.shape[0])
+        sums, (_, n) = parts[panel], panel_span(panel, parts.shape[0], columns, halved, item_size(parts))
+        for k_slice in range(1, K_SLICES if sums.shape[0] > 1 else 1):
+            begin, end = k_slice_packs(k_slice, sums.shape[0])
             if 0 < begin < end:
                 add_block(sums[begin:], sums, FIRST, FIRST + 1, FIRST, n)
         first, second, third, fourth = add_in_fours(sums[0], n, first, second, third, fourth)

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..aliases import Arrays, Layer
 from ..blocks.optimizers import Optimizer
-from ..blocks.partition import halved_panels, leaf_count, panel_count, panel_span, panel_width
-from ..checks import Layer
+from ..blocks.partition import halved_panels, panel_count, panel_span, panel_width
 from ..llvm.memory import aligned, copy_all
 from ..llvm.stacks import Stack, stack
 from ..llvm.target import PACK
+from .arguments import PackedParameters
+from .plan import halves_hidden_units
 
-__all__ = ["Arrays", "Parameters"]
-
-Arrays = tuple[NDArray[Any], ...]
+__all__ = ["Parameters"]
 
 
 class Parameters:
@@ -34,6 +34,8 @@ class Parameters:
 
     Attributes
     ----------
+    packed : PackedParameters
+        The same for compiled code, as long as this object lives.
     halved : bool
         Whether no panel of hidden units lies across their middle, so that each of two workers may have half of them. It
         depends on nothing but the sizes: workspaces for any minibatch and any threads may share parameters.
@@ -44,10 +46,7 @@ class Parameters:
         self.dtype = layers[0][0].dtype
         self.sizes = (*(len(W) for W, _ in layers), layers[-1][0].shape[1])
         self.optimizer = optimizer
-        # Then sums of the second affine map, and samples that each core has to fetch, are less than sums of the first
-        # map, deltas and activations.
-        self.halved = len(layers) > 1 and leaf_count(self.sizes[1]) > 1 and (
-            self.sizes[0] + 2 * self.sizes[2] < 3 * self.sizes[1])
+        self.halved = halves_hidden_units(self.sizes)
         self.W: Arrays = self._weights(range(len(layers)))
         self.b: Arrays = self._biases()
         self.WT: Arrays = (self.zeros(1, 1), *self._transposed(range(1, len(layers))))
@@ -62,11 +61,12 @@ class Parameters:
         for moment, packed in zip(moments, self.moments, strict=bool(moments)):
             for values, target, index in _moment_parts(moment, packed):
                 self._write(values, target, index)
-        # For training_steps. An optimizer with one moment has the second in name only.
+        # An optimizer with one moment has the second in name only.
         stacks: list[Stack | None] = [stack(part) for moment in self.moments for part in moment] or [None, None]
         first, first_b, second, second_b = (stacks * 2)[:4]
-        self.stacks = (np.array(self.sizes, np.intp), stack(self.W), stack(self.b), stack(self.WT),
-                       first, second, first_b, second_b)
+        self.packed = PackedParameters(
+            sizes=np.array(self.sizes, np.intp), W=stack(self.W), b=stack(self.b), WT=stack(self.WT),
+            first_moments=first, second_moments=second, first_moments_b=first_b, second_moments_b=second_b)
 
     def store(self, layers: Sequence[Layer]) -> None:
         """Write the parameters into arrays of the shapes that they came from: all, or none where an exception comes."""
@@ -79,7 +79,7 @@ class Parameters:
         """
         self.store(layers)
         self.W = self.b = self.WT = ()
-        del self.stacks
+        del self.packed
         moments = []
         while self.moments:
             moments.append([(np.empty_like(W), np.empty_like(b)) for W, b in layers])
@@ -96,7 +96,8 @@ class Parameters:
     def zeros(self, index: int, rows: int, copies: int = 1) -> NDArray[Any]:
         """Return panels of `sizes[index]` columns, as often as said: (copies panels, rows, width)."""
         panels = self._panels(index)
-        shape = copies * panels, rows, panel_width(panels, self.sizes[index], self.dtype.itemsize)
+        width = panel_width(panels, self.sizes[index], self._is_halved(index), self.dtype.itemsize)
+        shape = copies * panels, rows, width
         return aligned(shape, self.dtype, clear=True)
 
     def _weights(self, layers: range) -> Arrays:
@@ -110,13 +111,17 @@ class Parameters:
 
     def _panels(self, index: int) -> int:
         """How many panels `sizes[index]` columns are cut into."""
-        count = halved_panels if index == 1 and self.halved else panel_count
+        count = halved_panels if self._is_halved(index) else panel_count
         return count(self.sizes[index], self.dtype.itemsize)
+
+    def _is_halved(self, index: int) -> bool:
+        """Whether no panel of `sizes[index]` columns lies across their middle."""
+        return index == 1 and self.halved
 
     def _spans(self, index: int) -> Iterator[tuple[int, int, int]]:
         columns, itemsize, panels = self.sizes[index], self.dtype.itemsize, self._panels(index)
         for panel in range(panels):
-            yield panel, *panel_span(panel, panels, columns, itemsize)
+            yield panel, *panel_span(panel, panels, columns, self._is_halved(index), itemsize)
 
     def _write(self, source: NDArray[Any], target: NDArray[Any], index: int) -> None:
         """Copy rows of `sizes[index]` columns into panels."""

@@ -1,4 +1,4 @@
-"""What a run of training steps works on: packed parameters, buffers that are made once, and how the work is cut.
+"""What a run of training steps works on: buffers that are made once, for a plan, and the checks of what comes in.
 
 Nothing here computes: :mod:`fastnet.engine.steps` does. Shape letters: N samples, D inputs, H hidden units, C classes.
 """
@@ -10,22 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..aliases import Array
 from ..blocks.heads import method_indices
-from ..blocks.partition import (
-    BLOCK_ROWS,
-    gradient_sums,
-    leaf_count,
-    sample_sums,
-)
+from ..blocks.partition import BLOCK_ROWS, gradient_splits, k_slice_count
 from ..blocks.sparse import NonZeros, ascending
 from ..llvm.memory import aligned
-from ..llvm.stacks import stack
+from ..llvm.stacks import Stack, stack
 from ..llvm.target import PACK, tile_width
 from ..parallel.phases import counters
 from ..parallel.team import run as run_team
 from ..parallel.threads import share_count
-from . import steps
+from .arguments import NO_LAYER, SECOND_LAYER, Buffers, Method, Samples, Schedule, Scratch
 from .packed import Parameters
+from .plan import plan, step_work
+from .steps import training_steps
 
 __all__ = ["Workspace"]
 
@@ -48,6 +46,8 @@ class Workspace:
 
     Attributes
     ----------
+    plan : Plan
+        How its work is cut.
     workers : int
         How many threads there may be at work on a step.
     """
@@ -56,59 +56,72 @@ class Workspace:
                  sparse: bool = False, threads: int | None = None) -> None:
         self._parameters = parameters
         self._head = head
-        self._method = (*method_indices(activation, head), parameters.optimizer)
+        self._method = Method(*method_indices(activation, head), parameters.optimizer)
         if (head is None) != (parameters.optimizer is None):
-            raise ValueError(f"activation, head and optimizer must all be given, or none, got {self._method}")
-        N, sizes, dtype = batch_size, parameters.sizes, parameters.dtype
-        width = tile_width(dtype.itemsize)
-        depth = len(sizes) - 1
-        work = N * sum(sizes[layer] * sizes[layer + 1] for layer in range(depth))
-        threads = share_count(N * max(sizes), work, threads)
-        D, H = sizes[:2]
-        # What travels between the cores: weights, samples and deltas; or sums of the first affine map and deltas; or
-        # sums of the second, and each core fetches all samples.
-        if not sparse and threads == 2 and parameters.halved:
-            joined, feature_count = 1, 2
-        elif not sparse and threads <= leaf_count(D) > 1 and 2 * N * H < D * (N + H):
-            joined, feature_count = 0, 1 << threads.bit_length() - 1
-        else:
-            joined, feature_count = -1, min(threads, -(-max(sizes[:-1]) // PACK))
-        sample_count = min(threads, -(-N // PACK))
-        own = sample_count == 2 and sample_sums(N) == 2 and joined != 1
-        self._cut = (sample_count, feature_count, joined, own)
-        self.workers = shares = max(sample_count, feature_count)
+            raise ValueError(f"activation, head and optimizer must all be given, or none, got {tuple(self._method)}")
+        sizes = parameters.sizes
+        threads = share_count(batch_size * max(sizes), step_work(sizes, batch_size), threads)
+        self.plan = plan(sizes, batch_size, threads, sparse)
+        self.workers = max(self.plan.sample_shares, self.plan.feature_shares)
         self._sparse = sparse
-        self._batch_size = N
+        self._batch_size = batch_size
         self._checked: NDArray[np.int64] | None = None
         self._checked_non_zeros: NonZeros | None = None
-        packs = [-(-size // PACK) for size in sizes]
-        layers = range(depth)
-        parts = [gradient_sums(N, sizes[layer], sizes[layer + 1]) for layer in layers]
-        halves = [own and parts[layer] == 2 and layer != joined and not (sparse and layer == 0) for layer in layers]
+        self._arrays: list[list[Array]] = []  # stacks keep nothing alive
+        self._buffers, self._scratch = self._make_buffers(), self._make_scratch()
 
-        def zeros(*shape: int) -> NDArray[Any]:
-            return aligned(shape, dtype, clear=True)
+    def _zeros(self, *shape: int) -> Array:
+        return aligned(shape, self._parameters.dtype, clear=True)
 
+    def _stack(self, arrays: list[Array]) -> Stack:
+        self._arrays.append(arrays)
+        return stack(arrays)
+
+    def _split(self, layer: int) -> bool:
+        """Whether shares of samples make the two sums of the gradient of a layer's weights."""
+        sizes = self._parameters.sizes
+        return (self.plan.split_gradients and layer != self.plan.forward_layer and not (self._sparse and layer == 0)
+                and gradient_splits(self._batch_size, sizes[layer], sizes[layer + 1]) == 2)
+
+    def _make_buffers(self) -> Buffers:
+        N, parameters, forward_layer = self._batch_size, self._parameters, self.plan.forward_layer
+        sizes, width = parameters.sizes, tile_width(parameters.dtype.itemsize)
+        layers, packs = range(len(sizes) - 1), [-(-size // PACK) for size in sizes]
         deltas = [parameters.zeros(layer + 1, N) for layer in layers]
-        outputs = [parameters.zeros(1, 1), *(zeros(*delta.shape) for delta in deltas[:-1]), deltas[-1]]
-        sums = [(parameters.zeros(layer, sizes[layer + 1], 2) if layer else parameters.zeros(1, packs[0] * PACK, 2))
-                if halves[layer] else zeros(2, 1, width) for layer in layers]
-        biases = [parameters.zeros(layer + 1, 2) for layer in layers]
-        squares = [parameters.zeros(layer + 1, packs[layer]) for layer in layers]
-        self._stacked = [outputs, deltas, sums, biases, squares]  # stacks keep nothing alive
-        leaves = max((leaf_count(sizes[layer]) for layer in layers if layer != joined), default=1)
-        scratch = max(leaves - 1, *(1 if half else part for half, part in zip(halves, parts, strict=True))), BLOCK_ROWS
-        if leaves == 1:
-            scratch = scratch[0], min(BLOCK_ROWS, max(packs[0] * PACK, width))
-        self._scratch = (
-            zeros(*((1, 1, 1, PACK) if sparse else (2 if joined == 1 else 1, packs[0], N, PACK))),
-            stack(outputs), stack(deltas),
-            zeros(*((leaf_count(sizes[joined]), *deltas[joined].shape) if joined >= 0 else (1, 1, 1, width))),
-            zeros(shares, sizes[-1], BLOCK_ROWS), zeros(shares, *scratch, width),
-            stack(sums), stack(biases), stack(squares), zeros(1, width),
-            np.ones((1, 1, 1), dtype),
-            aligned((shares, BLOCK_ROWS), np.dtype(np.intp)), aligned((shares, N if sparse else 1), np.dtype(np.intp)),
-            zeros(shares, BLOCK_ROWS), zeros(shares, BLOCK_ROWS), np.zeros((2, N)))
+        outputs = [parameters.zeros(1, 1), *(self._zeros(*delta.shape) for delta in deltas[:-1]), deltas[-1]]
+        sums = []
+        for layer in layers:
+            if not self._split(layer):
+                sums.append(self._zeros(2, 1, width))
+            elif layer:
+                sums.append(parameters.zeros(layer, sizes[layer + 1], 2))
+            else:
+                sums.append(parameters.zeros(1, packs[0] * PACK, 2))
+        return Buffers(
+            X0=self._zeros(*((1, 1, 1, PACK) if self._sparse else
+                             (2 if forward_layer == SECOND_LAYER else 1, packs[0], N, PACK))),
+            A=self._stack(outputs), delta=self._stack(deltas),
+            slices=(self._zeros(1, 1, 1, width) if forward_layer == NO_LAYER else
+                    self._zeros(k_slice_count(sizes[forward_layer]), *deltas[forward_layer].shape)),
+            gradient_sums=self._stack(sums), db=self._stack([parameters.zeros(layer + 1, 2) for layer in layers]),
+            square_sums=self._stack([parameters.zeros(layer + 1, packs[layer]) for layer in layers]),
+            row_losses=np.zeros((2, N)))
+
+    def _make_scratch(self) -> Scratch:
+        N, shares, sizes, dtype = self._batch_size, self.workers, self._parameters.sizes, self._parameters.dtype
+        width, layers = tile_width(dtype.itemsize), range(len(sizes) - 1)
+        slices = max((k_slice_count(sizes[layer]) for layer in layers if layer != self.plan.forward_layer), default=1)
+        splits = max(1 if self._split(layer) else gradient_splits(N, sizes[layer], sizes[layer + 1])
+                     for layer in layers)
+        # Rows of samples, where an affine map is made of k-slices; of features, or of a transposed gradient's units.
+        rows = BLOCK_ROWS if slices > 1 else min(BLOCK_ROWS, max(-(-sizes[0] // PACK) * PACK, width))
+        return Scratch(
+            scores=self._zeros(shares, sizes[-1], BLOCK_ROWS),
+            products=self._zeros(shares, max(slices - 1, splits), rows, width),
+            labels=aligned((shares, BLOCK_ROWS), np.dtype(np.intp)),
+            cursors=aligned((shares, N if self._sparse else 1), np.dtype(np.intp)),
+            maxima=self._zeros(shares, BLOCK_ROWS), totals=self._zeros(shares, BLOCK_ROWS),
+            zeros=self._zeros(1, width), ones=np.ones((1, 1, 1), dtype))
 
     def run(self, X: NDArray[Any] | NonZeros, y: NDArray[Any], batches: NDArray[np.intp],
             rates: float | NDArray[np.float64], l2: float | NDArray[np.float64], weights: NDArray[Any] | None = None,
@@ -139,7 +152,7 @@ class Workspace:
             If an index, a label or a shape is wrong; nothing has been changed then.
         """
         dtype, classes = self._parameters.dtype, self._parameters.sizes[-1]
-        samples, non_zeros, M = self._samples(X)
+        given, non_zeros, M = self._given(X)
         labels, targets = y, np.empty((1, 1), dtype)
         # Read as unsigned numbers, negative ones are the largest.
         if batches.shape[1] != self._batch_size:
@@ -168,13 +181,14 @@ class Workspace:
             by_step.append(np.empty(steps_count))
             by_step[-1][:] = values
         losses = np.empty(steps_count)
-        parameters = self._parameters
-        run_team(steps.training_steps, self.workers, counters(self.workers), *self._method, *self._cut,
-                 *parameters.stacks, samples, non_zeros, labels, targets, weights, batches, counts, *by_step, losses,
-                 *self._scratch)
+        samples = Samples(given, non_zeros, labels, targets, weights)
+        rates, penalties, weight_sums = by_step
+        schedule = Schedule(batches, counts, rates, penalties, weight_sums, losses)
+        run_team(training_steps, self.workers, counters(self.workers), self._method, self.plan, self._parameters.packed,
+                 samples, schedule, self._buffers, self._scratch)
         return losses
 
-    def _samples(self, X: NDArray[Any] | NonZeros) -> tuple[NDArray[Any], NonZeros | None, int]:
+    def _given(self, X: NDArray[Any] | NonZeros) -> tuple[NDArray[Any], NonZeros | None, int]:
         """The samples as an array, their non-zeros, and how many they are; one of the two is in name only."""
         D, dtype = self._parameters.sizes[0], self._parameters.dtype
         if not self._sparse:

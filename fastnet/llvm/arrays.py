@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..jit.decorators import operation, shared
 
-__all__ = ["item", "item_size", "runs", "shaped", "span", "view"]
+__all__ = ["as_3d", "flat", "item_size", "panel_of", "runs", "view"]
 
 
 @shared
@@ -43,7 +43,7 @@ def _is_contiguous(array: Any) -> bool:
     return isinstance(array, types.Array) and array.layout == "C"
 
 
-def _span_typing(typingctx: Any, array: Any, start: Any, count: Any) -> Any:
+def _flat_typing(typingctx: Any, array: Any, start: Any, count: Any) -> Any:
     """Return `count` elements of a C-contiguous array in a row, from element number `start` on; None of None."""
     if isinstance(array, types.NoneType):
         return types.none(array, types.intp, types.intp), lambda context, *_: context.get_dummy_value()
@@ -58,11 +58,11 @@ def _span_typing(typingctx: Any, array: Any, start: Any, count: Any) -> Any:
     return result(array, types.intp, types.intp), codegen
 
 
-def _span_twin(array: NDArray[Any] | None, start: int, count: int) -> NDArray[Any] | None:
+def _flat_twin(array: NDArray[Any] | None, start: int, count: int) -> NDArray[Any] | None:
     return None if array is None else array.reshape(-1)[start:start + count]
 
 
-def _item_typing(typingctx: Any, array: Any, index: Any) -> Any:
+def _panel_of_typing(typingctx: Any, array: Any, index: Any) -> Any:
     """Return array[index] of a C-contiguous array of several dimensions; None of None."""
     if isinstance(array, types.NoneType):
         return types.none(array, types.intp), lambda context, *_: context.get_dummy_value()
@@ -81,11 +81,11 @@ def _item_typing(typingctx: Any, array: Any, index: Any) -> Any:
     return result(array, types.intp), codegen
 
 
-def _item_twin(array: NDArray[Any] | None, index: int) -> NDArray[Any] | None:
+def _panel_of_twin(array: NDArray[Any] | None, index: int) -> NDArray[Any] | None:
     return None if array is None else array[index]
 
 
-def _shaped_typing(typingctx: Any, array: Any, parts: Any, rows: Any, columns: Any) -> Any:
+def _as_3d_typing(typingctx: Any, array: Any, parts: Any, rows: Any, columns: Any) -> Any:
     """Return the first elements of a C-contiguous array as an array (parts, rows, columns)."""
     if not _is_contiguous(array):
         return None
@@ -98,13 +98,13 @@ def _shaped_typing(typingctx: Any, array: Any, parts: Any, rows: Any, columns: A
     return result(array, types.intp, types.intp, types.intp), codegen
 
 
-def _shaped_twin(array: NDArray[Any], parts: int, rows: int, columns: int) -> NDArray[Any]:
+def _as_3d_twin(array: NDArray[Any], parts: int, rows: int, columns: int) -> NDArray[Any]:
     return array.reshape(-1)[:parts * rows * columns].reshape(parts, rows, columns)
 
 
-item: Callable[..., Any] = operation(_item_typing, _item_twin, "item")
-span: Callable[..., Any] = operation(_span_typing, _span_twin, "span")
-shaped: Callable[..., Any] = operation(_shaped_typing, _shaped_twin, "shaped")
+panel_of: Callable[..., Any] = operation(_panel_of_typing, _panel_of_twin, "panel_of")
+flat: Callable[..., Any] = operation(_flat_typing, _flat_twin, "flat")
+as_3d: Callable[..., Any] = operation(_as_3d_typing, _as_3d_twin, "as_3d")
 
 
 def _item_size_typing(typingctx: Any, array: Any) -> Any:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..jit.decorators import operation
 from .arrays import view
 
-__all__ = ["Stack", "at", "stack"]
+__all__ = ["Stack", "layer_of", "stack"]
 
 Stack = tuple[NDArray[Any], ...]
 """What `stack` returns."""
@@ -36,7 +36,7 @@ def stack(arrays: Sequence[NDArray[Any]]) -> Stack:
     return np.array([(array.ctypes.data, *array.shape) for array in arrays], np.intp), arrays[0]
 
 
-def _at_typing(typingctx: Any, stack: Any, index: Any) -> Any:
+def _layer_of_typing(typingctx: Any, stack: Any, index: Any) -> Any:
     """Return array number `index` of a stack, or None of None."""
     if isinstance(stack, types.NoneType):
         return types.none(stack, types.intp), lambda context, *_: context.get_dummy_value()
@@ -54,8 +54,8 @@ def _at_typing(typingctx: Any, stack: Any, index: Any) -> Any:
     return result(stack, types.intp), codegen
 
 
-def _at_twin(stack: Stack | None, index: int) -> NDArray[Any] | None:
+def _layer_of_twin(stack: Stack | None, index: int) -> NDArray[Any] | None:
     return None if stack is None else stack[index]
 
 
-at = operation(_at_typing, _at_twin, "at")
+layer_of = operation(_layer_of_typing, _layer_of_twin, "layer_of")

@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from ..blocks.activations import activate_block, activate_rows_block
 from ..blocks.heads import output_rows_block
 from ..blocks.operands import panel_rows, plain_rows
-from ..blocks.partition import BLOCK_ROWS, FIRST, LEAVES, panel_count, panel_span, tile_share
+from ..blocks.partition import BLOCK_ROWS, FIRST, K_SLICES, NOT_HALVED, panel_count, panel_span, tile_share
 from ..blocks.products import affine_block, affine_row_block
 from ..blocks.rows import argmax_block, clear_block, finite_block
 from ..jit.decorators import block, inline, kernel, worker
-from ..llvm.arrays import item_size, span
+from ..llvm.arrays import flat, item_size
 from ..llvm.target import row_width, tile_rows, tile_width
-from ..parallel.phases import complete, enter, leave, take, wait_until
+from ..parallel.phases import claim, complete, enter, leave, wait_until
 from ..parallel.regions import enter_region, leave_region
 from ..parallel.threads import shares
 
@@ -51,9 +51,9 @@ def panel_lines(samples: int, Ws: Arrays) -> int:
 
 
 def scratch_lines(share_rows: int, Ws: Arrays) -> int:
-    """Return how many rows of scratch a worker needs: zeros, a bias, sums of leaves, and what two layers make."""
+    """Return how many rows of scratch a worker needs: zeros, a bias, sums of slices, and what two layers make."""
     panels = max([panel_count(W.shape[1], W.itemsize) for W in Ws])
-    return 2 + (LEAVES - 1 + 2 * panels) * share_rows
+    return 2 + (K_SLICES - 1 + 2 * panels) * share_rows
 
 
 @inline
@@ -65,7 +65,7 @@ def pack_panels_block(Ws, panels_of_W, share, count):
         panels = panel_count(columns, item_size(panels_of_W))
         for panel in range(panels):
             if number % count == share:
-                j0, n = panel_span(panel, panels, columns, item_size(panels_of_W))
+                j0, n = panel_span(panel, panels, columns, NOT_HALVED, item_size(panels_of_W))
                 for k in range(K):
                     source, target = Ws[layer][k, j0:j0 + n], panels_of_W[offset + k]
                     for j in range(source.shape[0]):
@@ -95,7 +95,7 @@ def scores_block(activation, head, X, Ws, bs, panels_of_W, Z, labels, zeros, bia
         K, columns = Ws[layer].shape
         panels = panel_count(columns, step)
         for panel in range(panels):
-            j0, n = panel_span(panel, panels, columns, step)
+            j0, n = panel_span(panel, panels, columns, NOT_HALVED, step)
             for j in range(n):
                 bias[0, j] = bs[layer][j0 + j]
             W, w = Ws[layer], j0
@@ -105,7 +105,7 @@ def scores_block(activation, head, X, Ws, bs, panels_of_W, Z, labels, zeros, bia
             A, left = X, plain_rows(X, start)
             if layer > 0:
                 A = activations[(layer - 1) % 2]
-                left = panel_rows(A, FIRST, K, panel_count(K, step))
+                left = panel_rows(A, FIRST, K, panel_count(K, step), NOT_HALVED)
             target = activations[layer % 2, panel]
             affine_block(A, left, W, w, bias, zeros, target, scratch, m, K, FIRST, n)
             if layer == 0 and panel == 0:
@@ -165,20 +165,20 @@ def network_scores(number: int, counters: Array, activation: int | None, head: i
     if panels_of_W.size:
         for turn in range(packers):
             share = (number + turn) % packers
-            if take(counters, share, 0):
+            if claim(counters, share, 0):
                 pack_panels_block(Ws, panels_of_W, share, packers)
                 complete(counters)
         wait_until(counters, packers)
         begun = 1
     rows = min(share_rows, N)
-    rest = 2 + (LEAVES - 1) * rows  # as `scratch_lines` has it
-    zeros, bias, scratch = mine[0:1], mine[1:2], mine[2:rest].reshape(LEAVES - 1, rows, tile)
+    rest = 2 + (K_SLICES - 1) * rows  # as `scratch_lines` has it
+    zeros, bias, scratch = mine[0:1], mine[1:2], mine[2:rest].reshape(K_SLICES - 1, rows, tile)
     activations = mine[rest:].reshape(2, (mine.shape[0] - rest) // (2 * rows), rows, tile)
     clear_block(zeros[0])
     count = (N + share_rows - 1) // share_rows
     for turn in range(count):
         share = (number + turn) % count
-        if take(counters, share, begun):
+        if claim(counters, share, begun):
             scores_block(activation, head, X, Ws, bs, panels_of_W, Z, labels, zeros, bias, activations, scratch, finite,
                          share * share_rows, min((share + 1) * share_rows, N))
             complete(counters)
@@ -199,7 +199,7 @@ def one_row_block(activation, head, X, Ws, bs, Z, labels, zeros, activations, sc
         if layer == 0:
             finite = row_is_finite(X[0, 0], target[0, 0])
         if layer < depth - 1:
-            activate_block(span(target, FIRST, columns), activation)
+            activate_block(flat(target, FIRST, columns), activation)
         A = activations[layer % 2]
     output_rows_block(head, Z, FIRST, FIRST + 1)
     argmax_block(Z, labels, FIRST, FIRST + 1)
@@ -232,10 +232,10 @@ def few_scores(activation: int | None, head: int | None, threads: int, X: Array,
         widest = max(widest, Ws[layer].shape[1])
     Z, labels = np.empty((N, Ws[depth - 1].shape[1]), X.dtype), np.empty(N, np.intp)
     if N == 1:
-        memory = np.empty((2 + LEAVES, 1, 1, widest), X.dtype)
+        memory = np.empty((2 + K_SLICES, 1, 1, widest), X.dtype)
         clear_block(memory[0, 0, 0])
         finite_row = one_row_block(activation, head, X, Ws, bs, Z, labels, memory[0, 0], memory[1:3],
-                                   memory[3:].reshape(LEAVES - 1, 1, widest))
+                                   memory[3:].reshape(K_SLICES - 1, 1, widest))
         return Z, labels, -1 if finite_row else 0
     finite = np.empty(N, np.bool_)
     height = tile_rows(N)
@@ -243,7 +243,7 @@ def few_scores(activation: int | None, head: int | None, threads: int, X: Array,
     rows, tile = min(BLOCK_ROWS, N), tile_width(step)
     none, zeros = np.empty((0, tile), X.dtype), np.empty((1, tile), X.dtype)
     clear_block(zeros[0])
-    bias, scratch = np.empty((count, 1, tile), X.dtype), np.empty((count, LEAVES - 1, rows, tile), X.dtype)
+    bias, scratch = np.empty((count, 1, tile), X.dtype), np.empty((count, K_SLICES - 1, rows, tile), X.dtype)
     activations = np.empty((count, 2, panels, rows, tile), X.dtype)
     if count == 1 or not enter_region():
         rows_block(activation, head, X, Ws, bs, none, Z, labels, zeros, bias[0], activations[0], scratch[0], finite,

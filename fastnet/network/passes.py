@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import kernels
+from ..aliases import Layer
 from ..blocks.heads import method_indices
 from ..blocks.partition import BLOCK_ROWS
-from ..checks import Layer, not_finite, writable
+from ..checks import not_finite, writable
 from ..llvm.memory import aligned
 from ..llvm.target import PACK, tile_width
 from ..parallel.phases import counters

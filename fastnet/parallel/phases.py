@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..jit.decorators import block
 from ..llvm.atomics import LINE, atomic_add, atomic_exchange, atomic_load, rest
 
-__all__ = ["complete", "counters", "door_was_opened", "enter", "leave", "take", "wait_until"]
+__all__ = ["claim", "complete", "counters", "door_was_opened", "enter", "leave", "wait_until"]
 
 _SPINS = 2000
 """How often a waiting worker looks before it offers its core to others, each time that it looks from then on."""
@@ -71,7 +71,7 @@ def wait_until(counters, completed):
 
 
 @block
-def take(counters, share, phase):
+def claim(counters, share, phase):
     """Whether the caller is the one to do share number `share` of phase number `phase`."""
     last = atomic_load(counters, _FIRST_SHARE + share)
     return last <= phase and atomic_exchange(counters, _FIRST_SHARE + share, last, phase + 1)

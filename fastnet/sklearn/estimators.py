@@ -17,7 +17,7 @@ from sklearn import neural_network
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ..checks import Layer
+from ..aliases import Layer
 from ..files import containers
 from ..network import passes
 from . import private, storage

@@ -14,8 +14,8 @@ from typing import Any
 import sklearn
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
+from ..aliases import Layer
 from ..blocks.optimizers import ADAM, MOMENTUM, NESTEROV, Optimizer
-from ..checks import Layer
 
 try:
     from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer

@@ -19,9 +19,10 @@ from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
+from ..aliases import Layer
 from ..blocks.optimizers import ADAM, Optimizer
 from ..blocks.sparse import NonZeros, ascending
-from ..checks import Layer, writable
+from ..checks import writable
 from ..engine.packed import Parameters
 from ..engine.workspace import Workspace
 from ..progress import progress_bar

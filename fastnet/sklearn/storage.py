@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.preprocessing import LabelBinarizer
 
-from ..checks import Layer
+from ..aliases import Layer
 from ..files import random_state
 from ..files.containers import Contents, FaultError
 from ..files.models import check_width

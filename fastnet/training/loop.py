@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import checks
-from ..checks import Layer
+from ..aliases import Layer
 from ..engine.packed import Parameters
 from ..engine.workspace import Workspace
 from ..network import passes

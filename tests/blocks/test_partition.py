@@ -18,8 +18,8 @@ from fastnet.llvm.target import _TARGETS, PACK, tile_rows, tile_width
     (100, 100, 100, 2), (99, 100, 100, 1),  # 2 K J <= N (K + J)
 ])
 def test_sums_of_a_gradient(samples, inputs, outputs, sums):
-    assert partition.gradient_sums(samples, inputs, outputs) == sums
-    assert partition.sample_sums(samples) == 1 + (samples >= 64)
+    assert partition.gradient_splits(samples, inputs, outputs) == sums
+    assert partition.sample_splits(samples) == 1 + (samples >= 64)
 
 
 @pytest.mark.parametrize("itemsize", [4, 8])
@@ -34,14 +34,14 @@ def test_panels_and_shares_cover_all_columns_once(itemsize):
                 assert sum(widths) == columns
                 assert all(start % unit == 0 for start, width in zip(starts, widths, strict=True) if width)
                 assert cut(count, count, columns, itemsize) == (columns, 0)
-                if cut is partition.panel_span and (count == panels or partition.leaf_count(columns) > 1):
+                if cut is partition.panel_span and (count == panels or partition.k_slice_count(columns) > 1):
                     padded = partition.panel_width(count, columns, itemsize)
                     assert padded <= tile_width(itemsize)
-                    assert all(0 < width <= partition.whole(width, itemsize) <= padded for width in widths)
-        if partition.leaf_count(columns) > 1:
+                    assert all(0 < width <= partition.padded(width, itemsize) <= padded for width in widths)
+        if partition.k_slice_count(columns) > 1:
             half = partition.half_panels(columns, itemsize)
             middle, _ = partition.panel_span(half, halved, columns, itemsize)
-            assert middle == partition.leaf_start(1, 2, columns) == partition.leaf_start(2, 4, columns)
+            assert middle == partition.k_slice_start(1, 2, columns) == partition.k_slice_start(2, 4, columns)
             assert sum(partition.panel_span(panel, halved, columns, itemsize)[1] for panel in range(half)) == middle
 
 
@@ -55,9 +55,9 @@ def test_panels_begin_where_leaves_do_and_squares_want(target, itemsize):
 
 def test_leaves_and_their_packs_have_the_same_edges():
     for terms in range(1, 1200):
-        starts = [partition.leaf_start(leaf, partition.LEAVES, terms) for leaf in range(partition.LEAVES + 1)]
+        starts = [partition.k_slice_start(leaf, partition.K_SLICES, terms) for leaf in range(partition.K_SLICES + 1)]
         edges = [-(-start // PACK) for start in starts]
-        packs = [partition.leaf_packs(leaf, -(-terms // PACK)) for leaf in range(partition.LEAVES)]
+        packs = [partition.k_slice_packs(leaf, -(-terms // PACK)) for leaf in range(partition.K_SLICES)]
         assert packs == list(pairwise(edges))
         assert (starts[0], starts[-1]) == (0, terms)
 

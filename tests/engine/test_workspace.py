@@ -188,7 +188,7 @@ def test_counts_beyond_the_minibatch_are_refused(counts):
 def test_which_affine_map_is_made_in_the_feature_phase(monkeypatch, widths, samples, threads, joined):
     monkeypatch.setattr(workspaces, "share_count", lambda units, work, _: min(threads, units))
     layers = [(np.zeros(shape), np.zeros(shape[1])) for shape in pairwise(widths)]
-    assert Workspace(Parameters(layers), samples)._cut[2] == joined
+    assert Workspace(Parameters(layers), samples).plan.forward_layer == joined
 
 
 @pytest.mark.parametrize("count", [1, 2, 11, 12, 60])

@@ -4,22 +4,22 @@ import numba
 import numpy as np
 import pytest
 
-from fastnet.llvm.arrays import item, shaped, span
+from fastnet.llvm.arrays import as_3d, flat, panel_of
 
 
 @numba.njit
 def item_of(array, index):
-    return item(array, index)
+    return panel_of(array, index)
 
 
 @numba.njit
 def span_of(array, start, count):
-    return span(array, start, count)
+    return flat(array, start, count)
 
 
 @numba.njit
 def shaped_as(array, parts, rows, columns):
-    return shaped(array, parts, rows, columns)
+    return as_3d(array, parts, rows, columns)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -4,7 +4,7 @@ import numba
 import numpy as np
 import pytest
 
-from fastnet.llvm.stacks import at, stack
+from fastnet.llvm.stacks import layer_of, stack
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -15,7 +15,7 @@ def test_compiled_code_reads_and_writes_the_arrays(rng, dtype, count):
 
     @numba.njit
     def read_and_write(stacked, index):
-        array = at(stacked, index)
+        array = layer_of(stacked, index)
         total = array.dtype.type(0)
         for i in range(array.shape[0]):
             for j in range(array.shape[1]):

@@ -24,7 +24,7 @@ def visit(worker, counters, log, wait_for_helper):
     """Work of a team: each worker says that it is in; the first may wait for another one, and stays no longer."""
     if not phases.enter(counters, worker):
         return
-    if phases.take(counters, worker, 0):
+    if phases.claim(counters, worker, 0):
         log[worker, IN] += 1
         phases.complete(counters)
     if worker == 0 and wait_for_helper:

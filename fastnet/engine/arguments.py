@@ -1,0 +1,162 @@
+"""What a run of training steps works on: one struct for each lifetime, a line and a shape for each field.
+
+:class:`fastnet.engine.packed.Parameters` and :class:`fastnet.engine.workspace.Workspace` make them,
+:func:`fastnet.engine.steps.training_steps` takes them. Shape letters: N samples in a minibatch, M samples in all,
+D inputs, H units of a layer, C classes; `width` is that of a panel (docs/vocabulary.md has the words, with drawings).
+What there is for each layer is a stack of arrays (:mod:`fastnet.llvm.stacks`).
+
+For numba these are tuples: a field is read at no cost. An optional field is asked for by ``is None`` inside a block
+function that gets it as an argument: numba removes the branch that is not taken only there. A struct has fewer than ten
+fields, as numba tells types apart by a fingerprint that is made for that.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..aliases import Array
+from ..blocks.optimizers import Optimizer
+from ..blocks.sparse import NonZeros
+from ..llvm.stacks import Stack
+
+__all__ = ["FIRST_LAYER", "NO_LAYER", "SECOND_LAYER", "Buffers", "Method", "PackedParameters", "Plan", "Samples",
+           "Schedule", "Scratch"]
+
+NO_LAYER, FIRST_LAYER, SECOND_LAYER = -1, 0, 1
+"""Values of `Plan.forward_layer`."""
+
+
+class Method(NamedTuple):
+    """What kind of network it is; for the life of a workspace.
+
+    None three times is the course's network, compiled by itself: what is never asked for would cost seconds.
+    """
+
+    activation: int | None
+    """Index in :data:`fastnet.blocks.activations.ACTIVATIONS`; None for ReLU."""
+    head: int | None
+    """Index in :data:`fastnet.blocks.heads.HEADS`; None for the course's softmax."""
+    optimizer: Optimizer | None
+    """None for plain SGD."""
+
+
+class Plan(NamedTuple):
+    """How a step is cut; for the life of a workspace. None of it changes a result.
+
+    :func:`fastnet.engine.plan.plan` decides.
+    """
+
+    sample_shares: int
+    """How many shares the sample phase has."""
+    feature_shares: int
+    """How many shares the feature phase has; it divides the number of k-slices of the layer `forward_layer`."""
+    forward_layer: int
+    """The layer whose affine map is made in the feature phase: FIRST_LAYER, SECOND_LAYER, or NO_LAYER."""
+    split_gradients: bool
+    """Whether each of two shares of samples makes one of the two sums of those gradients that are made of two."""
+    slices_in_pairs: bool
+    """Whether a share of the feature phase adds its k-slices of the map two by two: it has an even number of them."""
+    panels_halved: bool
+    """Whether no panel of the first hidden layer lies across the middle of its units."""
+    chunk_rows: int
+    """How many samples a share takes through the layers at a time, at most."""
+
+
+class PackedParameters(NamedTuple):
+    """Weights, biases and moments in panels; as long as the parameters stay packed. Changed in place by each step."""
+
+    sizes: NDArray[np.intp]
+    """(D, H, ..., C)."""
+    W: Stack
+    """Weights of each layer, (panels, D padded, width)."""
+    b: Stack
+    """Biases of each layer, (panels, 1, width)."""
+    WT: Stack
+    """Weights transposed, (panels of the layer's input, H, width); that of the first layer is not used."""
+    first_moments: Stack | None
+    """The optimizer's, of the weights: of the shape of W in the first layer, and of WT in the others."""
+    second_moments: Stack | None
+    """As `first_moments`; the same arrays where the optimizer has one moment."""
+    first_moments_b: Stack | None
+    """The same of the biases, (panels, 1, width)."""
+    second_moments_b: Stack | None
+    """As `first_moments_b`."""
+
+
+class Samples(NamedTuple):
+    """All samples; for one run."""
+
+    X: Array
+    """(M, D), C-contiguous; in name only where `non_zeros` are given."""
+    non_zeros: NonZeros | None
+    """The same samples by their non-zeros, instead of `X`."""
+    labels: NDArray[np.int64]
+    """(M,), for a softmax; in name only for other heads."""
+    targets: Array
+    """What the outputs should be, (M, C), for heads other than a softmax; in name only for that."""
+    weights: Array
+    """Weights of the samples, (M,); (0,) where all are 1."""
+
+
+class Schedule(NamedTuple):
+    """What each step of one run does; `steps` of them."""
+
+    batches: NDArray[np.intp]
+    """Indices of the samples of each minibatch, (steps, N)."""
+    counts: NDArray[np.intp]
+    """How many samples each minibatch really has, (steps,): the first of its row in `batches`, 1 to N."""
+    rates: NDArray[np.float64]
+    """Learning rates, (steps,)."""
+    penalties: NDArray[np.float64]
+    """Strength p of the L2 penalty 0.5 * p * sum(W^2), (steps,)."""
+    weight_sums: NDArray[np.float64]
+    """Sum of the weights of the samples of each minibatch, (steps,); its size where all are 1."""
+    losses: NDArray[np.float64]
+    """Receives the loss of each minibatch before its update, (steps,)."""
+
+
+class Buffers(NamedTuple):
+    """What all shares of a step read and write; for the life of a workspace."""
+
+    X0: Array
+    """The packed minibatch, (copies, D padded / PACK, N, PACK): one for each share of the feature phase where
+    `forward_layer` is SECOND_LAYER, else one. In name only for non-zeros."""
+    A: Stack
+    """What goes into each layer, (panels, N, width), that of the first in name only; at last what comes out."""
+    delta: Stack
+    """Gradient of the loss with respect to each affine map, (panels, N, width). The last may be that of `A`."""
+    slices: Array
+    """The k-slices of the affine map of layer `forward_layer`, (slices, panels, N, width); else in name only."""
+    gradient_sums: Stack
+    """The two sums that the gradient of a layer's weights is made of, where shares of samples make them: first all
+    panels of the one, (2 panels, D padded, width), or (2 panels of the layer's input, H, width) but in the first."""
+    db: Stack
+    """Gradients of the biases, as two sums, (panels, 2, width)."""
+    square_sums: Stack
+    """Sums of squares of the weights down the columns, one for each pack of rows, (panels, D padded / PACK, width)."""
+    row_losses: NDArray[np.float64]
+    """Losses of the samples of one step and of the next, (2, N)."""
+
+
+class Scratch(NamedTuple):
+    """What one share uses alone, with cache lines of its own; and constants. For the life of a workspace."""
+
+    scores: Array
+    """(shares, C, BLOCK_ROWS), a column for each sample."""
+    products: Array
+    """(shares, parts, rows, tile width): sums that are added up at once, of an affine map or of a gradient."""
+    labels: NDArray[np.intp]
+    """(shares, BLOCK_ROWS)."""
+    cursors: NDArray[np.intp]
+    """Where each sample has arrived in its non-zeros, (shares, N); in name only without."""
+    maxima: Array
+    """(shares, BLOCK_ROWS): the largest score of each sample, and then what its delta is multiplied by."""
+    totals: Array
+    """(shares, BLOCK_ROWS): the sum of the exponentials of each sample."""
+    zeros: Array
+    """A row of zeros, (1, tile width)."""
+    ones: Array
+    """(1, 1, 1), of 1."""

@@ -1,0 +1,236 @@
+"""The feature phase: a share takes some rows of the weights through gradient, penalty and update, in its cache.
+
+It ends the step before and begins the next: where the plan has a `forward_layer`, the share then makes its k-slices of
+that layer's affine map, from the weights that it has just updated.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ..blocks.operands import packed_columns, panel_columns
+from ..blocks.optimizers import update_block
+from ..blocks.partition import (
+    BLOCK_ROWS,
+    FIRST,
+    K_SLICES,
+    column_share,
+    gradient_splits,
+    half_panels,
+    k_slice_start,
+    padded,
+    rows_in_tiles,
+    sample_splits,
+    share_start,
+)
+from ..blocks.products import bias_sums_block, gradient_block
+from ..blocks.sparse import begin_block, has_non_zeros, sparse_gradient_block
+from ..blocks.sums import add_block, add_squares_block, square_sums_block
+from ..jit.decorators import inline
+from ..llvm.arrays import as_3d, item_size, panel_of
+from ..llvm.stacks import layer_of
+from ..llvm.target import PACK
+from .arguments import FIRST_LAYER, NO_LAYER, SECOND_LAYER
+from .layers import activate_layer, affine_layer, affine_slices, gather_block, propagate_layer, unit_span
+
+__all__ = ["feature_phase"]
+
+
+class Owned(NamedTuple):
+    """What a share of the feature phase owns of the first layer, and of the map of `forward_layer`: from, to."""
+
+    panel0: int
+    """First panel of hidden units; all of them belong to each share but where the second layer's map is its own."""
+    panel1: int
+    pack0: int
+    """First pack of features."""
+    pack1: int
+    slice0: int
+    """First k-slice of the map of layer `forward_layer`."""
+    slice1: int
+    square0: int
+    """First k-slice of the sum of the first layer's squares, where `forward_layer` is one."""
+    square1: int
+
+
+@inline
+def owned_by(plan, parameters, buffers, share, itemsize):
+    """What a share of the feature phase owns."""
+    count, sizes, panels = plan.feature_shares, parameters.sizes, layer_of(parameters.W, 0).shape[0]
+    packs, slices = (sizes[0] + PACK - 1) // PACK, buffers.slices.shape[0]
+    slice0, slice1 = share_start(share, count, slices), share_start(share + 1, count, slices)
+    square0, square1 = share_start(share, count, K_SLICES), share_start(share + 1, count, K_SLICES)
+    panel0, panel1 = FIRST, panels
+    if plan.forward_layer == SECOND_LAYER:
+        middle = half_panels(sizes[1], itemsize)
+        panel0, panel1 = (middle, panels) if share else (FIRST, middle)
+        pack0, pack1, square0, square1 = FIRST, packs, FIRST, K_SLICES
+    elif plan.forward_layer == FIRST_LAYER:
+        pack0 = k_slice_start(slice0, slices, sizes[0]) // PACK
+        pack1 = (k_slice_start(slice1, slices, sizes[0]) + PACK - 1) // PACK
+    else:
+        pack0, pack1 = share_start(share, count, packs), share_start(share + 1, count, packs)
+    return Owned(panel0, panel1, pack0, pack1, slice0, slice1, square0, square1)
+
+
+@inline
+def owned_units(plan, sizes, index, share, itemsize):
+    """From which to which of the sizes[index] units a share of the feature phase goes."""
+    count = plan.feature_shares
+    if plan.forward_layer == SECOND_LAYER and index == 1:
+        return k_slice_start(share, count, sizes[1]), k_slice_start(share + 1, count, sizes[1])
+    first, units = column_share(share, count, sizes[index], itemsize)
+    return first, first + units
+
+
+@inline
+def feature_phase(method, plan, parameters, samples, schedule, buffers, scratch, step, share):
+    """Do one share of the feature phase: updates after step `step` - 1, and the beginning of `step`."""
+    owned = owned_by(plan, parameters, buffers, share, item_size(scratch.zeros))
+    features = buffers.X0[share if plan.forward_layer == SECOND_LAYER else 0]
+    if step > 0:
+        update(method, plan, parameters, samples, schedule, buffers, scratch, features, owned, step - 1, share)
+    if plan.forward_layer != NO_LAYER and step < schedule.batches.shape[0]:
+        begin_forward(method, plan, parameters, samples, schedule, buffers, scratch, features, owned, step, share)
+
+
+@inline
+def update(method, plan, parameters, samples, schedule, buffers, scratch, features, owned, step, share):
+    """Gradients and updates of what the share owns, after the sample phase of `step`."""
+    sizes, itemsize, count = parameters.sizes, item_size(scratch.zeros), schedule.counts[step]
+    if plan.forward_layer == SECOND_LAYER:
+        for start in range(0, count, BLOCK_ROWS):
+            propagate_layer(method, plan, parameters, buffers, scratch, SECOND_LAYER, owned.panel0, owned.panel1, start,
+                            min(start + BLOCK_ROWS, count))
+    update_first_layer(method, plan, parameters, samples, schedule, buffers, scratch, features, owned, step, share)
+    if schedule.penalties[step] != 0 and plan.forward_layer != NO_LAYER:
+        sums = layer_of(buffers.square_sums, 0)
+        for panel in range(owned.panel0, owned.panel1):
+            add_squares_block(sums[panel], sums.shape[2], owned.square0, owned.square1)
+    for layer in range(1, sizes.shape[0] - 1):
+        h0, h1 = owned_units(plan, sizes, layer, share, itemsize)
+        update_upper_layer(method, plan, parameters, schedule, buffers, scratch, step, share, layer, h0, h1)
+    for layer in range(sizes.shape[0] - 1):
+        h0, h1 = owned_units(plan, sizes, layer + 1, share, itemsize)
+        if layer == plan.forward_layer:  # all by the first share: it needs them at once and must not wait
+            h0, h1 = FIRST, sizes[layer + 1] if share == 0 else FIRST
+        update_biases(method, plan, parameters, schedule, buffers, scratch, step, layer, h0, h1)
+
+
+@inline
+def update_first_layer(method, plan, parameters, samples, schedule, buffers, scratch, features, owned, step, share):
+    """Gradient and step of the first layer's weights, in the panels and packs that the share owns.
+
+    Where the gradient is made of two sums and gradients are split, the shares of samples have made these already.
+    """
+    W, delta, zeros = layer_of(parameters.W, 0), layer_of(buffers.delta, 0), scratch.zeros
+    first_moments, second_moments = layer_of(parameters.first_moments, 0), layer_of(parameters.second_moments, 0)
+    sums, squares = layer_of(buffers.gradient_sums, 0), layer_of(buffers.square_sums, 0)
+    rate, penalty = zeros.dtype.type(schedule.rates[step]), zeros.dtype.type(schedule.penalties[step])
+    batch, penalized = schedule.batches[step, :schedule.counts[step]], schedule.penalties[step] != 0
+    sizes, panels, width, itemsize = parameters.sizes, W.shape[0], W.shape[2], item_size(zeros)
+    splits, sparse = gradient_splits(delta.shape[1], sizes[0], sizes[1]), has_non_zeros(samples.non_zeros)
+    are_there = plan.split_gradients and plan.forward_layer != FIRST_LAYER and splits == 2
+    products = scratch.products[share]
+    products = as_3d(products, products.shape[0], products.shape[1], width)
+    for panel in range(owned.panel0, owned.panel1):
+        _, n = unit_span(plan, sizes, 1, panel, panels, itemsize)
+        begin_block(samples.non_zeros, batch, scratch.cursors[share], owned.pack0 * PACK)
+        for pack0 in range(owned.pack0, owned.pack1, BLOCK_ROWS // PACK):
+            pack1 = min(pack0 + BLOCK_ROWS // PACK, owned.pack1)
+            i0, i1 = pack0 * PACK, min(pack1 * PACK, sizes[0])
+            gradient, row, used = products[0], FIRST, padded(n, itemsize)
+            if sparse:
+                sparse_gradient_block(samples.non_zeros, batch, delta[panel], gradient, scratch.cursors[share], i0, i1,
+                                      n)
+            elif are_there:
+                gradient, row, used = sums[panel], i0, width  # with what is padded, which is 0 there: all at once
+                add_block(sums[panels + panel], gradient, i0, i1, FIRST, used)
+            else:
+                gradient_block(features, packed_columns(features, pack0), delta[panel], zeros, products, splits,
+                               batch.shape[0], FIRST, (pack1 - pack0) * PACK, FIRST, n)
+            if penalized:
+                square_sums_block(W[panel], squares[panel], W.shape[1], used, pack0, pack1)
+            update_block(gradient, row, W[panel], panel_of(first_moments, panel), panel_of(second_moments, panel), i0,
+                         i1, FIRST, used, rate, penalty, method.optimizer)
+
+
+@inline
+def update_upper_layer(method, plan, parameters, schedule, buffers, scratch, step, share, layer, h0, h1):
+    """Gradient and step of the weights of a layer but the first, for the rows h0 to h1 of W.
+
+    The gradient is made transposed, delta^T A: layers mostly narrow towards the top, and few rows waste less than few
+    columns. W and WT are the same weights.
+    """
+    W, WT, zeros = layer_of(parameters.W, layer), layer_of(parameters.WT, layer), scratch.zeros
+    first_moments = layer_of(parameters.first_moments, layer)
+    second_moments = layer_of(parameters.second_moments, layer)
+    A, delta, sums = layer_of(buffers.A, layer), layer_of(buffers.delta, layer), layer_of(buffers.gradient_sums, layer)
+    rate, penalty = zeros.dtype.type(schedule.rates[step]), zeros.dtype.type(schedule.penalties[step])
+    sizes, itemsize = parameters.sizes, item_size(zeros)
+    splits = gradient_splits(delta.shape[1], sizes[layer], sizes[layer + 1])
+    products = scratch.products[share]
+    products = as_3d(products, products.shape[0], products.shape[1], WT.shape[2])
+    if schedule.penalties[step] != 0:
+        squares = layer_of(buffers.square_sums, layer)
+        for panel in range(W.shape[0]):
+            _, n = unit_span(plan, sizes, layer + 1, panel, W.shape[0], itemsize)
+            square_sums_block(W[panel], squares[panel], W.shape[1], padded(n, itemsize), h0 // PACK,
+                              (h1 + PACK - 1) // PACK)
+    for panel in range(WT.shape[0]):
+        j0, n = unit_span(plan, sizes, layer, panel, WT.shape[0], itemsize)
+        first, last = max(h0 - j0, 0), min(h1 - j0, n)
+        if first >= last:
+            continue
+        for other in range(W.shape[0]):
+            k0, m = unit_span(plan, sizes, layer + 1, other, W.shape[0], itemsize)
+            gradient, row, columns = products[0], FIRST, padded(last - first, itemsize)
+            if plan.split_gradients and splits == 2:
+                gradient, row = sums[panel], k0
+                add_block(sums[WT.shape[0] + panel], gradient, k0, k0 + m, first, columns)
+            else:
+                gradient_block(delta, panel_columns(delta, other), A[panel], zeros, products, splits,
+                               schedule.counts[step], FIRST, rows_in_tiles(m), first, last - first)
+            update_block(gradient, row, WT[panel], panel_of(first_moments, panel), panel_of(second_moments, panel), k0,
+                         k0 + m, first, columns, rate, penalty, method.optimizer)
+            for k in range(m):
+                weights = WT[panel, k0 + k, first:last]
+                for j in range(last - first):
+                    W[other, j0 + first + j, k] = weights[j]
+
+
+@inline
+def update_biases(method, plan, parameters, schedule, buffers, scratch, step, layer, h0, h1):
+    """Gradient and step of the biases h0 to h1 of a layer; they have no penalty."""
+    b, delta, zeros = layer_of(parameters.b, layer), layer_of(buffers.delta, layer), scratch.zeros
+    first_moments = layer_of(parameters.first_moments_b, layer)
+    second_moments = layer_of(parameters.second_moments_b, layer)
+    itemsize, rate, none = item_size(zeros), zeros.dtype.type(schedule.rates[step]), zeros.dtype.type(0)
+    for panel in range(b.shape[0]):
+        j0, n = unit_span(plan, parameters.sizes, layer + 1, panel, b.shape[0], itemsize)
+        first, last = max(h0 - j0, 0), min(h1 - j0, n)
+        if first >= last:
+            continue
+        db, columns = layer_of(buffers.db, layer)[panel], padded(last - first, itemsize)
+        if plan.split_gradients:
+            add_block(db[1:], db, FIRST, FIRST + 1, first, columns)
+        else:
+            bias_sums_block(scratch.ones, delta[panel], zeros, db, sample_splits(delta.shape[1]), schedule.counts[step],
+                            first, last - first)
+        update_block(db, FIRST, b[panel], panel_of(first_moments, panel), panel_of(second_moments, panel), FIRST,
+                     FIRST + 1, first, columns, rate, none, method.optimizer)
+
+
+@inline
+def begin_forward(method, plan, parameters, samples, schedule, buffers, scratch, features, owned, step, share):
+    """Begin the forward pass of a step: the share's k-slices of the affine map of layer `forward_layer`."""
+    batch, count = schedule.batches[step], schedule.counts[step]
+    for start in range(0, count, BLOCK_ROWS):
+        stop = min(start + BLOCK_ROWS, count)
+        gather_block(samples.X, batch, features, owned.pack0, owned.pack1, start, stop)
+        if plan.forward_layer == SECOND_LAYER:
+            for panel in range(owned.panel0, owned.panel1):
+                affine_layer(plan, parameters, samples, batch, features, buffers, scratch, share, FIRST, panel, start,
+                             stop)
+                activate_layer(method, parameters, buffers, FIRST, panel, start, stop)
+        affine_slices(plan, parameters, features, buffers, scratch, owned.slice0, owned.slice1, start, stop)

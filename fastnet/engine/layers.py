@@ -1,0 +1,130 @@
+"""One layer forward and one layer backward, for some rows of a minibatch, in panels.
+
+The formulas are blocks; here is where their operands lie. Shape letters: N samples, D inputs, H units, C classes.
+"""
+
+from __future__ import annotations
+
+from ..blocks.activations import activate_block, activation_mask_block
+from ..blocks.operands import packed_rows, panel_rows
+from ..blocks.partition import FIRST, K_SLICES, k_slice_count, k_slice_start, panel_span
+from ..blocks.products import affine_block, product_block
+from ..blocks.sparse import has_non_zeros, sparse_affine_block
+from ..blocks.sums import add_block
+from ..jit.decorators import block, inline
+from ..llvm.arrays import flat, item_size
+from ..llvm.stacks import layer_of
+from ..llvm.target import PACK
+from ..llvm.tile import move
+from .arguments import FIRST_LAYER
+
+__all__ = ["activate_layer", "affine_layer", "affine_slices", "finish_affine_layer", "gather_block", "propagate_layer",
+           "unit_span"]
+
+_GATHERED = 8
+"""Samples that are gathered side by side: what they write lies in a row, and is some cache lines then."""
+
+
+@inline
+def unit_span(plan, sizes, index, panel, panels, itemsize):
+    """First column, and number of columns, of a panel of the sizes[index] units."""
+    return panel_span(panel, panels, sizes[index], plan.panels_halved and index == 1, itemsize)
+
+
+@block
+def gather_block(X, batch, A, p0, p1, i0, i1):
+    """A[p0:p1] = X[batch], packed, for the rows i0 to i1 of the minibatch and the packs p0 to p1 of features.
+
+    What the last pack has too many may be anything: the features of the next sample, mostly.
+    """
+    D, N = X.shape[1], A.shape[1]
+    full = min(p1, D // PACK)
+    for start in range(i0, i1, _GATHERED):
+        stop = min(start + _GATHERED, i1)
+        for p in range(p0, full):
+            for i in range(start, stop):
+                move(A, (p * N + i) * PACK, X, batch[i] * D + p * PACK)
+        if full < p1:
+            for i in range(start, stop):
+                place = batch[i] * D + full * PACK
+                if place + PACK <= X.size:
+                    move(A, (full * N + i) * PACK, X, place)
+                else:
+                    source, target = flat(X, place, D - full * PACK), A[full, i]
+                    for d in range(source.shape[0]):
+                        target[d] = source[d]
+
+
+@inline
+def affine_layer(plan, parameters, samples, batch, features, buffers, scratch, share, layer, panel, start, stop):
+    """A panel of a layer's affine map, for the rows start to stop of the minibatch `batch`, packed in `features`."""
+    sizes, target = parameters.sizes, layer_of(buffers.A, layer + 1)
+    _, n = unit_span(plan, sizes, layer + 1, panel, target.shape[0], item_size(scratch.zeros))
+    W, b, Z = layer_of(parameters.W, layer)[panel], layer_of(parameters.b, layer)[panel], target[panel, start:stop]
+    products, zeros, rows = scratch.products[share], scratch.zeros, stop - start
+    if layer > 0:
+        below = layer_of(buffers.A, layer)
+        left = panel_rows(below, start, sizes[layer], below.shape[0], plan.panels_halved and layer == 1)
+        affine_block(below, left, W, FIRST, b, zeros, Z, products, rows, sizes[layer], FIRST, n)
+    elif has_non_zeros(samples.non_zeros):
+        sparse_affine_block(samples.non_zeros, batch[start:stop], W, b, Z, n)
+    else:
+        affine_block(features, packed_rows(features, start), W, FIRST, b, zeros, Z, products, rows, sizes[0], FIRST, n)
+
+
+@inline
+def affine_slices(plan, parameters, features, buffers, scratch, slice0, slice1, start, stop):
+    """The k-slices slice0 to slice1 of the affine map of layer `forward_layer`, for the rows start to stop."""
+    layer, itemsize = plan.forward_layer, item_size(scratch.zeros)
+    K, slices = parameters.sizes[layer], buffers.slices
+    W, b, below = layer_of(parameters.W, layer), layer_of(parameters.b, layer), features
+    left = packed_rows(features, start)
+    if layer > FIRST_LAYER:
+        below = layer_of(buffers.A, layer)
+        left = panel_rows(below, start, K, below.shape[0], plan.panels_halved)
+    count = k_slice_count(K)
+    for panel in range(W.shape[0]):
+        _, n = unit_span(plan, parameters.sizes, layer + 1, panel, W.shape[0], itemsize)
+        for number in range(slice0, slice1):
+            product_block(below, left, W[panel], FIRST, b[panel] if number == 0 else scratch.zeros,
+                          slices[number, panel, start:stop], FIRST, stop - start, k_slice_start(number, count, K),
+                          k_slice_start(number + 1, count, K), FIRST, n)
+            if plan.slices_in_pairs and number % 2 == 1:
+                add_block(slices[number, panel], slices[number - 1, panel], start, stop, FIRST, W.shape[2])
+
+
+@inline
+def finish_affine_layer(plan, buffers, start, stop):
+    """The affine map of layer `forward_layer` for the rows start to stop: its k-slices, added up pairwise."""
+    slices, Z = buffers.slices, layer_of(buffers.A, plan.forward_layer + 1)
+    count, panels, width = slices.shape[0], Z.shape[0], Z.shape[2]
+    for panel in range(panels):  # with what is padded: all at once
+        if count == K_SLICES and not plan.slices_in_pairs:
+            add_block(slices[1, panel], slices[0, panel], start, stop, FIRST, width)
+            add_block(slices[3, panel], slices[2, panel], start, stop, FIRST, width)
+        place, size = start * width, (stop - start) * width
+        first, other = flat(slices[0, panel], place, size), flat(slices[count // 2, panel], place, size)
+        target = flat(Z[panel], place, size)
+        for h in range(size):
+            target[h] = first[h] + other[h]
+
+
+@inline
+def activate_layer(method, parameters, buffers, layer, panel, start, stop):
+    """What a layer puts out, in the place of its affine map; the last layer is left as it is."""
+    if layer < parameters.sizes.shape[0] - 2:
+        Z = layer_of(buffers.A, layer + 1)[panel, start:stop]
+        activate_block(flat(Z, FIRST, Z.size), method.activation)  # with what is padded: all at once
+
+
+@inline
+def propagate_layer(method, plan, parameters, buffers, scratch, layer, panel0, panel1, start, stop):
+    """The deltas of the layer below for the rows start to stop, in the panels panel0 to panel1 of what it puts out."""
+    sizes, WT, zeros = parameters.sizes, layer_of(parameters.WT, layer), scratch.zeros
+    above, below, A = layer_of(buffers.delta, layer), layer_of(buffers.delta, layer - 1), layer_of(buffers.A, layer)
+    left = panel_rows(above, start, sizes[layer + 1], above.shape[0], plan.panels_halved and layer == 0)
+    for panel in range(panel0, panel1):
+        _, n = unit_span(plan, sizes, layer, panel, below.shape[0], item_size(zeros))
+        dZ = below[panel, start:stop]
+        product_block(above, left, WT[panel], FIRST, zeros, dZ, FIRST, stop - start, FIRST, sizes[layer + 1], FIRST, n)
+        activation_mask_block(flat(dZ, FIRST, dZ.size), flat(A[panel, start:stop], FIRST, dZ.size), method.activation)

@@ -1,0 +1,76 @@
+"""How a training step is cut into shares: pure, and of sizes only. No choice here changes a result.
+
+What one core has written and another reads costs more than the work on it, so the cut is the one with which the fewest
+numbers travel between cores. The two inequalities below count what travels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from ..blocks.partition import BLOCK_ROWS, K_SLICES, k_slice_count, sample_splits
+from ..llvm.target import PACK
+from .arguments import FIRST_LAYER, NO_LAYER, SECOND_LAYER, Plan
+
+__all__ = ["halves_hidden_units", "plan", "step_work"]
+
+_FEW_ROWS, _FEW_WEIGHTS = 64, 1 << 15
+"""How many samples go through the layers at a time where the first layer has so few weights at most: their activations
+stay in the first-level cache. Else it is BLOCK_ROWS, since for each chunk the weights come from further away."""
+
+
+def halves_hidden_units(sizes: Sequence[int]) -> bool:
+    """Whether each of two cores had better own half of the first hidden layer's units, with all that is below them.
+
+    Then what travels for each sample is its D features, which the other core fetches too, and two sums of each of the
+    C outputs of the second map; else it is up to three numbers for each of the H hidden units: a sum of the first map,
+    its activation, its delta.
+    """
+    if len(sizes) < 3 or k_slice_count(sizes[1]) == 1:
+        return False
+    D, H, C = sizes[:3]
+    return D + 2 * C < 3 * H
+
+
+def _sums_travel_less(samples: int, inputs: int, units: int) -> bool:
+    """Whether two sums of the first affine map are fewer numbers than the samples and weights that travel else."""
+    return 2 * samples * units < inputs * (samples + units)
+
+
+def step_work(sizes: Sequence[int], batch: int) -> int:
+    """Multiply-adds of one affine map of each layer."""
+    return batch * sum(inputs * units for inputs, units in pairwise(sizes))
+
+
+def plan(sizes: Sequence[int], batch: int, threads: int, sparse: bool = False) -> Plan:
+    """Return how to cut the steps of a network.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        (D, H, ..., C).
+    batch : int
+        Samples in a minibatch.
+    threads : int
+        How many shares there may be, of work that is enough for them (:func:`fastnet.parallel.threads.share_count`).
+    sparse : bool
+        Whether samples are given by their non-zeros: the first affine map is made of them row by row then.
+    """
+    halved = halves_hidden_units(sizes)
+    slices = k_slice_count(sizes[0])
+    if not sparse and threads == 2 and halved:
+        forward_layer, feature_shares, slices = SECOND_LAYER, 2, k_slice_count(sizes[1])
+    elif not sparse and slices > 1 and threads <= slices and _sums_travel_less(batch, sizes[0], sizes[1]):
+        forward_layer, feature_shares = FIRST_LAYER, 1 << threads.bit_length() - 1  # a power of two, as slices are
+    else:
+        packs = -(-max(sizes[:-1]) // PACK)
+        forward_layer, feature_shares, slices = NO_LAYER, min(threads, packs), 1
+    sample_shares = min(threads, -(-batch // PACK))
+    return Plan(
+        sample_shares=sample_shares, feature_shares=feature_shares, forward_layer=forward_layer,
+        # Where units are halved the deltas of the first layer come later, in the feature phase.
+        split_gradients=sample_shares == 2 and sample_splits(batch) == 2 and forward_layer != SECOND_LAYER,
+        slices_in_pairs=slices == K_SLICES and feature_shares <= K_SLICES // 2,
+        panels_halved=halved,
+        chunk_rows=_FEW_ROWS if sizes[0] * sizes[1] <= _FEW_WEIGHTS else BLOCK_ROWS)
