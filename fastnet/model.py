@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import time
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ from .parallel.threads import checked_threads
 from .training import loop
 from .training.checkpoints import Checkpoints, checked_interval, data_checksum, read_checkpoint
 from .training.loop import Callback, History
-from .training.minibatches import minibatches
+from .training.minibatches import Minibatches, minibatches
 
 __all__ = ["TwoLayerNet", "warmup"]
 
@@ -246,7 +245,7 @@ class TwoLayerNet:
         DivergenceWarning
             Once, with the iteration, when the loss or the parameters are no longer finite; training goes on.
         """
-        layers, _ = self._trainable()
+        layers, _ = _Trained(self).layers()
         inputs, classes = len(layers[0][0]), layers[-1][0].shape[1]
         samples = checks.features(X, "X", columns=inputs, dtype=self.dtype)
         targets = checks.labels(y, "y", samples=len(samples), classes=classes)
@@ -276,38 +275,13 @@ class TwoLayerNet:
                                      f"{os.fspath(resume)}, got {steps}")
                 restore()
         return loop.train(
-            lambda: self._trainable(inputs, classes), self._update, functools.partial(minibatches, self._random),
-            checks.writable(samples), targets, samples_val, targets_val, **arguments, num_iters=steps,
-            verbose=bool(verbose), progress=progress, callback=callback, checkpoints=checkpoints,
+            _Trained(self, inputs, classes), checks.writable(samples), targets, samples_val, targets_val, **arguments,
+            num_iters=steps, verbose=bool(verbose), progress=progress, callback=callback, checkpoints=checkpoints,
             progress_so_far=so_far, threads=self._threads)
-
-    def _trainable(self, inputs: int | None = None, classes: int | None = None) -> tuple[list[Layer], bool]:
-        """The layers, and whether they may be trained in place; the arrays in `params` have to be writable floats.
-
-        In place: all are views of these arrays, and no two of them share memory, as tied weights do. `inputs` and
-        `classes` are what the data at hand needs, where that is known.
-        """
-        layers = self._layers()
-        for name, _ in _named(layers):
-            parameter = self.params[name]
-            if parameter.dtype.kind != "f" or not parameter.flags.writeable:
-                raise TypeError(f"params[{name!r}] must be a writable array of floats to be trained, got "
-                                f"{'a read-only array' if parameter.dtype.kind == 'f' else parameter.dtype}")
-        sizes = len(layers[0][0]), layers[-1][0].shape[1]
-        if inputs is not None and sizes != (inputs, classes):
-            raise ValueError(f"params must keep {inputs} inputs and {classes} classes during training, got {sizes}")
-        arrays = [array for layer in layers for array in layer]
-        views = all(np.may_share_memory(self.params[name], array) for name, array in _named(layers))
-        return layers, views and not any(np.may_share_memory(*pair) for pair in combinations(arrays, 2))
 
     def _named_arrays(self) -> dict[str, NDArray[Any]]:
         """The user's own arrays that are trained."""
         return {name: self.params[name] for name, _ in _named(self._layers())}
-
-    def _update(self, grads: Sequence[Layer], learning_rate: float) -> None:
-        """Take a step on the arrays in `params`, of any layout, dtype or overlap, as the course's class does it."""
-        arrays = [(self.params[name], grad) for name, grad in _named(grads)]
-        add_all((array, -learning_rate * grad.reshape(array.shape)) for array, grad in arrays)
 
     def predict(self, X: ArrayLike) -> NDArray[np.intp]:
         """Return the label with the largest score for each sample, (N,); the first wins a tie.
@@ -428,6 +402,41 @@ class TwoLayerNet:
         from .sklearn.convert import parameters_of
 
         return cls._from_params(parameters_of(estimator), **{"l2": "full", **options})
+
+
+class _Trained(loop.Trainee):
+    """A network that is trained; `inputs` and `classes` are what the data at hand needs, where that is known."""
+
+    def __init__(self, net: TwoLayerNet, inputs: int | None = None, classes: int | None = None) -> None:
+        self._net, self._inputs, self._classes = net, inputs, classes
+
+    def layers(self) -> tuple[list[Layer], bool]:
+        """Return the layers, and whether they may be trained in place; `params` has to hold writable floats.
+
+        In place: all are views of these arrays, and no two of them share memory, as tied weights do.
+        """
+        layers, params = self._net._layers(), self._net.params
+        for name, _ in _named(layers):
+            parameter = params[name]
+            if parameter.dtype.kind != "f" or not parameter.flags.writeable:
+                raise TypeError(f"params[{name!r}] must be a writable array of floats to be trained, got "
+                                f"{'a read-only array' if parameter.dtype.kind == 'f' else parameter.dtype}")
+        sizes = len(layers[0][0]), layers[-1][0].shape[1]
+        if self._inputs is not None and sizes != (self._inputs, self._classes):
+            raise ValueError(f"params must keep {self._inputs} inputs and {self._classes} classes during training, got "
+                             f"{sizes}")
+        arrays = [array for layer in layers for array in layer]
+        views = all(np.may_share_memory(params[name], array) for name, array in _named(layers))
+        return layers, views and not any(np.may_share_memory(*pair) for pair in combinations(arrays, 2))
+
+    def update(self, grads: Sequence[Layer], learning_rate: float) -> None:
+        """Take a step on the arrays in `params`, of any layout, dtype or overlap, as the course's class does it."""
+        arrays = [(self._net.params[name], grad) for name, grad in _named(grads)]
+        add_all((array, -learning_rate * grad.reshape(array.shape)) for array, grad in arrays)
+
+    def minibatches(self, samples: int, batch_size: int, steps: int, ahead: bool) -> Minibatches:
+        """Draw from the network's own generator, or NumPy's."""
+        return minibatches(self._net._random, samples, batch_size, steps, ahead)
 
 
 def _named(layers: Sequence[Layer]) -> list[tuple[str, NDArray[Any]]]:

@@ -6,7 +6,6 @@ The order of events, what is drawn from the random state, and every number that 
 from __future__ import annotations
 
 import copy
-import functools
 import warnings
 from collections.abc import Callable
 from itertools import combinations
@@ -23,11 +22,9 @@ from ..aliases import Layer
 from ..blocks.optimizers import ADAM, Optimizer
 from ..blocks.sparse import NonZeros, ascending
 from ..checks import writable
-from ..engine.packed import Parameters
-from ..engine.workspace import Workspace
 from ..progress import progress_bar
 from ..training.interrupts import DeferredInterrupt
-from ..training.pace import Pace
+from ..training.session import Session
 from . import private
 
 __all__ = ["FLOATS", "OUTPUT_HEADS", "fit_stochastic", "own", "trained_layers"]
@@ -205,7 +202,7 @@ def _moment(moment: Any, parameter: NDArray[Any]) -> NDArray[Any]:
 
 
 class _Run:
-    """The data, packed parameters and workspace of one fit; `used` are the indices of the samples to train with."""
+    """The data and the session of one fit; `used` are the indices of the samples to train with."""
 
     def __init__(self, estimator: Any, optimizer: Any, layers: list[Layer], X: Any, y: NDArray[Any], sample_weight: Any,
                  used: NDArray[np.intp], method: Optimizer, batch_size: int, fresh: bool) -> None:
@@ -224,9 +221,8 @@ class _Run:
         known = known if all(known) else []  # a fit that two exceptions have ended may have left it without moments
         moments = [[(_moment(m, W), _moment(n, b)) for (m, n), (W, b) in zip(moment, layers, strict=True)]
                    for moment in known]
-        self._parameters = Parameters(layers, method, moments)
-        self._workspace = Workspace(self._parameters, batch_size, estimator.activation, head, issparse(X))
-        self._pace = Pace(batch_size)
+        self._session = Session(batch_size, estimator.activation, head, method, issparse(X))
+        self._session.pack(layers, moments)
         self.samples, self._order = len(used), used
         # The last minibatch of an epoch may be smaller.
         self._counts = np.full(-(-self.samples // batch_size), batch_size, np.intp)
@@ -242,8 +238,7 @@ class _Run:
 
         An exception that comes in here leaves parameters of an earlier whole step, or an optimizer without moments.
         """
-        del self._workspace
-        private.set_moments(self._optimizer, self._parameters.release(self._layers))
+        private.set_moments(self._optimizer, self._session.release())
 
     def _best(self) -> tuple[Any, Any]:
         known = vars(self._estimator)
@@ -259,7 +254,7 @@ class _Run:
 
     def store(self) -> None:
         """Bring `coefs_` and `intercepts_` up to date."""
-        self._parameters.store(self._layers)
+        self._session.store()
 
     def epochs(self, most: int, check: Callable[[], None]) -> list[float]:
         """Train for one epoch or, if they are short, for several, `most` at most; return the mean loss of each.
@@ -267,14 +262,13 @@ class _Run:
         `check` is called after some steps where an epoch is long, and may raise.
         """
         steps = len(self._counts)
-        epochs = max(1, min(most, self._pace.steps // steps, _EPOCHS_INDICES // self.samples))
+        epochs = max(1, min(most, self._session.steps // steps, _EPOCHS_INDICES // self.samples))
         batches = self._batches(epochs)
         counts, rates = np.tile(self._counts, epochs), self._rates(epochs)
         losses, done = np.empty(len(batches)), 0
         while done < len(batches):
-            part = slice(done, max(done + self._pace.steps, len(batches) if epochs > 1 else 0))
-            losses[part] = self._pace(functools.partial(self._steps, batches[part], counts[part], rates[part]),
-                                      len(batches[part]))
+            part = slice(done, max(done + self._session.steps, len(batches) if epochs > 1 else 0))
+            losses[part] = self._take_steps(batches[part], counts[part], rates[part])
             done = part.stop
             if done < len(batches):
                 check()
@@ -303,8 +297,8 @@ class _Run:
                                        / (1 - optimizer.beta_1**t))
         return result
 
-    def _steps(self, batches: NDArray[np.intp], counts: NDArray[np.intp],
-               rates: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _take_steps(self, batches: NDArray[np.intp], counts: NDArray[np.intp],
+                    rates: NDArray[np.float64]) -> NDArray[np.float64]:
         sums, divisors = None, counts.astype(np.float64)
         if self._weights is not None:
             real = np.arange(batches.shape[1]) < counts[:, np.newaxis]
@@ -312,11 +306,11 @@ class _Run:
             if not sums.all():
                 before = int(np.flatnonzero(sums == 0)[0])
                 if before:
-                    self._steps(batches[:before], counts[:before], rates[:before])
+                    self._take_steps(batches[:before], counts[:before], rates[:before])
                 raise ZeroDivisionError("Weights sum to zero, can't be normalized")
         # The penalty of scikit-learn is 0.5 * alpha * sum(W^2) / (sum of weights).
-        losses = self._workspace.run(self._X, self._y, batches, rates, self._estimator.alpha / divisors, self._weights,
-                                     sums, counts)
+        losses = self._session.run(self._X, self._y, batches, rates, self._estimator.alpha / divisors, self._weights,
+                                   sums, counts)
         if self._method.kind == ADAM:
             self._optimizer.t += len(batches)
             self._optimizer.learning_rate = rates[-1]

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import math
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import checks
 from ..aliases import Layer
-from ..engine.packed import Parameters
-from ..engine.workspace import Workspace
 from ..network import passes
-from ..parallel.threads import most_threads
 from ..progress import progress_bar
 from .checkpoints import Checkpoints, Progress
 from .interrupts import DeferredInterrupt
 from .minibatches import Minibatches, keep
-from .pace import Pace
+from .session import Session
 
-__all__ = ["Callback", "DivergenceWarning", "History", "accuracy", "prepare", "train"]
+__all__ = ["Callback", "DivergenceWarning", "History", "Trainee", "accuracy", "prepare", "train"]
 
 
 class DivergenceWarning(RuntimeWarning):
@@ -45,8 +41,23 @@ def accuracy(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64],
     return float((labels == y).mean())
 
 
-def train(trainable: Callable[[], tuple[list[Layer], bool]], update: Callable[[Sequence[Layer], float], None],
-          minibatches: Callable[[int, int, int, bool], Minibatches], X: NDArray[Any], y: NDArray[np.int64],
+class Trainee(Protocol):
+    """Whose parameters are trained: the model, as :func:`train` sees it."""
+
+    def layers(self) -> tuple[list[Layer], bool]:
+        """Return the layers, and whether a step may change them in place: they are views of the user's arrays then.
+
+        Asked for again after each callback, which may have replaced arrays.
+        """
+
+    def update(self, grads: Sequence[Layer], learning_rate: float) -> None:
+        """Change the user's own arrays by a step, where the layers are copies of them."""
+
+    def minibatches(self, samples: int, batch_size: int, steps: int, ahead: bool) -> Minibatches:
+        """Draw, as :func:`fastnet.training.minibatches.minibatches` does, from where the model draws."""
+
+
+def train(trainee: Trainee, X: NDArray[Any], y: NDArray[np.int64],
           X_val: NDArray[Any], y_val: NDArray[np.int64], *, learning_rate: float, learning_rate_decay: float,
           l2: float, num_iters: int, batch_size: int, verbose: bool, progress: bool | str,
           callback: Callback | None, checkpoints: Checkpoints | None, progress_so_far: Progress | None,
@@ -55,13 +66,8 @@ def train(trainable: Callable[[], tuple[list[Layer], bool]], update: Callable[[S
 
     Parameters
     ----------
-    trainable
-        Returns the layers, and whether a step may change them in place: they are views of the user's own arrays then.
-        Called again after each callback, which may have replaced arrays.
-    update
-        Called with gradients and learning rate to change the user's own arrays where the layers are copies of them.
-    minibatches
-        :func:`fastnet.training.minibatches.minibatches`, bound to where random numbers come from.
+    trainee
+        Whose parameters are trained.
     X, y, X_val, y_val
         Checked data, of the layers' dtype.
     learning_rate, learning_rate_decay, l2, num_iters, batch_size, verbose, progress, callback
@@ -80,30 +86,29 @@ def train(trainable: Callable[[], tuple[list[Layer], bool]], update: Callable[[S
     empty: History = {"loss_history": [], "train_acc_history": [], "val_acc_history": []}
     now = progress_so_far or Progress(0, learning_rate, empty)
     history = now.history
-    layers, in_place = trainable()
+    layers, in_place = trainee.layers()
     if num_iters:
         prepare(X.dtype)  # here, where Ctrl-C still works at once
-    engine = _Engine(batch_size, threads)
-    pace = Pace(batch_size)
-    with DeferredInterrupt() as interrupt, engine:
+    with DeferredInterrupt() as interrupt, Session(batch_size, threads=threads) as session:
         bar = iter(progress_bar(range(now.iteration, num_iters),
                                 description=progress if isinstance(progress, str) else "") if progress else ())
         diverged = False
         while now.iteration < num_iters and not now.stopped:
             it = now.iteration
             next(bar, None)  # the bar is at iteration `it`
-            stop = min(it + pace.steps if in_place else it + 1, num_iters,
+            stop = min(it + session.steps if in_place else it + 1, num_iters,
                        num_iters if checkpoints is None else checkpoints.next_stop(it))
             done = _next_stop(it, stop, iterations_per_epoch)
-            drawn = minibatches(samples, batch_size, done - it, in_place and engine.leaves_a_core())
+            drawn = trainee.minibatches(samples, batch_size, done - it, in_place and session.leaves_a_core())
             if in_place:
-                run = functools.partial(engine.run, layers, X, y, drawn, now.learning_rate, l2)
-                losses, batch = pace(run, done - it)
+                if not session.packed:
+                    session.pack(layers)
+                losses, batch = _take_steps(session, X, y, drawn, now.learning_rate, l2)
             else:
                 (batch,), = drawn
                 loss, grads = passes.loss_and_grads(layers, X[batch], y[batch], l2, threads)
-                update(grads, now.learning_rate)
-                layers, in_place = trainable()
+                trainee.update(grads, now.learning_rate)
+                layers, in_place = trainee.layers()
                 losses = [loss]
             history["loss_history"] += losses
             if not diverged and not math.isfinite(sum(losses)):
@@ -116,19 +121,19 @@ def train(trainable: Callable[[], tuple[list[Layer], bool]], update: Callable[[S
                     next(bar)
             last = done - 1
             if last % iterations_per_epoch == 0:
-                engine.store()
+                session.store()
                 history["train_acc_history"].append(accuracy(layers, X[batch], y[batch], threads=threads))
                 history["val_acc_history"].append(accuracy(layers, X_val, y_val, interrupt.check, threads))
                 now.learning_rate *= learning_rate_decay
                 if callback is not None:
                     now.stopped = callback(last, history) is True
                     if not now.stopped:
-                        layers, in_place = trainable()
-                        engine.forget()
+                        layers, in_place = trainee.layers()
+                        session.forget()
             now.iteration = done
             ending = now.stopped or done == num_iters
             if checkpoints is not None and (ending or interrupt.pending or checkpoints.due(done)):
-                engine.store()
+                session.store()
                 checkpoints.write(now)
             interrupt.check()
         if not now.stopped:
@@ -150,50 +155,14 @@ def _warn_of_divergence(losses: Sequence[float], first: int) -> bool:
     return False
 
 
-class _Engine:
-    """The workspace of a training run, and whether the user's arrays are behind it; on leaving they no longer are.
-
-    An exception that comes on the way out may leave them behind: they hold an earlier whole step then.
-    """
-
-    def __init__(self, batch_size: int, threads: int | None) -> None:
-        self._batch_size, self._threads = batch_size, threads
-        self._layers: Sequence[Layer] = ()
-        self._parameters: Parameters | None = None
-        self._unstored = False
-
-    def __enter__(self) -> _Engine:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.store()
-
-    def leaves_a_core(self) -> bool:
-        """Whether one thread is at work where there may be several, as far as is known."""
-        return self._parameters is not None and self._workspace.workers == 1 < most_threads(self._threads)
-
-    def run(self, layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64],
-            minibatches: Minibatches, learning_rate: float, l2: float) -> tuple[list[float], NDArray[np.intp]]:
-        """Take a step for each of the minibatches; return their losses, and the last of them."""
-        if self._parameters is None:
-            self._layers, self._parameters = layers, Parameters(layers)
-            self._workspace = Workspace(self._parameters, self._batch_size, threads=self._threads)
-        losses: list[float] = []
-        with contextlib.closing(minibatches):  # after an error, too, nobody draws any more
-            for batches in minibatches:
-                self._unstored = True  # before the steps: an exception may come right after them
-                losses += self._workspace.run(X, y, batches, learning_rate, l2).tolist()
-        return losses, batches[-1]
-
-    def store(self) -> None:
-        """Bring the user's arrays up to date."""
-        if self._parameters is not None and self._unstored:
-            self._parameters.store(self._layers)
-            self._unstored = False
-
-    def forget(self) -> None:
-        """Begin anew from the user's arrays, which somebody may have changed."""
-        self._parameters = None
+def _take_steps(session: Session, X: NDArray[Any], y: NDArray[np.int64], drawn: Minibatches, learning_rate: float,
+                penalty: float) -> tuple[list[float], NDArray[np.intp]]:
+    """Take a step for each of the minibatches; return their losses, and the last of them."""
+    losses: list[float] = []
+    with contextlib.closing(drawn):  # after an error, too, nobody draws any more
+        for batches in drawn:
+            losses += session.run(X, y, batches, learning_rate, penalty).tolist()
+    return losses, batches[-1]
 
 
 def _next_stop(start: int, stop: int, iterations_per_epoch: float) -> int:
@@ -210,7 +179,9 @@ def prepare(dtype: np.dtype[Any]) -> float:
     start = time.perf_counter()
     layers = [(np.zeros((1, 1), dtype), np.zeros(1, dtype)) for _ in range(2)]
     X, y = np.zeros((1, 1), dtype), np.zeros(1, np.int64)
-    Workspace(Parameters(layers), 1).run(X, y, np.zeros((1, 1), np.intp), 0.0, 1.0)
+    session = Session(1)
+    session.pack(layers)
+    session.run(X, y, np.zeros((1, 1), np.intp), 0.0, 1.0)
     passes.infer(layers, X, region=False)
     checks.features(X, "X", columns=1, dtype=dtype)
     keep(np.zeros(1, np.uint32), 0, 1, np.zeros(1, np.intp))

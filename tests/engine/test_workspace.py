@@ -180,17 +180,6 @@ def test_counts_beyond_the_minibatch_are_refused(counts):
         workspace.run(np.ones((2, 4)), np.array([0, 1]), np.array([[0, 1], [1, 0]]), 0.1, 0.0, counts=np.array(counts))
 
 
-@pytest.mark.parametrize(("widths", "samples", "threads", "joined"), [
-    ((64, 100, 10), 200, 2, 1), ((64, 100, 10), 200, 3, -1), ((64, 96, 10), 100, 2, 1), ((64, 95, 10), 100, 2, -1),
-    ((784, 128, 10), 128, 2, 0), ((784, 128, 10), 128, 4, 0), ((784, 128, 10), 128, 5, -1),
-    ((784, 1024, 10), 1024, 2, 1), ((784, 1024, 10), 1024, 4, -1), ((784, 1024, 10), 1024, 1, -1),
-    ((300, 50, 3), 100, 2, 0), ((300, 50, 3), 100, 3, -1), ((20, 200, 300), 100, 2, -1), ((600, 10), 50, 2, 0)])
-def test_which_affine_map_is_made_in_the_feature_phase(monkeypatch, widths, samples, threads, joined):
-    monkeypatch.setattr(workspaces, "share_count", lambda units, work, _: min(threads, units))
-    layers = [(np.zeros(shape), np.zeros(shape[1])) for shape in pairwise(widths)]
-    assert Workspace(Parameters(layers), samples).plan.forward_layer == joined
-
-
 @pytest.mark.parametrize("count", [1, 2, 11, 12, 60])
 @pytest.mark.parametrize("hidden", [50, 200])
 def test_a_smaller_last_minibatch(rng, monkeypatch, count, hidden):

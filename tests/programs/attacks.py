@@ -33,7 +33,7 @@ import numpy as np
 
 import fastnet
 from fastnet import kernels, model
-from fastnet.engine import workspace
+from fastnet.engine import packed, workspace
 from fastnet.llvm import memory
 from fastnet.network import passes
 from fastnet.parallel import regions
@@ -105,7 +105,7 @@ def at_a_fence(values):
 
 def watch_memory():
     if not numba.config.DISABLE_JIT:
-        for module in (memory, model, passes, workspace):
+        for module in (memory, model, packed, passes, workspace):
             module.aligned = watched
 
 

@@ -30,7 +30,7 @@ from hostile_values import KERNELS
 
 import fastnet
 from fastnet import kernels, model, reference
-from fastnet.engine import workspace
+from fastnet.engine import packed, workspace
 from fastnet.llvm import memory
 from fastnet.network import inference, passes
 from fastnet.parallel import threads
@@ -159,7 +159,7 @@ def check_network(sides, dtype, random):
             array[...] = 0
         return array
 
-    before = {module: module.aligned for module in (model, passes, workspace)}
+    before = {module: module.aligned for module in (model, packed, passes, workspace)}
     for module in before:
         module.aligned = fenced
     try:

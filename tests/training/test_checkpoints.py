@@ -128,15 +128,15 @@ def test_ctrl_c_writes_a_checkpoint(tmp_path, monkeypatch):
     whole = make_net()
     expected = train(whole)
     runs = []
-    real = pace.Pace.__call__
+    real = pace.Pace.learn
 
-    def press(self, run, steps):
+    def press(self, seconds, steps):
         runs.append(steps)
         if len(runs) == 4:
             signal.raise_signal(signal.SIGINT)
-        return real(self, run, steps)
+        return real(self, seconds, steps)
 
-    monkeypatch.setattr(pace.Pace, "__call__", press)
+    monkeypatch.setattr(pace.Pace, "learn", press)
     previous = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):

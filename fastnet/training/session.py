@@ -1,0 +1,115 @@
+"""A session of training: packed parameters, their workspace and pace, for whoever trains.
+
+The course's class (:mod:`fastnet.training.loop`) and the estimators (:mod:`fastnet.sklearn.stochastic`) both train by
+this: arrays of the user go in, runs of compiled steps are taken, and what was learned is written back.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..aliases import Array, Layer
+from ..blocks.optimizers import Optimizer
+from ..blocks.sparse import NonZeros
+from ..engine.packed import Parameters
+from ..engine.workspace import Workspace
+from ..parallel.threads import most_threads
+from .pace import Pace
+
+__all__ = ["Session"]
+
+
+class Session:
+    """What a run of training needs beside its data.
+
+    Parameters
+    ----------
+    batch_size : int
+        Samples in a minibatch.
+    activation, head, optimizer, sparse, threads
+        As for :class:`fastnet.engine.workspace.Workspace`.
+    """
+
+    def __init__(self, batch_size: int, activation: str | None = None, head: str | None = None,
+                 optimizer: Optimizer | None = None, sparse: bool = False, threads: int | None = None) -> None:
+        self._batch_size, self._threads = batch_size, threads
+        self._activation, self._head, self._optimizer, self._sparse = activation, head, optimizer, sparse
+        self._pace = Pace(batch_size)
+        self._layers: Sequence[Layer] = ()
+        self._parameters: Parameters | None = None
+        self._workspace: Workspace | None = None
+        self._unstored = False
+
+    def pack(self, layers: Sequence[Layer], moments: Sequence[Sequence[Layer]] = ()) -> None:
+        """Begin with these parameters and moments, which are copied; until then there are none.
+
+        Parameters
+        ----------
+        layers : sequence of (W, b)
+            The user's own arrays, or views of them: :meth:`store` writes into these.
+        moments : sequence of sequence of (array, array), optional
+            As for :class:`fastnet.engine.packed.Parameters`.
+        """
+        self._layers, self._unstored = layers, False
+        self._parameters = Parameters(layers, self._optimizer, moments)
+        self._workspace = Workspace(self._parameters, self._batch_size, self._activation, self._head, self._sparse,
+                                    self._threads)
+
+    @property
+    def packed(self) -> bool:
+        """Whether there are parameters."""
+        return self._workspace is not None
+
+    @property
+    def steps(self) -> int:
+        """How many steps had better be taken at a time."""
+        return self._pace.steps
+
+    def leaves_a_core(self) -> bool:
+        """Whether one thread is at work where there may be several, as far as is known."""
+        return self._workspace is not None and self._workspace.workers == 1 < most_threads(self._threads)
+
+    def run(self, X: Array | NonZeros, y: Array, batches: NDArray[np.intp], rates: float | NDArray[np.float64],
+            penalty: float | NDArray[np.float64], weights: Array | None = None,
+            weight_sums: NDArray[np.float64] | None = None,
+            counts: NDArray[np.intp] | None = None) -> NDArray[np.float64]:
+        """Take a step for each minibatch in one compiled call; return their losses.
+
+        Parameters are those of :meth:`fastnet.engine.workspace.Workspace.run`.
+        """
+        assert self._workspace is not None, "nothing has been packed"
+        start = time.perf_counter()
+        self._unstored = True  # before the steps: an exception may come right after them
+        losses = self._workspace.run(X, y, batches, rates, penalty, weights, weight_sums, counts)
+        self._pace.learn(time.perf_counter() - start, len(batches))
+        return losses
+
+    def store(self) -> None:
+        """Bring the user's arrays up to date.
+
+        An exception that comes in here may leave them as they were: they hold an earlier whole step then.
+        """
+        if self._parameters is not None and self._unstored:
+            self._parameters.store(self._layers)
+            self._unstored = False
+
+    def release(self) -> list[list[Layer]]:
+        """`store`, and return the moments in new arrays; then there are no parameters any more."""
+        assert self._parameters is not None, "nothing has been packed"
+        parameters, self._parameters, self._workspace = self._parameters, None, None
+        return parameters.release(self._layers)
+
+    def forget(self) -> None:
+        """Let go of the parameters: the user's arrays may have been changed since."""
+        self._parameters = self._workspace = None
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self.store()
