@@ -133,7 +133,7 @@ class TwoLayerNet:
         return layers
 
     def _l2_strength(self, reg: float) -> float:
-        """The engine's l2, with loss 0.5 * l2 * sum(W^2), for the user's reg."""
+        """The penalty p of the engine, with loss 0.5 * p * sum(W^2), for the user's reg."""
         strength = checks.number(reg, "reg", minimum=0) * (2 if self.l2 == "full" else 1)
         if strength > float(np.finfo(self.dtype).max):  # else NumPy warns that it does not fit
             raise ValueError(f"reg is too large for {self.dtype}, got {reg:g}")
@@ -274,10 +274,11 @@ class TwoLayerNet:
                     raise ValueError(f"num_iters must be at least {so_far.iteration}, the number of iterations in "
                                      f"{os.fspath(resume)}, got {steps}")
                 restore()
+        penalty = arguments.pop("l2")  # the name that it has in checkpoints
         return loop.train(
             _Trained(self, inputs, classes), checks.writable(samples), targets, samples_val, targets_val, **arguments,
-            num_iters=steps, verbose=bool(verbose), progress=progress, callback=callback, checkpoints=checkpoints,
-            progress_so_far=so_far, threads=self._threads)
+            penalty=penalty, num_iters=steps, verbose=bool(verbose), progress=progress, callback=callback,
+            checkpoints=checkpoints, progress_so_far=so_far, threads=self._threads)
 
     def _named_arrays(self) -> dict[str, NDArray[Any]]:
         """The user's own arrays that are trained."""

@@ -49,35 +49,35 @@ def axpy_block(alpha, X, Y, start, stop):
 
 
 @block
-def sgd_block(g, w, learning_rate, l2):
-    """w -= learning_rate * (g + l2 * w). What of l2 = 0 is left out."""
+def sgd_block(g, w, learning_rate, penalty):
+    """w -= learning_rate * (g + penalty * w). What of penalty = 0 is left out."""
     rate = -learning_rate
-    if l2 != 0:
+    if penalty != 0:
         for h in range(w.shape[0]):
-            w[h] = axpy_element(rate, axpy_element(l2, w[h], g[h]), w[h])
+            w[h] = axpy_element(rate, axpy_element(penalty, w[h], g[h]), w[h])
     else:
         for h in range(w.shape[0]):
             w[h] = axpy_element(rate, g[h], w[h])
 
 
 @block
-def momentum_block(g, w, v, learning_rate, l2, momentum, nesterov):
-    """v = momentum * v - learning_rate * (g + l2 * w), w += v or what Nesterov adds."""
+def momentum_block(g, w, v, learning_rate, penalty, momentum, nesterov):
+    """v = momentum * v - learning_rate * (g + penalty * w), w += v or what Nesterov adds."""
     for h in range(w.shape[0]):
-        step = learning_rate * axpy_element(l2, w[h], g[h])
+        step = learning_rate * axpy_element(penalty, w[h], g[h])
         velocity = momentum * v[h] - step
         v[h] = velocity
         w[h] += momentum * velocity - step if nesterov else velocity
 
 
 @block
-def adam_block(g, w, m, v, rate, l2, optimizer):
-    """A step of Adam with the gradient g + l2 * w, whose moments are m and v."""
+def adam_block(g, w, m, v, rate, penalty, optimizer):
+    """A step of Adam with the gradient g + penalty * w, whose moments are m and v."""
     beta_1, rest_1 = w.dtype.type(optimizer.beta_1), w.dtype.type(1 - optimizer.beta_1)
     beta_2, rest_2 = w.dtype.type(optimizer.beta_2), w.dtype.type(1 - optimizer.beta_2)
     epsilon = w.dtype.type(optimizer.epsilon)
     for h in range(w.shape[0]):
-        slope = axpy_element(l2, w[h], g[h])
+        slope = axpy_element(penalty, w[h], g[h])
         first = beta_1 * m[h] + rest_1 * slope
         second = beta_2 * v[h] + rest_2 * (slope * slope)
         m[h] = first
@@ -86,11 +86,11 @@ def adam_block(g, w, m, v, rate, l2, optimizer):
 
 
 @block
-def update_block(gradient, g0, W, first, second, i0, i1, j, n, rate, l2, optimizer):
+def update_block(gradient, g0, W, first, second, i0, i1, j, n, rate, penalty, optimizer):
     """Change W by a step on the rows i0 to i1 and the columns from j to j + n.
 
-    Row i0 of W belongs to row g0 of the gradient, to which l2 * W is added. `first` and `second` are the optimizer's
-    moments, where it has them, of the shape of W.
+    Row i0 of W belongs to row g0 of the gradient, to which penalty * W is added. `first` and `second` are the moments of
+    the optimizer, where it has them, of the shape of W.
     """
     width, columns = gradient.shape[1], W.shape[1]
     rows, count = runs(i1 - i0, n, max(width, columns))
@@ -98,9 +98,9 @@ def update_block(gradient, g0, W, first, second, i0, i1, j, n, rate, l2, optimiz
         at = (i0 + i) * columns + j
         g, w = flat(gradient, (g0 + i) * width + j, count), flat(W, at, count)
         if optimizer is None:
-            sgd_block(g, w, rate, l2)
+            sgd_block(g, w, rate, penalty)
         elif optimizer.kind == ADAM:
-            adam_block(g, w, flat(first, at, count), flat(second, at, count), rate, l2, optimizer)
+            adam_block(g, w, flat(first, at, count), flat(second, at, count), rate, penalty, optimizer)
         else:
-            momentum_block(g, w, flat(first, at, count), rate, l2, W.dtype.type(optimizer.beta_1),
+            momentum_block(g, w, flat(first, at, count), rate, penalty, W.dtype.type(optimizer.beta_1),
                            optimizer.kind == NESTEROV)

@@ -124,8 +124,8 @@ class Workspace:
             zeros=self._zeros(1, width), ones=np.ones((1, 1, 1), dtype))
 
     def run(self, X: NDArray[Any] | NonZeros, y: NDArray[Any], batches: NDArray[np.intp],
-            rates: float | NDArray[np.float64], l2: float | NDArray[np.float64], weights: NDArray[Any] | None = None,
-            weight_sums: NDArray[np.float64] | None = None,
+            rates: float | NDArray[np.float64], penalty: float | NDArray[np.float64],
+            weights: NDArray[Any] | None = None, weight_sums: NDArray[np.float64] | None = None,
             counts: NDArray[np.intp] | None = None) -> NDArray[np.float64]:
         """Take a step for each minibatch in one compiled call; return the loss of each before its update.
 
@@ -139,8 +139,8 @@ class Workspace:
             Labels for a softmax; else what the outputs should be, in the dtype of the parameters.
         batches : intp array (steps, N)
             Indices of the samples of each minibatch.
-        rates, l2 : float, or float64 array (steps,)
-            Learning rate, and strength of the penalty 0.5 * l2 * sum(W^2).
+        rates, penalty : float, or float64 array (steps,)
+            Learning rate, and strength of the penalty 0.5 * penalty * sum(W^2).
         weights, weight_sums : array (M,), float64 array (steps,), optional
             Weights of the samples, and their sum for each minibatch. By default each sample counts 1.
         counts : intp array (steps,), optional
@@ -177,7 +177,7 @@ class Workspace:
         elif counts.shape != (steps_count,) or (counts.size and not 0 < counts.min() <= counts.max() <= N):
             raise ValueError(f"counts must be {steps_count} numbers from 1 to {N}, got {counts}")
         by_step = []
-        for values in (rates, l2, counts if weight_sums is None else weight_sums):
+        for values in (rates, penalty, counts if weight_sums is None else weight_sums):
             by_step.append(np.empty(steps_count))
             by_step[-1][:] = values
         losses = np.empty(steps_count)

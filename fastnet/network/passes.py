@@ -49,50 +49,50 @@ def forward(layers: Sequence[Layer], X: NDArray[Any]) -> list[NDArray[Any]]:
     return A
 
 
-def loss_and_grads(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64], l2: float,
+def loss_and_grads(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64], penalty: float,
                    threads: int | None = None) -> tuple[float, list[Layer]]:
-    """Return the mean cross-entropy plus 0.5 * l2 * sum(W^2), and its gradient for each layer.
+    """Return the mean cross-entropy plus 0.5 * penalty * sum(W^2), and its gradient for each layer.
 
     Parameters
     ----------
     layers : sequence of (W, b)
     X : array (N, D)
     y : int64 array (N,)
-    l2 : float
+    penalty : float
         Strength of the L2 penalty on the weights; biases have none.
     threads : int or None
         How many there may be at work; None for as many as the calling thread may have.
     """
     serial = slow_regions() and len(X) * sum(W.size for W, _ in layers) < _REGION_WORK
     with using_threads(1 if serial else threads):
-        return _loss_and_grads(layers, X, y, l2)
+        return _loss_and_grads(layers, X, y, penalty)
 
 
 def _loss_and_grads(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64],
-                    l2: float) -> tuple[float, list[Layer]]:
+                    penalty: float) -> tuple[float, list[Layer]]:
     *A, Z = forward(layers, X)
     loss, delta = kernels.softmax_cross_entropy(Z, y)
     grads: list[Layer] = []
     for index in reversed(range(len(layers))):
         W, _ = layers[index]
         dW, db = kernels.weight_gradient(A[index], delta), kernels.bias_gradient(delta)
-        if l2:
-            loss += 0.5 * l2 * kernels.sum_of_squares(W)
-            kernels.axpy(l2, W.reshape(-1), dW.reshape(-1))
+        if penalty:
+            loss += 0.5 * penalty * kernels.sum_of_squares(W)
+            kernels.axpy(penalty, W.reshape(-1), dW.reshape(-1))
         grads.append((dW, db))
         if index:
             delta = kernels.propagate_delta(delta, W, A[index])
     return float(loss), grads[::-1]
 
 
-def infer(layers: Sequence[Layer], X: NDArray[Any], name: str = "X", checkpoint: Callable[[], None] | None = None,
+def infer(layers: Sequence[Layer], X: NDArray[Any], name: str = "X", check: Callable[[], None] | None = None,
           region: bool = True, activation: str | None = None, head: str | None = None,
           threads: int | None = None) -> tuple[NDArray[Any], NDArray[np.intp]]:
     """Return the scores Z_L, (N, C), of `X`, which may still hold NaN or inf, and the label of the largest, (N,).
 
     With an `activation` other than ReLU, and with a `head`, return what it makes of the scores; both or none.
 
-    In chunks of rows: the activations of all samples never exist at once. `checkpoint` is called after each chunk; what
+    In chunks of rows: the activations of all samples never exist at once. `check` is called after each chunk; what
     it raises ends the work. `region`: whether a short piece of work may be done in a parallel region of numba's, whose
     threads are there at once. `threads`: how many there may be at work; None for as many as the calling
     thread may have.
@@ -106,13 +106,13 @@ def infer(layers: Sequence[Layer], X: NDArray[Any], name: str = "X", checkpoint:
     work = sum([W.size for W in Ws])
     method = method_indices(activation, head)
     rows = max(64, _CHUNK_WORK // work)
-    if len(X) <= rows and checkpoint is None:
+    if len(X) <= rows and check is None:
         return _infer(method, Ws, bs, X, 0, work, name, region, threads)
     parts: list[tuple[NDArray[Any], NDArray[np.intp]]] = []
     for start in range(0, len(X), rows):
         parts.append(_infer(method, Ws, bs, X[start:start + rows], start, work, name, region, threads))
-        if checkpoint is not None:
-            checkpoint()
+        if check is not None:
+            check()
     if len(parts) == 1:
         return parts[0]
     Zs, labels = zip(*parts, strict=True)

@@ -35,9 +35,9 @@ Callback = Callable[[int, History], Any]
 
 
 def accuracy(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64],
-             checkpoint: Callable[[], None] | None = None, threads: int | None = None) -> float:
+             check: Callable[[], None] | None = None, threads: int | None = None) -> float:
     """Return the fraction of samples whose largest score is at their label."""
-    _, labels = passes.infer(layers, X, checkpoint=checkpoint, region=False, threads=threads)
+    _, labels = passes.infer(layers, X, check=check, region=False, threads=threads)
     return float((labels == y).mean())
 
 
@@ -59,7 +59,7 @@ class Trainee(Protocol):
 
 def train(trainee: Trainee, X: NDArray[Any], y: NDArray[np.int64],
           X_val: NDArray[Any], y_val: NDArray[np.int64], *, learning_rate: float, learning_rate_decay: float,
-          l2: float, num_iters: int, batch_size: int, verbose: bool, progress: bool | str,
+          penalty: float, num_iters: int, batch_size: int, verbose: bool, progress: bool | str,
           callback: Callback | None, checkpoints: Checkpoints | None, progress_so_far: Progress | None,
           threads: int | None) -> History:
     """Run `num_iters` steps of minibatch SGD in the course's order of events; return the histories.
@@ -70,8 +70,8 @@ def train(trainee: Trainee, X: NDArray[Any], y: NDArray[np.int64],
         Whose parameters are trained.
     X, y, X_val, y_val
         Checked data, of the layers' dtype.
-    learning_rate, learning_rate_decay, l2, num_iters, batch_size, verbose, progress, callback
-        As in :meth:`fastnet.TwoLayerNet.train`, with the L2 penalty as 0.5 * l2 * sum(W^2).
+    learning_rate, learning_rate_decay, penalty, num_iters, batch_size, verbose, progress, callback
+        As in :meth:`fastnet.TwoLayerNet.train`, with the L2 penalty as 0.5 * penalty * sum(W^2).
     checkpoints
         Where and when the run is written down; None for never.
     progress_so_far
@@ -103,10 +103,10 @@ def train(trainee: Trainee, X: NDArray[Any], y: NDArray[np.int64],
             if in_place:
                 if not session.packed:
                     session.pack(layers)
-                losses, batch = _take_steps(session, X, y, drawn, now.learning_rate, l2)
+                losses, batch = _take_steps(session, X, y, drawn, now.learning_rate, penalty)
             else:
                 (batch,), = drawn
-                loss, grads = passes.loss_and_grads(layers, X[batch], y[batch], l2, threads)
+                loss, grads = passes.loss_and_grads(layers, X[batch], y[batch], penalty, threads)
                 trainee.update(grads, now.learning_rate)
                 layers, in_place = trainee.layers()
                 losses = [loss]

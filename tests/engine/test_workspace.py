@@ -232,7 +232,7 @@ def test_plain_sgd_is_the_course_s(rng):
     ({"batches": np.array([[0, 5]])}, "indices in batches"), ({"batches": np.array([[-1, 0]])}, "indices in batches")])
 def test_what_would_leave_the_arrays_is_refused(change, message):
     workspace = Workspace(Parameters([(np.ones((4, 3)), np.ones(3))], OPTIMIZERS["sgd"]), 2, "relu", "squared_error")
-    given = {"X": np.zeros((5, 4)), "y": np.zeros((5, 3)), "batches": np.array([[0, 1]]), "rates": 0.1, "l2": 0.0}
+    given = {"X": np.zeros((5, 4)), "y": np.zeros((5, 3)), "batches": np.array([[0, 1]]), "rates": 0.1, "penalty": 0.0}
     with pytest.raises(ValueError, match=message):
         workspace.run(**{**given, **change})
 
