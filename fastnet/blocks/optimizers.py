@@ -89,8 +89,8 @@ def adam_block(g, w, m, v, rate, penalty, optimizer):
 def update_block(gradient, g0, W, first, second, i0, i1, j, n, rate, penalty, optimizer):
     """Change W by a step on the rows i0 to i1 and the columns from j to j + n.
 
-    Row i0 of W belongs to row g0 of the gradient, to which penalty * W is added. `first` and `second` are the moments of
-    the optimizer, where it has them, of the shape of W.
+    Row i0 of W belongs to row g0 of the gradient, to which penalty * W is added. `first` and `second` are the moments
+    of the optimizer, where it has them, of the shape of W.
     """
     width, columns = gradient.shape[1], W.shape[1]
     rows, count = runs(i1 - i0, n, max(width, columns))
