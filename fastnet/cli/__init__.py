@@ -1,5 +1,5 @@
 """The command line: ``fastnet train``, ``predict``, ``info`` and ``demo``."""
 
-from .commands import main
+from .command_line import main
 
 __all__ = ["main"]

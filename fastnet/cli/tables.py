@@ -16,7 +16,7 @@ import numpy as np
 from ..files.models import check_text
 from ..files.npz import read_npz
 
-__all__ = ["DEFAULT_LABEL", "Table", "read_features", "read_table"]
+__all__ = ["DEFAULT_LABEL", "Table", "cast", "read_features", "read_table"]
 
 Array = np.ndarray[Any, Any]
 
@@ -80,6 +80,23 @@ def read_features(path: str | os.PathLike[str], label: str | None = None,
     if _is_npz(path):
         return _npz_features(path, read_npz(path, ("X",)))
     return _read_csv(path, label, labelled=False, wanted=features)[0]
+
+
+def cast(X: Array, dtype: np.dtype[Any], path: str | os.PathLike[str]) -> Array:
+    """Return features in the network's type; refuse those that are beyond it.
+
+    Parameters
+    ----------
+    X : (N, D)
+    dtype : numpy.dtype
+    path : path
+        Where they come from.
+    """
+    with np.errstate(over="ignore"):
+        X = np.ascontiguousarray(X, dtype=dtype)
+    if not np.isfinite(X).all():
+        raise ValueError(f"{path}: the features are too large for {np.dtype(dtype)}")
+    return X
 
 
 def _check_names(path: str | os.PathLike[str], names: Sequence[str], what: str) -> None:

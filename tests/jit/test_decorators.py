@@ -39,7 +39,7 @@ def test_import_compiles_nothing(run_python):
 import sys
 import numba
 before = set(sys.modules)
-import fastnet, fastnet.kernels, fastnet.model, fastnet.cli.commands, fastnet.cli.demo
+import fastnet, fastnet.kernels, fastnet.model, fastnet.cli.train, fastnet.cli.predict, fastnet.cli.demo
 from numba.core.dispatcher import Dispatcher
 modules = [module for name, module in sys.modules.items() if name.startswith("fastnet")]
 dispatchers = {thing for module in modules for thing in vars(module).values() if isinstance(thing, Dispatcher)}

@@ -1,0 +1,205 @@
+"""The command line: its arguments, and how a command ends.
+
+Whatever a user can mend ends in one line on standard error and exit status 2. What is imported here at the top is
+light, so that ``--help`` answers at once: a command is looked up when it is called.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from ..progress import tell
+from .output import discard_output, fill_gaps
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The arguments, by default those of the process.
+
+    Returns
+    -------
+    int
+        The exit status: 0, 2 after an error that the user can mend, 130 after Ctrl-C, 141 when nobody reads the output.
+    """
+    try:
+        fill_gaps()
+        status = _run(argv)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        discard_output()
+        return 141  # as a shell reports a process that SIGPIPE ended
+    except (ValueError, OSError) as error:
+        tell(f"fastnet: error: {_one_line(error)}")
+        return 2
+    except ImportError as error:
+        if error.name != "safetensors":
+            raise
+        tell(f"fastnet: error: {_one_line(error)}")
+        return 2
+    except MemoryError:
+        tell("fastnet: error: there is not enough memory; lower --hidden or use less data")
+        return 2
+    except KeyboardInterrupt:
+        tell("\nfastnet: interrupted")
+        return 130
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    parser = _parser()
+    args = parser.parse_args(argv)
+    if args.command is None:
+        parser.print_help()
+        return 2
+    if getattr(args, "threads", None) is not None:  # not every command has it
+        from .. import set_num_threads
+        set_num_threads(args.threads)
+    args.command(args)
+    return 0
+
+
+def _one_line(error: Exception) -> str:
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:  # without the number
+        text = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+    return " ".join(text.split()) or type(error).__name__
+
+
+# Arguments
+
+
+class _Parser(argparse.ArgumentParser):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message} (see {self.prog} --help)")
+
+
+def _number(kind: Callable[[str], Any], what: str, accept: Callable[[Any], bool]) -> Callable[[str], Any]:
+    """Return an argument type: `kind`, if `accept` says so; `what` tells users which values are right."""
+    def convert(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"must be {what}, got {text!r}") from None
+        if not accept(value):
+            raise argparse.ArgumentTypeError(f"must be {what}, got {text}")
+        return value
+    return convert
+
+_COUNT = _number(int, "a whole number from 1 to 2147483647", lambda value: 1 <= value < 2**31)
+_SEED = _number(int, "a whole number from 0 to 4294967295", lambda value: 0 <= value < 2**32)
+_ABOVE_0 = _number(float, "a number above 0", lambda value: 0 < value < math.inf)
+_NOT_BELOW_0 = _number(float, "a number of 0 or more", lambda value: 0 <= value < math.inf)
+_FRACTION = _number(float, "a number above 0 and below 1", lambda value: 0 < value < 1)
+_DECAY = _number(float, "a number above 0 and not above 1", lambda value: 0 < value <= 1)
+
+
+def _parser() -> _Parser:
+    from .. import __version__
+
+    parser = _Parser(prog="fastnet", description="Train and run a two-layer neural network on the CPU.")
+    parser.add_argument("--version", action="version", version=f"fastnet {__version__}")
+    parser.set_defaults(command=None)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+
+    demo = commands.add_parser("demo", help="train on handwritten digits, in NumPy and in fastnet, and compare",
+                               description="Train the plain NumPy network and fastnet on the same handwritten digits "
+                                           "from the same seed, and show how they compare.")
+    _option(demo, "--iterations", 1000, "number of minibatches", _COUNT, "N")
+    _training_options(demo, "float64")
+    _option(demo, "--out", "fastnet-demo", "folder for the pictures", str, "DIR")
+    demo.set_defaults(command=_demo)
+
+    train = commands.add_parser("train", help="train a network on your data",
+                                description="Train a network on a .csv file (a header, numbers, and a column of "
+                                            "labels) or an .npz file (arrays X and y), and write it to a model file.")
+    train.add_argument("data", metavar="DATA", help="a .csv or an .npz file")
+    train.add_argument("--label", metavar="COLUMN", help='column of the labels in a .csv (default: "label")')
+    _option(train, "--hidden", 100, "number of hidden units", _COUNT, "N")
+    _option(train, "--epochs", 50, "passes over the training part", _COUNT, "N")
+    _option(train, "--batch", 100, "samples in a minibatch", _COUNT, "N")
+    _option(train, "--rate", 0.1, "learning rate", _ABOVE_0, "X")
+    _option(train, "--decay", 0.98, "the learning rate is multiplied by this after each epoch", _DECAY, "X")
+    _option(train, "--reg", 1e-4, "L2 regularization", _NOT_BELOW_0, "X")
+    _option(train, "--std", 0.1, "standard deviation of the initial weights", _ABOVE_0, "X")
+    _option(train, "--val-fraction", 0.2, "share of the samples held back for validation", _FRACTION, "X")
+    train.add_argument("--standardize", action="store_true",
+                       help="bring each feature to mean 0 and standard deviation 1; predict then does the same")
+    _training_options(train, "float32")
+    train.add_argument("--checkpoint", metavar="FILE",
+                       help="write to this file every ten seconds, after an epoch, how far the training has come")
+    train.add_argument("--resume", metavar="FILE",
+                       help="go on from such a file, with the same data and options (but for --epochs): the result is "
+                            "that of a training that was never interrupted")
+    _option(train, "--out", "model.npz", "the model file to write", str, "MODEL")
+    train.set_defaults(command=_train)
+
+    predict = commands.add_parser("predict", help="label data with a trained network",
+                                  description="Label the samples of a .csv or .npz file; print a CSV with a header and "
+                                              "a line for each sample.")
+    predict.add_argument("model", metavar="MODEL", help="a file that fastnet train wrote")
+    predict.add_argument("data", metavar="DATA", help="a .csv or an .npz file")
+    predict.add_argument("--label", metavar="COLUMN",
+                         help='column of a .csv to pass over (default: "label", if there is one)')
+    predict.add_argument("--proba", action="store_true", help="print the probability of each class instead")
+    predict.add_argument("--threads", type=_COUNT, metavar="N", help="number of threads (default: all cores)")
+    predict.add_argument("--out", metavar="FILE", help="write to this file (default: standard output)")
+    predict.set_defaults(command=_predict)
+
+    info = commands.add_parser("info", help="show versions, the processor and how it is used",
+                               description="Show versions, the processor and how it is used.")
+    info.set_defaults(command=_info)
+    return parser
+
+
+def _option(parser: argparse.ArgumentParser, flag: str, default: Any, text: str, kind: Callable[[str], Any],
+            metavar: str) -> None:
+    parser.add_argument(flag, type=kind, default=default, metavar=metavar, help=f"{text} (default: {default})")
+
+
+def _training_options(parser: argparse.ArgumentParser, dtype: str) -> None:
+    _option(parser, "--seed", 0, "the same seed gives the same network", _SEED, "N")
+    parser.add_argument("--dtype", choices=("float32", "float64"), default=dtype,
+                        help=f"type of the network's numbers (default: {dtype})")
+    parser.add_argument("--threads", type=_COUNT, metavar="N", help="number of threads (default: all cores)")
+    parser.add_argument("--no-progress", dest="progress", action="store_false", help="show no progress")
+
+
+# Commands
+
+
+def _demo(args: argparse.Namespace) -> None:
+    from .demo import run_demo
+
+    run_demo(args.iterations, args.seed, args.dtype, args.out, args.progress)
+
+
+def _train(args: argparse.Namespace) -> None:
+    from .train import run_train
+
+    run_train(args)
+
+
+def _predict(args: argparse.Namespace) -> None:
+    from .predict import run_predict
+
+    run_predict(args)
+
+
+def _info(args: argparse.Namespace) -> None:  # noqa: ARG001
+    from .info import run_info
+
+    run_info()

@@ -1,0 +1,41 @@
+"""What the commands write: lines on standard output, and files that must not take the place of what was read."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+
+__all__ = ["discard_output", "fill_gaps", "print_lines", "refuse_overwriting"]
+
+
+def print_lines(lines: Iterable[tuple[str, str]]) -> None:
+    """Print names, each with its text, one below the other."""
+    for name, text in lines:
+        print(f"{name:10}{text}")
+
+
+def refuse_overwriting(out: str, what: str, option: str = "--out", **inputs: str) -> None:
+    """Refuse to write `what` to the file `out` where it is one of the `inputs`, under whatever name."""
+    for kind, path in inputs.items():
+        if os.path.exists(out) and os.path.exists(path) and os.path.samefile(out, path):
+            raise ValueError(f"{out}: {what} would overwrite the {kind}; choose another {option}")
+
+
+def fill_gaps() -> None:
+    """Open the null device in the place of each standard stream that is closed.
+
+    Else the next file that is opened has its number: the model could get what a library writes to standard error.
+    """
+    with suppress(OSError):
+        descriptor = os.open(os.devnull, os.O_RDWR)
+        while descriptor <= 2:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+        os.close(descriptor)
+
+
+def discard_output() -> None:
+    """Send what is still buffered nowhere: the interpreter flushes standard output once more as it ends."""
+    with suppress(AttributeError, OSError, ValueError):  # where standard output is no file, or not there
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
