@@ -1,6 +1,7 @@
 """What all tests share: hypothesis settings, a seeded generator that prints its seed, both implementations."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -46,3 +47,17 @@ def run_python():
         return result.stdout if check else result
 
     return run
+
+
+def within_seconds(seconds, call, *args):
+    """Call a function, and raise TimeoutError where it takes longer."""
+    def fail(*_):
+        raise TimeoutError
+
+    previous = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(seconds)
+    try:
+        return call(*args)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, previous)

@@ -3,7 +3,6 @@ import io
 import json
 import os
 import re
-import signal
 import stat
 import tracemalloc
 import zipfile
@@ -16,11 +15,12 @@ from numpy.lib import format as npy
 from safetensors import numpy as safetensors_numpy
 
 import fastnet
-from fastnet.cli import tables
 from fastnet.files import containers
 from fastnet.files.atomic import atomic_write
 from fastnet.files.models import StoredModel, load_model, save_model
 from fastnet.training import checkpoints
+
+from ..conftest import within_seconds
 
 D, H, C = 4, 3, 2
 
@@ -345,20 +345,6 @@ def test_a_safetensors_that_is_cut_while_it_is_read(tmp_path, monkeypatch, lengt
     assert path.stat().st_size < size
 
 
-def within_seconds(seconds, call, *args):
-    """Call a function, and raise TimeoutError where it takes longer."""
-    def fail(*_):
-        raise TimeoutError
-
-    previous = signal.signal(signal.SIGALRM, fail)
-    signal.alarm(seconds)
-    try:
-        return call(*args)
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, previous)
-
-
 @pytest.mark.skipif(os.name != "posix", reason="devices and pipes are POSIX's")
 @pytest.mark.parametrize("kind", ["device", "pipe"])
 @pytest.mark.parametrize("suffix", ["npz", "safetensors"])
@@ -369,8 +355,6 @@ def test_what_is_no_regular_file_is_not_read(tmp_path, kind, suffix):
     path.symlink_to(tmp_path / "pipe" if kind == "pipe" else "/dev/zero")
     readers = [fastnet.load, load_model, fastnet.TwoLayerNet.load,
                lambda path: checkpoints.read_checkpoint(path, {}, {}, np.random.RandomState(0))]
-    if suffix == "npz":
-        readers += [tables.read_table, tables.read_features]
     for read in readers:
         with pytest.raises(ValueError, match=rf"link\.{suffix} is not a regular file"):
             within_seconds(20, read, path)
