@@ -70,7 +70,7 @@ def test_a_change_in_any_source_file_makes_the_cache_stale(run_python, copied_pa
         path.write_text(path.read_text() + "\n")
         assert run_python(RUN_KERNEL, copied_package, **cache).split() == ["True", "0", "1"], module
     # The same length and the same time stamp, in a function that the kernel calls.
-    path = copied_package / "fastnet" / "blocks" / "products.py"
+    path = copied_package / "fastnet" / "blocks" / "rows.py"
     times = path.stat()
     source = path.read_text()
     edited = source.replace("return largest64 <", "return largest64 >")
