@@ -20,12 +20,10 @@ from . import kernels
 from .aliases import Layer
 from .llvm.memory import memory_view
 from .parallel.interpreter_end import without_gil
+from .tuning import FINITE_PIECE
 
 __all__ = ["choice", "features", "floating_dtype", "integer", "labels", "layers", "not_finite", "number", "path",
            "random_source", "shortened", "writable"]
-
-_FINITE_PIECE = 1 << 20
-"""Elements that are looked through at a time for NaN and inf: an error comes early, and Ctrl-C is not kept waiting."""
 
 
 def number(value: Any, name: str, *, minimum: float | None = None) -> float:
@@ -134,8 +132,8 @@ def features(X: Any, name: str, *, columns: int | None, dtype: np.dtype[Any], fi
 @without_gil
 def _finite(array: NDArray[Any], name: str) -> NDArray[Any]:
     flat = writable(array).reshape(-1)
-    for start in range(0, flat.size, _FINITE_PIECE):
-        piece = flat[start:start + _FINITE_PIECE]
+    for start in range(0, flat.size, FINITE_PIECE):
+        piece = flat[start:start + FINITE_PIECE]
         if not kernels.all_finite(piece):
             at = start + int(np.flatnonzero(~np.isfinite(piece))[0])
             raise not_finite(array, at // array.shape[1], name)

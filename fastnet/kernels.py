@@ -23,7 +23,6 @@ from .blocks.heads import cross_entropy_block, softmax_block, transpose_in_block
 from .blocks.operands import plain_columns, plain_rows
 from .blocks.optimizers import axpy_block
 from .blocks.partition import (
-    BLOCK_ROWS,
     FIRST,
     K_SLICES,
     NOT_HALVED,
@@ -43,6 +42,7 @@ from .llvm.arrays import flat, item_size
 from .llvm.target import PACK, tile_rows
 from .parallel.regions import enter_region, leave_region
 from .parallel.threads import shares
+from .tuning import BLOCK_ROWS, ELEMENT_WORK, EXP_WORK
 
 __all__ = [
     "affine_forward",
@@ -59,10 +59,6 @@ __all__ = [
 ]
 
 Array = NDArray[Any]
-
-# Costs of elementwise work, in multiply-adds of a matrix product, which is what `shares` counts in.
-ELEMENT_WORK = 16
-EXP_WORK = 64
 
 # Each share of a parallel loop writes rows (or columns) of its own, a multiple of half a tile high, so nothing is
 # summed twice.

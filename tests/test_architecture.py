@@ -10,8 +10,8 @@ import fastnet
 
 PACKAGE = Path(fastnet.__file__).parent
 
-ORDER = ["reference", "progress", "aliases", "jit", "llvm", "parallel", "blocks", "kernels", "checks", "engine",
-         "network", "files", "storage", "training", "sklearn", "model", "saving", "verification", "datasets",
+ORDER = ["reference", "progress", "aliases", "tuning", "jit", "llvm", "parallel", "blocks", "kernels", "checks",
+         "engine", "network", "files", "storage", "training", "sklearn", "model", "saving", "verification", "datasets",
          "__init__", "cli", "__main__"]
 """Folders, and the files on the ground floor."""
 

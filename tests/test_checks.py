@@ -251,7 +251,7 @@ def test_labels_are_a_private_copy():
 
 
 def test_where_in_a_long_array_the_bad_number_is(monkeypatch):
-    monkeypatch.setattr(checks, "_FINITE_PIECE", 5)
+    monkeypatch.setattr(checks, "FINITE_PIECE", 5)
     bad = X.copy()
     bad[4, 1] = np.inf
     with pytest.raises(ValueError, match="got inf at sample 4, feature 1"):

@@ -133,7 +133,7 @@ def test_probabilities(data):
 def test_many_rows_are_scored_in_chunks_to_the_same_bits(data, monkeypatch):
     X = np.tile(data[0], (40, 1))
     expected = make().loss(X)
-    monkeypatch.setattr(passes, "_CHUNK_WORK", 1)  # so: 64 rows at a time
+    monkeypatch.setattr(passes, "CHUNK_WORK", 1)  # so: 64 rows at a time
     np.testing.assert_array_equal(make().loss(X), expected)
     X.setflags(write=False)
     np.testing.assert_array_equal(make().loss(X), expected)
@@ -208,7 +208,7 @@ def test_compiled_steps_give_the_bits_of_one_kernel_after_the_other(rng, monkeyp
 @pytest.mark.parametrize("limit", [0, 1])
 def test_scores_are_the_bits_of_the_forward_pass(rng, monkeypatch, dtype, widths, samples, limit):
     monkeypatch.setattr(threads, "TEAM_WORK_PER_THREAD", 1)
-    monkeypatch.setattr(passes, "_REGION_WORK", limit * passes._REGION_WORK)
+    monkeypatch.setattr(passes, "REGION_WORK", limit * passes.REGION_WORK)
     layers = [tuple(rng.standard_normal(shape).astype(dtype) for shape in ((D, H), H)) for D, H in pairwise(widths)]
     X = rng.standard_normal((samples, widths[0])).astype(dtype)
     slack = 0 if COMPILED else 1000 * np.finfo(dtype).eps

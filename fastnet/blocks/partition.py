@@ -8,14 +8,12 @@ import numpy as np
 
 from ..jit.decorators import inline, shared
 from ..llvm.target import PACK, lanes, tile_rows, tile_width
+from ..tuning import MANY_TERMS, SOME_TERMS, SPLIT_SAMPLES
 
 __all__ = [
-    "BLOCK_ROWS",
     "FIRST",
-    "K_BLOCK",
     "K_SLICES",
     "NOT_HALVED",
-    "SPLIT_SAMPLES",
     "column_share",
     "gradient_splits",
     "half_panels",
@@ -34,12 +32,6 @@ __all__ = [
     "tile_share",
 ]
 
-K_BLOCK = 224
-"""Terms of a sum that a tile takes at a time at most, so that what it needs of B stays in the first-level cache."""
-
-BLOCK_ROWS = 128
-"""Rows that are worked on at a time where what is made of them should still be in the cache when it is used."""
-
 FIRST: Any = np.intp(0)
 """Where a serial run starts. A literal 0 would make numba compile each block function once more, for that literal."""
 
@@ -47,10 +39,7 @@ NOT_HALVED: Any = np.bool_(False)
 """For the columns of panels that nobody halves. No literal, for the same reason."""
 
 K_SLICES = 4
-
-_SOME_TERMS, _MANY_TERMS = 96, 512
-"""A sum over at least so many terms is made of two sums, or of K_SLICES, added pairwise: each thread can then have its
-part of the features and of the weights, and only sums travel between the cores. Rounding errors are smaller, too."""
+"""Sums that a sum over many terms is made of, added pairwise."""
 
 
 @shared
@@ -62,9 +51,9 @@ def share_start(share: Any, count: Any, units: Any) -> Any:
 @shared
 def k_slice_count(K: int) -> int:
     """How many sums an affine map of K features is made of."""
-    if K >= _MANY_TERMS:
+    if K >= MANY_TERMS:
         return K_SLICES
-    return 2 if K >= _SOME_TERMS else 1
+    return 2 if K >= SOME_TERMS else 1
 
 
 @shared
@@ -143,11 +132,6 @@ def panel_span(panel: int, panels: int, columns: int, halved: bool, itemsize: in
         return column_share(panel, first, half, itemsize)
     start, count = column_share(panel - first, panels - first, columns - half, itemsize)
     return half + start, count
-
-
-SPLIT_SAMPLES = 64
-"""A sum over at least so many samples is two sums, added up: each thread can then sum over samples of its own, and only
-sums travel between the cores."""
 
 
 @shared

@@ -13,8 +13,9 @@ from ..jit.decorators import block, inline
 from ..llvm.arrays import item_size
 from ..llvm.target import PACK, tile_rows
 from ..llvm.tile import row_tile, tile
+from ..tuning import K_BLOCK
 from .operands import one_row
-from .partition import FIRST, K_BLOCK, k_slice_count, k_slice_start, panel_span, share_start, tile_share
+from .partition import FIRST, k_slice_count, k_slice_start, panel_span, share_start, tile_share
 from .sums import add_block
 
 __all__ = ["affine_block", "affine_row_block", "bias_sums_block", "gradient_block", "product_block"]

@@ -11,7 +11,6 @@ from typing import NamedTuple
 from ..blocks.operands import packed_columns, panel_columns
 from ..blocks.optimizers import update_block
 from ..blocks.partition import (
-    BLOCK_ROWS,
     FIRST,
     K_SLICES,
     column_share,
@@ -30,6 +29,7 @@ from ..jit.decorators import inline
 from ..llvm.arrays import as_3d, item_size, panel_of
 from ..llvm.stacks import layer_of
 from ..llvm.target import PACK
+from ..tuning import BLOCK_ROWS
 from .arguments import FIRST_LAYER, NO_LAYER, SECOND_LAYER
 from .layers import activate_layer, affine_layer, affine_slices, gather_block, propagate_layer, unit_span
 

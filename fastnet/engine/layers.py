@@ -16,13 +16,11 @@ from ..llvm.arrays import flat, item_size
 from ..llvm.stacks import layer_of
 from ..llvm.target import PACK
 from ..llvm.tile import move
+from ..tuning import GATHERED_SAMPLES
 from .arguments import FIRST_LAYER
 
 __all__ = ["activate_layer", "affine_layer", "affine_slices", "finish_affine_layer", "gather_block", "propagate_layer",
            "unit_span"]
-
-_GATHERED = 8
-"""Samples that are gathered side by side: what they write lies in a row, and is some cache lines then."""
 
 
 @inline
@@ -39,8 +37,8 @@ def gather_block(X, batch, A, p0, p1, i0, i1):
     """
     D, N = X.shape[1], A.shape[1]
     full = min(p1, D // PACK)
-    for start in range(i0, i1, _GATHERED):
-        stop = min(start + _GATHERED, i1)
+    for start in range(i0, i1, GATHERED_SAMPLES):
+        stop = min(start + GATHERED_SAMPLES, i1)
         for p in range(p0, full):
             for i in range(start, stop):
                 move(A, (p * N + i) * PACK, X, batch[i] * D + p * PACK)

@@ -9,15 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from ..blocks.partition import BLOCK_ROWS, K_SLICES, k_slice_count, sample_splits
+from ..blocks.partition import K_SLICES, k_slice_count, sample_splits
 from ..llvm.target import PACK
+from ..tuning import BLOCK_ROWS, FEW_ROWS, FEW_WEIGHTS
 from .arguments import FIRST_LAYER, NO_LAYER, SECOND_LAYER, Plan
 
 __all__ = ["halves_hidden_units", "plan", "step_work"]
-
-_FEW_ROWS, _FEW_WEIGHTS = 64, 1 << 15
-"""How many samples go through the layers at a time where the first layer has so few weights at most: their activations
-stay in the first-level cache. Else it is BLOCK_ROWS, since for each chunk the weights come from further away."""
 
 
 def halves_hidden_units(sizes: Sequence[int]) -> bool:
@@ -73,4 +70,4 @@ def plan(sizes: Sequence[int], batch: int, threads: int, sparse: bool = False) -
         split_gradients=sample_shares == 2 and sample_splits(batch) == 2 and forward_layer != SECOND_LAYER,
         slices_in_pairs=slices == K_SLICES and feature_shares <= K_SLICES // 2,
         panels_halved=halved,
-        chunk_rows=_FEW_ROWS if sizes[0] * sizes[1] <= _FEW_WEIGHTS else BLOCK_ROWS)
+        chunk_rows=FEW_ROWS if sizes[0] * sizes[1] <= FEW_WEIGHTS else BLOCK_ROWS)

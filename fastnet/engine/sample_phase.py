@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from ..blocks.heads import losses_block, transpose_in_block, transpose_out_block
 from ..blocks.operands import one_row, packed_columns, panel_columns
-from ..blocks.partition import BLOCK_ROWS, FIRST, K_SLICES, gradient_splits, panel_span, tile_share
+from ..blocks.partition import FIRST, K_SLICES, gradient_splits, panel_span, tile_share
 from ..blocks.products import product_block
 from ..blocks.sparse import has_non_zeros
 from ..blocks.sums import add_squares_block, ordered_sum, total_of_squares
 from ..jit.decorators import block, inline
 from ..llvm.arrays import item_size
 from ..llvm.stacks import layer_of
+from ..tuning import BLOCK_ROWS
 from .arguments import NO_LAYER
 from .layers import activate_layer, affine_layer, finish_affine_layer, gather_block, propagate_layer, unit_span
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..aliases import Array
 from ..blocks.heads import method_indices
-from ..blocks.partition import BLOCK_ROWS, gradient_splits, k_slice_count
+from ..blocks.partition import gradient_splits, k_slice_count
 from ..blocks.sparse import NonZeros, ascending
 from ..llvm.memory import aligned
 from ..llvm.stacks import Stack, stack
@@ -20,6 +20,7 @@ from ..llvm.target import PACK, tile_width
 from ..parallel.phases import counters
 from ..parallel.team import run as run_team
 from ..parallel.threads import share_count
+from ..tuning import BLOCK_ROWS
 from .arguments import NO_LAYER, SECOND_LAYER, Buffers, Method, Samples, Schedule, Scratch
 from .packed import Parameters
 from .plan import plan, step_work

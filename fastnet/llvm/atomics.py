@@ -10,17 +10,15 @@ from numba import types
 from numba.core import cgutils
 
 from ..jit.decorators import operation
+from ..tuning import COUNTER_SPACING
 from .target import IS_ARM, IS_X86
 
-__all__ = ["LINE", "atomic_add", "atomic_exchange", "atomic_load", "rest"]
-
-LINE = 16
-"""Elements from one counter to the next: two cache lines, so that no two counters share one or its neighbour."""
+__all__ = ["atomic_add", "atomic_exchange", "atomic_load", "rest"]
 
 
 def _pointer(context: Any, builder: Any, array_type: Any, array: Any, slot: Any) -> Any:
     data = context.make_array(array_type)(context, builder, value=array).data
-    return builder.gep(data, [builder.mul(slot, ir.Constant(slot.type, LINE))])
+    return builder.gep(data, [builder.mul(slot, ir.Constant(slot.type, COUNTER_SPACING))])
 
 
 def _load_typing(typingctx: Any, array: Any, slot: Any) -> Any:
@@ -70,17 +68,17 @@ def _rest_typing(typingctx: Any, yield_: Any) -> Any:
 
 
 def _load_twin(array: Any, slot: int) -> int:
-    return int(array[slot * LINE])
+    return int(array[slot * COUNTER_SPACING])
 
 
 def _add_twin(array: Any, slot: int, value: int) -> None:
-    array[slot * LINE] += value
+    array[slot * COUNTER_SPACING] += value
 
 
 def _exchange_twin(array: Any, slot: int, old: int, new: int) -> bool:
-    if array[slot * LINE] != old:
+    if array[slot * COUNTER_SPACING] != old:
         return False
-    array[slot * LINE] = new
+    array[slot * COUNTER_SPACING] = new
     return True
 
 

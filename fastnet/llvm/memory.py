@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CACHE_LINE", "add_all", "aligned", "copy_all", "memory_view"]
+from ..tuning import CACHE_LINE
 
-CACHE_LINE = 64
-"""Bytes of a cache line."""
+__all__ = ["add_all", "aligned", "copy_all", "memory_view"]
 
 
 def aligned(shape: Sequence[int], dtype: np.dtype[Any], *, clear: bool = False) -> NDArray[Any]:

@@ -8,14 +8,13 @@ import llvmlite.binding as llvm
 from numba.core import config
 
 from ..jit.decorators import shared
+from ..tuning import ROW_VECTORS
 
-__all__ = ["ISA", "IS_ARM", "IS_X86", "PACK", "ROW_VECTORS", "Target", "detect_target", "lanes", "row_width",
-           "tile_rows", "tile_width"]
+__all__ = ["ISA", "IS_ARM", "IS_X86", "PACK", "Target", "detect_target", "lanes", "row_width", "tile_rows",
+           "tile_width"]
 
 _X86_64, _ARM64 = ("x86_64", "amd64"), ("aarch64", "arm64")
 """How the triple of a target begins."""
-
-ROW_VECTORS = 8
 
 
 class Target(NamedTuple):

@@ -36,16 +36,13 @@ from numba import types
 from numba.core import cgutils, config
 from numba.extending import intrinsic
 
-from .memory import CACHE_LINE, memory_view
-from .target import ISA, PACK, ROW_VECTORS, lanes
+from ..tuning import CACHE_LINE, FAR_BYTES, ROW_VECTORS
+from .memory import memory_view
+from .target import ISA, PACK, lanes
 
 __all__ = ["move", "row_tile", "tile", "tile_function_name"]
 
 _ROW_SHAPES = [(1, vectors) for vectors in range(1, ROW_VECTORS + 1)]
-
-_FAR = 1024
-"""Bytes from one row of the left factor to the next from which on a tile fetches what the tile below it will need: what
-the hardware fetches ahead by itself ends with the row."""
 
 
 def _declare(module: ir.Module, name: str, result: ir.Type, args: list[ir.Type]) -> ir.Function:
@@ -146,7 +143,7 @@ def _tile_function(module: ir.Module, elem: ir.Type, rows: int, vectors: int, vl
     # Terms are added in runs, between which A jumps, or what is ahead is fetched.
     builder.position_at_end(some)
     jumps = builder.icmp_signed("!=", a_jump, constant(0))
-    far = builder.and_(builder.icmp_signed(">=", a_i, constant(_FAR)), builder.not_(jumps))
+    far = builder.and_(builder.icmp_signed(">=", a_i, constant(FAR_BYTES)), builder.not_(jumps))
     longest = builder.select(jumps, constant(pack), builder.select(far, constant(CACHE_LINE // size), depth))
 
     def sum_up(masked: bool) -> Any:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ..blocks.activations import activate_block, activate_rows_block
 from ..blocks.heads import output_rows_block
 from ..blocks.operands import panel_rows, plain_rows
-from ..blocks.partition import BLOCK_ROWS, FIRST, K_SLICES, NOT_HALVED, panel_count, panel_span, tile_share
+from ..blocks.partition import FIRST, K_SLICES, NOT_HALVED, panel_count, panel_span, tile_share
 from ..blocks.products import affine_block, affine_row_block
 from ..blocks.rows import argmax_block, clear_block, finite_block
 from ..jit.decorators import block, inline, kernel, worker
@@ -29,17 +29,12 @@ from ..llvm.target import row_width, tile_rows, tile_width
 from ..parallel.phases import claim, complete, enter, leave, wait_until
 from ..parallel.regions import enter_region, leave_region
 from ..parallel.threads import shares
+from ..tuning import BLOCK_ROWS, PACKED_ROWS, WIDE_BYTES, WIDE_ROWS
 
 __all__ = ["few_scores", "network_scores", "panel_lines", "scratch_lines"]
 
 Array = NDArray[Any]
 Arrays = tuple[Array, ...]
-
-PACKED_ROWS = 1024
-"""From so many samples on, copying the weights takes less time than it saves."""
-
-WIDE_ROWS, WIDE_BYTES = 128, 2048
-"""The same, and the bytes of a row, for wide weights, whose rows share few sets of the first-level cache."""
 
 
 def panel_lines(samples: int, Ws: Arrays) -> int:

@@ -17,26 +17,16 @@ from numpy.typing import NDArray
 from .. import kernels
 from ..aliases import Layer
 from ..blocks.heads import method_indices
-from ..blocks.partition import BLOCK_ROWS
 from ..checks import not_finite, writable
 from ..llvm.memory import aligned
 from ..llvm.target import PACK, tile_width
 from ..parallel.phases import counters
 from ..parallel.team import run as run_team
 from ..parallel.threads import share_count, slow_regions, using_threads
+from ..tuning import BLOCK_ROWS, CHUNK_ROWS, CHUNK_WORK, REGION_WORK, SHARES_PER_THREAD, SLOW_REGION_WORK
 from .inference import few_scores, network_scores, panel_lines, scratch_lines
 
 __all__ = ["forward", "infer", "loss_and_grads"]
-
-_REGION_WORK = 200_000_000
-"""Multiply-adds up to which threads have to be there at once to be of use: about a millisecond. A region's are, unless
-regions are slow: then a loss of so little work is serial."""
-
-_SLOW_REGION_WORK = 10_000_000
-"""The same for scores where regions are slow: they are serial up to so much work, and a team's from then on."""
-
-_CHUNK_WORK = 2_000_000_000
-"""Multiply-adds of one chunk of rows in `infer`: some ten milliseconds: little memory, and a short wait for Ctrl-C."""
 
 
 def forward(layers: Sequence[Layer], X: NDArray[Any]) -> list[NDArray[Any]]:
@@ -63,7 +53,7 @@ def loss_and_grads(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64
     threads : int or None
         How many there may be at work; None for as many as the calling thread may have.
     """
-    serial = slow_regions() and len(X) * sum(W.size for W, _ in layers) < _REGION_WORK
+    serial = slow_regions() and len(X) * sum(W.size for W, _ in layers) < REGION_WORK
     with using_threads(1 if serial else threads):
         return _loss_and_grads(layers, X, y, penalty)
 
@@ -105,7 +95,7 @@ def infer(layers: Sequence[Layer], X: NDArray[Any], name: str = "X", check: Call
     Ws, bs = zip(*layers, strict=True)
     work = sum([W.size for W in Ws])
     method = method_indices(activation, head)
-    rows = max(64, _CHUNK_WORK // work)
+    rows = max(CHUNK_ROWS, CHUNK_WORK // work)
     if len(X) <= rows and check is None:
         return _infer(method, Ws, bs, X, 0, work, name, region, threads)
     parts: list[tuple[NDArray[Any], NDArray[np.intp]]] = []
@@ -127,7 +117,7 @@ def _infer(method: tuple[int | None, int | None], Ws: tuple[NDArray[Any], ...], 
     samples = writable(X).reshape(1, N, X.shape[1])
     # One sample has no region. To ask has numba load its threads, which are of no use without one.
     slow = region and N > 1 and slow_regions()
-    if region and N * work < (_SLOW_REGION_WORK if slow else _REGION_WORK):
+    if region and N * work < (SLOW_REGION_WORK if slow else REGION_WORK):
         most = 1 if slow else sys.maxsize if threads is None else threads
         Z, labels, bad = few_scores(*method, most, samples, Ws, bs)
         if bad >= 0:
@@ -136,7 +126,7 @@ def _infer(method: tuple[int | None, int | None], Ws: tuple[NDArray[Any], ...], 
     Z, labels, finite = np.empty((N, Ws[-1].shape[1]), dtype), np.empty(N, np.intp), np.empty(N, np.bool_)
     threads, width = share_count(N, N * work, threads), tile_width(dtype.itemsize)
     # Several shares for each thread, as one may come late; more where each would not fit the cache.
-    rows = min(BLOCK_ROWS, -(-N // (4 * threads * PACK)) * PACK, N)
+    rows = min(BLOCK_ROWS, -(-N // (SHARES_PER_THREAD * threads * PACK)) * PACK, N)
     shares = -(-N // rows)
     workers = min(threads, shares)
     run_team(network_scores, workers, counters(shares), *method, workers, rows, samples, Ws, bs,

@@ -10,12 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..jit.decorators import block
-from ..llvm.atomics import LINE, atomic_add, atomic_exchange, atomic_load, rest
+from ..llvm.atomics import atomic_add, atomic_exchange, atomic_load, rest
+from ..tuning import COUNTER_SPACING, SPINS
 
 __all__ = ["claim", "complete", "counters", "door_was_opened", "enter", "leave", "wait_until"]
-
-_SPINS = 2000
-"""How often a waiting worker looks before it offers its core to others, each time that it looks from then on."""
 
 _COMPLETE, _DOOR, _FIRST_SHARE = 0, 1, 2
 """Numbers of the counters: of complete shares, of the door, and of the first share's last phase."""
@@ -26,12 +24,12 @@ _OPEN, _CLOSED = 1 << 32, 1 << 33
 
 def door_was_opened(counters: NDArray[np.int64]) -> bool:
     """Whether worker 0 has begun."""
-    return bool(counters[_DOOR * LINE])
+    return bool(counters[_DOOR * COUNTER_SPACING])
 
 
 def counters(shares: int) -> NDArray[np.int64]:
     """Return the counters of a team that has not begun, for at most `shares` shares in a phase."""
-    return np.zeros((_FIRST_SHARE + shares) * LINE, np.int64)
+    return np.zeros((_FIRST_SHARE + shares) * COUNTER_SPACING, np.int64)
 
 
 @block
@@ -58,7 +56,7 @@ def leave(counters, worker):
     spins = 0
     while atomic_load(counters, _DOOR) != _CLOSED:
         spins += 1
-        rest(spins > _SPINS)
+        rest(spins > SPINS)
 
 
 @block
@@ -67,7 +65,7 @@ def wait_until(counters, completed):
     spins = 0
     while atomic_load(counters, _COMPLETE) < completed:
         spins += 1
-        rest(spins > _SPINS)
+        rest(spins > SPINS)
 
 
 @block

@@ -39,14 +39,11 @@ import numpy as np
 from numba.core import config
 from numpy.typing import NDArray
 
+from ..tuning import KNOCK_SECONDS, KNOCKS
 from .interpreter_end import stand_still_at_the_end, without_gil
 from .phases import door_was_opened
 
 __all__ = ["Ahead", "run"]
-
-_KNOCKS, _KNOCK_SECONDS = 20, 0.0005
-"""How often, and how long apart, a helper looks for the door that is not open yet. That is seldom: the caller has to be
-stopped, by another thread or an exception, between asking for help and beginning the work."""
 
 
 class _Helpers:
@@ -98,8 +95,8 @@ class _Visit:
 
     def __call__(self) -> None:
         knocks = 0
-        while not door_was_opened(self.counters) and knocks < _KNOCKS:
-            time.sleep(_KNOCK_SECONDS)
+        while not door_was_opened(self.counters) and knocks < KNOCKS:
+            time.sleep(KNOCK_SECONDS)
             knocks += 1
         stand_still_at_the_end()
         self.work(self.worker, self.counters, *self.args)

@@ -14,18 +14,11 @@ from numba.core import config
 from numba.np.ufunc import parallel
 
 from ..jit.decorators import inline
+from ..tuning import TEAM_WORK_PER_THREAD, WORK_PER_THREAD
 from .regions import regions_closed
 
 __all__ = ["checked_threads", "get_num_threads", "most_threads", "set_num_threads", "share_count", "shares",
            "slow_regions", "threading_layer", "using_threads"]
-
-WORK_PER_THREAD = 1_000_000
-"""Below this much work per thread (in multiply-adds) a parallel region costs as much as it saves: some ten microseconds
-by itself, and far more where another program has a core."""
-
-TEAM_WORK_PER_THREAD = 200_000
-"""The same for one more worker in a team, which is there already: what phases cost is waiting for each other."""
-
 
 # numba's public get_num_threads holds a pointer of this process and would keep kernels out of the disk cache. The
 # intrinsic (private to numba, hence the default) calls the same function by its name, which every parallel kernel

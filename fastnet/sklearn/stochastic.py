@@ -25,12 +25,10 @@ from ..checks import writable
 from ..progress import progress_bar
 from ..training.interrupts import DeferredInterrupt
 from ..training.session import Session
+from ..tuning import EPOCHS_INDICES
 from . import private
 
 __all__ = ["FLOATS", "OUTPUT_HEADS", "fit_stochastic", "own", "trained_layers"]
-
-_EPOCHS_INDICES = 1 << 14
-"""The most indices of samples in a run of several epochs: more would save no time that is worth their memory."""
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 """What the engine computes in. To compare a dtype with a dtype takes less time than with its type."""
@@ -262,7 +260,7 @@ class _Run:
         `check` is called after some steps where an epoch is long, and may raise.
         """
         steps = len(self._counts)
-        epochs = max(1, min(most, self._session.steps // steps, _EPOCHS_INDICES // self.samples))
+        epochs = max(1, min(most, self._session.steps // steps, EPOCHS_INDICES // self.samples))
         batches = self._batches(epochs)
         counts, rates = np.tile(self._counts, epochs), self._rates(epochs)
         losses, done = np.empty(len(batches)), 0

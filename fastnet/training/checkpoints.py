@@ -18,12 +18,12 @@ from ..files import containers, random_state
 from ..files.atomic import check_writable
 from ..files.containers import FaultError
 from ..llvm.memory import copy_all
+from ..tuning import CHECKSUM_PIECE
 
 __all__ = ["Checkpoints", "Progress", "checked_interval", "data_checksum", "read_checkpoint"]
 
 _KIND = "training run"
 _HISTORIES = ("loss_history", "train_acc_history", "val_acc_history")
-_PIECE = 1 << 24
 
 Run = Mapping[str, str | int | float]
 """What a run is made of, and must be made of when it goes on: names and values of arguments."""
@@ -60,8 +60,8 @@ def data_checksum(*arrays: NDArray[Any]) -> int:
     checksum = 0
     for array in arrays:
         flat: Any = array.reshape(-1).view(np.uint8)
-        for start in range(0, flat.size, _PIECE):
-            checksum = zlib.crc32(flat[start:start + _PIECE], checksum)
+        for start in range(0, flat.size, CHECKSUM_PIECE):
+            checksum = zlib.crc32(flat[start:start + CHECKSUM_PIECE], checksum)
     return checksum
 
 

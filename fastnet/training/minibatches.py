@@ -21,22 +21,12 @@ from numpy.typing import NDArray
 from ..jit.decorators import task
 from ..parallel.interpreter_end import without_gil
 from ..parallel.team import Ahead
+from ..tuning import AHEAD_INDICES, AHEAD_PARTS, FEW_INDICES, MANY_WORDS
 
 __all__ = ["Minibatches", "draw", "keep", "minibatches"]
 
 Minibatches = Generator[NDArray[np.intp], None, None]
 """Indices of minibatches, in arrays (., batch_size)."""
-
-_FEW, _MANY = 500, 1 << 14
-"""So few indices are left to NumPy, as each call of it costs as much; so many words at most are drawn at a time, since
-they should still be in the cache when they are looked at."""
-
-_AHEAD = 1 << 15
-"""So many indices are worth asking a helper, who comes after some ten microseconds."""
-
-_PARTS = (1, 6, 16)
-"""Where the parts of a run end that are drawn ahead, in sixteenths of its steps: the caller waits for the first, so it
-is short, and no other is so long that it is not drawn while the one before is worked on."""
 
 
 def minibatches(rng: Any, samples: int, batch_size: int, steps: int, ahead: bool) -> Minibatches:
@@ -52,8 +42,8 @@ def minibatches(rng: Any, samples: int, batch_size: int, steps: int, ahead: bool
     """
     ends = [steps]
     # A helper calls nothing but NumPy; and each part has a step.
-    if ahead and steps * batch_size >= _AHEAD and steps >= _PARTS[-1] and _draws_words(rng):
-        ends = [steps * part // _PARTS[-1] for part in _PARTS]
+    if ahead and steps * batch_size >= AHEAD_INDICES and steps >= AHEAD_PARTS[-1] and _draws_words(rng):
+        ends = [steps * part // AHEAD_PARTS[-1] for part in AHEAD_PARTS]
     part = draw(rng, samples, ends[0] * batch_size)
     for end, following in pairwise(ends):
         coming = Ahead(functools.partial(draw, rng, samples, (following - end) * batch_size))
@@ -86,8 +76,8 @@ def draw(rng: Any, samples: int, count: int) -> NDArray[np.intp]:
     rng = np.random.mtrand._rand if rng is np.random else rng  # nobody can put another function in the place of its own
     indices, have = np.empty(count, np.intp), 0
     mask = (1 << (samples - 1).bit_length()) - 1
-    while count - have > _FEW:  # an index takes at least one word, so these are not too many
-        words = rng.randint(0, 2**32, min(count - have, _MANY), np.uint32)
+    while count - have > FEW_INDICES:  # an index takes at least one word, so these are not too many
+        words = rng.randint(0, 2**32, min(count - have, MANY_WORDS), np.uint32)
         have += keep(words, mask, samples, indices[have:])
     indices[have:] = rng.choice(samples, count - have)
     return indices

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
+from ..tuning import RUN_INDICES, RUN_SECONDS
+
 __all__ = ["Pace"]
-
-_RUN_INDICES = 1_000_000
-"""The most indices of samples that are drawn for one run: they are memory."""
-
-_RUN_SECONDS = 0.01
-"""How long one run of compiled steps is meant to take, so that neither Ctrl-C nor a progress bar waits long."""
 
 
 class Pace:
@@ -21,10 +17,10 @@ class Pace:
     """
 
     def __init__(self, batch_size: int) -> None:
-        self._most = max(1, _RUN_INDICES // batch_size)
+        self._most = max(1, RUN_INDICES // batch_size)
         self.steps = 1
 
     def learn(self, seconds: float, steps: int) -> None:
         """Take note of how long a run of so many steps took."""
         seconds_a_step = max(seconds, 1e-9) / steps
-        self.steps = max(1, min(int(_RUN_SECONDS / seconds_a_step), self._most))
+        self.steps = max(1, min(int(RUN_SECONDS / seconds_a_step), self._most))

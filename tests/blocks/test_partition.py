@@ -8,8 +8,9 @@ import pytest
 
 from fastnet import TwoLayerNet
 from fastnet.blocks import partition
-from fastnet.llvm.memory import CACHE_LINE, aligned
+from fastnet.llvm.memory import aligned
 from fastnet.llvm.target import _TARGETS, PACK, tile_rows, tile_width
+from fastnet.tuning import CACHE_LINE
 
 
 @pytest.mark.parametrize(("samples", "inputs", "outputs", "sums"), [

@@ -57,7 +57,7 @@ def test_the_first_worker_is_the_caller():
 @pytest.fixture
 def patience(monkeypatch):
     """Helpers wait for the door for as long as it takes, where the first worker waits for them."""
-    monkeypatch.setattr(team, "_KNOCKS", 10**9)
+    monkeypatch.setattr(team, "KNOCKS", 10**9)
     for work, last in ((visit, False), (slow_helper, 1)):
         work(1, phases.counters(2), np.zeros((2, 3), np.int64), last)  # compiles; there is no door
 
@@ -97,7 +97,7 @@ def test_helpers_that_do_not_come_are_not_waited_for(monkeypatch):
 
 @needs_helpers
 def test_nobody_comes_in_before_the_first(monkeypatch):
-    monkeypatch.setattr(team, "_KNOCK_SECONDS", 0.0)
+    monkeypatch.setattr(team, "KNOCK_SECONDS", 0.0)
     counters, log = phases.counters(2), np.zeros((2, 3), np.int64)
     team._Visit(visit, 1, counters, (log, False))()  # an exception has come between asking for help and the work
     assert not log.any()

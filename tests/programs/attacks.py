@@ -37,6 +37,7 @@ from fastnet.engine import packed, workspace
 from fastnet.llvm import memory
 from fastnet.network import passes
 from fastnet.parallel import regions
+from fastnet.tuning import CACHE_LINE
 
 try:
     from scipy import sparse
@@ -77,7 +78,7 @@ class Pages:
                                       mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
         assert self._start not in (None, ctypes.c_void_p(-1).value), "there are no more pages"
         assert LIBC.mprotect(self._start + self._length, mmap.PAGESIZE, 0) == 0
-        begin = self._length - -(-size // memory.CACHE_LINE) * memory.CACHE_LINE
+        begin = self._length - -(-size // CACHE_LINE) * CACHE_LINE
         self.__array_interface__ = {"version": 3, "shape": tuple(map(int, shape)), "typestr": dtype.str,
                                     "data": (self._start + begin, False)}
 

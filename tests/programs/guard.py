@@ -31,9 +31,9 @@ from hostile_values import KERNELS
 import fastnet
 from fastnet import kernels, model, reference
 from fastnet.engine import packed, workspace
-from fastnet.llvm import memory
 from fastnet.network import inference, passes
 from fastnet.parallel import threads
+from fastnet.tuning import CACHE_LINE
 
 COMPILED = not numba.config.DISABLE_JIT
 PAD = 256
@@ -154,7 +154,7 @@ def check_network(sides, dtype, random):
     where, fences = f"network {sides} {np.dtype(dtype)}", Fences()
 
     def fenced(shape, kind, *, clear=False):
-        array = fences.empty(shape, kind, memory.CACHE_LINE)
+        array = fences.empty(shape, kind, CACHE_LINE)
         if clear:
             array[...] = 0
         return array

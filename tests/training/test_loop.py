@@ -203,7 +203,7 @@ def test_accuracies_are_interruptible(monkeypatch):
     layers = net._layers()
     loop.accuracy(layers, X, y, lambda: calls.append(1))
     assert len(calls) == 1
-    monkeypatch.setattr(passes, "_CHUNK_WORK", 1)
+    monkeypatch.setattr(passes, "CHUNK_WORK", 1)
     loop.accuracy(layers, X, y, lambda: calls.append(1))
     assert len(calls) == 1 + -(-len(X) // 64)
 
@@ -212,7 +212,7 @@ def test_where_runs_end_changes_nothing(monkeypatch):
     from fastnet.training import pace
     histories = []
     for seconds in (0.0, 1e9):
-        monkeypatch.setattr(pace, "_RUN_SECONDS", seconds)
+        monkeypatch.setattr(pace, "RUN_SECONDS", seconds)
         net = TwoLayerNet(64, 8, 10, std=0.1, rng=0)
         histories.append(net.train(*digits(50), num_iters=7, batch_size=20))
         histories.append({name: array.tolist() for name, array in net.params.items()})
@@ -225,9 +225,9 @@ def test_drawing_ahead_changes_nothing(monkeypatch):
     asked, results = [], []
     ahead = minibatches.Ahead
     monkeypatch.setattr(minibatches, "Ahead", lambda call: asked.append(call) or ahead(call))
-    monkeypatch.setattr(pace, "_RUN_SECONDS", 1e9)
+    monkeypatch.setattr(pace, "RUN_SECONDS", 1e9)
     for least, threads in ((1, None), (1, 1), (2**62, None)):
-        monkeypatch.setattr(minibatches, "_AHEAD", least)
+        monkeypatch.setattr(minibatches, "AHEAD_INDICES", least)
         random = np.random.RandomState(0)
         net = TwoLayerNet(64, 8, 10, std=0.1, rng=random, threads=threads)
         history = net.train(*digits(50), num_iters=40, batch_size=17)  # checked at iteration 0 alone
@@ -240,8 +240,8 @@ def test_drawing_ahead_changes_nothing(monkeypatch):
 def test_an_error_ends_drawing_ahead(monkeypatch):
     from fastnet.engine import workspace
     from fastnet.training import minibatches, pace
-    monkeypatch.setattr(minibatches, "_AHEAD", 1)
-    monkeypatch.setattr(pace, "_RUN_SECONDS", 1e9)
+    monkeypatch.setattr(minibatches, "AHEAD_INDICES", 1)
+    monkeypatch.setattr(pace, "RUN_SECONDS", 1e9)
     run = workspace.Workspace.run
 
     def failing(self, X, y, batches, *rest):
@@ -266,8 +266,8 @@ def test_an_error_ends_drawing_ahead(monkeypatch):
 def test_a_team_keeps_its_helpers(monkeypatch):
     from fastnet.training import minibatches, pace
     monkeypatch.setattr(minibatches, "Ahead", lambda call: pytest.fail("a helper was taken from the team"))
-    monkeypatch.setattr(minibatches, "_AHEAD", 1)
-    monkeypatch.setattr(pace, "_RUN_SECONDS", 1e9)
+    monkeypatch.setattr(minibatches, "AHEAD_INDICES", 1)
+    monkeypatch.setattr(pace, "RUN_SECONDS", 1e9)
     TwoLayerNet(64, 100, 10, rng=0).train(*digits(1399), num_iters=20, batch_size=200)
 
 
