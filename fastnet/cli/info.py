@@ -9,7 +9,7 @@ import llvmlite
 import numba
 import numpy as np
 from llvmlite.binding import get_host_cpu_name
-from numba.core import config
+from numba import config
 
 from .. import __version__
 from ..jit import decorators

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba.core import config
 
 from .decorators import Function
+from .numba_internals import before_compiling
 
 __all__ = ["takes"]
 
@@ -21,21 +21,18 @@ def takes(**arguments: int | str) -> Callable[[Function], Function]:
     nothing compiled for its types: other calls are no slower.
     """
     def guarded(dispatcher: Any) -> Any:
-        if not config.DISABLE_JIT:
-            compile_for_args, name = dispatcher._compile_for_args, dispatcher.__name__
+        def look(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            given = [*zip(arguments, args, strict=False), *kwargs.items()]
+            for argument, value in given:
+                expected = _mismatch(value, arguments.get(argument))
+                if expected:
+                    raise TypeError(f"{dispatcher.__name__}: {argument} must be {expected}, got {_described(value)}")
+            dtypes = {str(value.dtype) for argument, value in given if arguments.get(argument) in (1, 2)}
+            if len(dtypes) > 1:
+                raise TypeError(f"{dispatcher.__name__}: arrays must be of one dtype, got "
+                                f"{' and '.join(sorted(dtypes))}")
 
-            def look_and_compile(*args: Any, **kwargs: Any) -> Any:
-                given = [*zip(arguments, args, strict=False), *kwargs.items()]
-                for argument, value in given:
-                    expected = _mismatch(value, arguments.get(argument))
-                    if expected:
-                        raise TypeError(f"{name}: {argument} must be {expected}, got {_described(value)}")
-                dtypes = {str(value.dtype) for argument, value in given if arguments.get(argument) in (1, 2)}
-                if len(dtypes) > 1:
-                    raise TypeError(f"{name}: arrays must be of one dtype, got {' and '.join(sorted(dtypes))}")
-                return compile_for_args(*args, **kwargs)
-
-            dispatcher._compile_for_args = look_and_compile
+        before_compiling(dispatcher, look)
         return dispatcher
 
     return guarded

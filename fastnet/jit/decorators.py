@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numba
-from numba.core import config
+from numba import config
 from numba.extending import intrinsic, register_jitable
 
-from .disk_cache import DiskCache, cache_directory
-from .libraries import PartCompiler, WholeCompiler
+from .disk_cache import DiskCache, cache_directory, plain_cache
+from .libraries import for_parts, for_wholes
+from .numba_internals import DISK_CACHE, MISSING, THREADS_IN_KERNELS, no_references, no_wrappers, set_cache
 
 __all__ = ["block", "cache_directory", "inline", "kernel", "operation", "shared", "task", "worker"]
 
@@ -24,15 +25,18 @@ def _njit(function: Callable[..., Any], **options: Any) -> Any:
 
 
 def _cached(function: Callable[..., Any], **options: Any) -> Any:
-    dispatcher = _njit(function, pipeline_class=WholeCompiler, **options)
-    if config.DISABLE_JIT:
+    dispatcher = _njit(function, **for_wholes, **options)
+    if config.DISABLE_JIT or (options.get("parallel") and THREADS_IN_KERNELS in MISSING):
         return dispatcher
     # Where nothing can be kept, each process compiles anew: no reason to fail, least of all at import.
     with contextlib.suppress(Exception):
-        dispatcher._cache = DiskCache(function, tuple(sorted(options.items())))
+        if DISK_CACHE in MISSING:
+            with plain_cache():
+                return _njit(function, cache=True, **for_wholes, **options)
+        set_cache(dispatcher, DiskCache(function, tuple(sorted(options.items()))))
     return dispatcher
 
-_PART: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "pipeline_class": PartCompiler}
+_PART: dict[str, Any] = {**no_wrappers(), **for_parts}
 """Options of what is called from other compiled code only."""
 
 
@@ -42,12 +46,12 @@ def block(function: Function) -> Function:
     It may not allocate, and views are not counted as references: counting is atomic, and what two cores count together
     costs more than the work. It gets no wrapper for Python, and no cache of its own: kernels contain their blocks.
     """
-    return cast(Function, _njit(function, _nrt=False, **_PART))
+    return cast(Function, _njit(function, **no_references(), **_PART))
 
 
 def shared(function: Function) -> Function:
     """Leave a function to Python, for which it is as it stands, and let compiled code call it too."""
-    return cast(Function, register_jitable(**_PART)(function))
+    return cast(Function, register_jitable(**_PART)(function) if _PART else register_jitable(function))
 
 
 def operation(typing: Callable[..., Any], twin: Callable[..., Any], name: str) -> Callable[..., Any]:
@@ -73,4 +77,4 @@ def task(function: Function) -> Function:
 
 def worker(function: Function) -> Function:
     """Compile what one worker of a team does: a task that, like a block, may not allocate and counts no references."""
-    return cast(Function, _cached(function, nogil=True, _nrt=False))
+    return cast(Function, _cached(function, nogil=True, **no_references()))

@@ -5,6 +5,9 @@ one file for each function, signature and environment, with a digest of its cont
 makes it one that is not there: the function is compiled again, and the file is replaced. No error of the cache is ever
 an error of the call; `NUMBA_DEBUG_CACHE=1` prints what happens.
 
+Where numba's inside is not as it is known (:mod:`fastnet.jit.numba_internals`), its own cache is used instead, in a
+folder of the same kind: one for each source and environment, so that it is not stale either.
+
 A file is a pickle and machine code, so who can write it can run code as its reader: files count, and folders are used,
 only if they belong to this user (or to root) and nobody else can write to them.
 """
@@ -26,11 +29,22 @@ from typing import Any
 import llvmlite
 import numba
 import numpy as np
-from numba.core import caching, config
-from numba.core.runtime.nrt import rtsys
-from numba.core.serialize import dumps
+from numba import config
 
-__all__ = ["DiskCache", "cache_directory"]
+from .numba_internals import (
+    DISK_CACHE,
+    MISSING,
+    InTreePlace,
+    StoredFunction,
+    UserPlace,
+    UserWidePlace,
+    cache_folder,
+    counts_references,
+    initialize_memory,
+    pickled,
+)
+
+__all__ = ["DiskCache", "cache_directory", "plain_cache"]
 
 _PACKAGE = Path(__file__).parents[1]
 """All of it: what is compiled in one folder is made of functions from several."""
@@ -179,7 +193,7 @@ class _Files:
         """Keep `data` for a key, where that is possible."""
         path, temporary = self.path(key), self._path(f"{os.urandom(16).hex()}.tmp")
         with _harmless(f"not saved to {path}"):
-            body = dumps((key, data))
+            body = pickled((key, data))
             _make_folder(self._folder)
             try:
                 with open(temporary, "xb", opener=_open) as file:
@@ -224,27 +238,22 @@ class _Place:
             raise PermissionError(f"nothing can be kept in {folder}")
 
 
-class _UserProvided(_Place, caching.UserProvidedCacheLocator):
+class _UserProvided(_Place, UserPlace):
     pass
 
 
-class _InTree(_Place, caching.InTreeCacheLocator):
+class _InTree(_Place, InTreePlace):
     pass
 
 
-class _UserWide(_Place, caching.UserWideCacheLocator):
+class _UserWide(_Place, UserWidePlace):
     def ensure_cache_path(self) -> None:
         if not os.path.isabs(self.get_cache_path()):  # no home directory: "~" is not a folder of the current one
             raise FileNotFoundError(self.get_cache_path())
         super().ensure_cache_path()
 
 
-class _CacheImpl(caching.CompileResultCacheImpl):
-    # NUMBA_CACHE_DIR, else beside the package, else the user's cache folder; the order is numba's own.
-    _locator_classes = [_UserProvided, _InTree, _UserWide]  # noqa: RUF012
-
-
-class DiskCache(caching.FunctionCache):
+class DiskCache(StoredFunction):
     """What numba asks for the compiled code of one function of the package, and gives it to.
 
     Parameters
@@ -260,41 +269,70 @@ class DiskCache(caching.FunctionCache):
         Where nothing can be kept; which one, is numba's matter and the operating system's.
     """
 
-    _impl_class = _CacheImpl
-    _cache_path: str
+    # NUMBA_CACHE_DIR, else beside the package, else the user's cache folder; the order is numba's own.
+    places = (_UserProvided, _InTree, _UserWide)
 
     def __init__(self, function: Callable[..., Any], options: tuple[Any, ...]) -> None:
         if not Path(inspect.getfile(function)).is_relative_to(_PACKAGE):
             raise ValueError(f"{function} is not in {_PACKAGE}")
         super().__init__(function)
         self._options = options
-        self._cache_path = _own_folder(self._cache_path)
-        if not _usable(self._cache_path):  # NUMBA_CACHE_LOCATOR_CLASSES may have put others in the place of ours
-            raise PermissionError(f"nothing can be kept in {self._cache_path}")
-        self._cache_file = _Files(self._cache_path, function)
+        folder = _own_folder(self.cache_path)
+        if not _usable(folder):  # NUMBA_CACHE_LOCATOR_CLASSES may have put others in the place of ours
+            raise PermissionError(f"nothing can be kept in {folder}")
+        self.keep_in(folder, _Files(folder, function))
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Load what has been compiled before, without all that numba loads first to compile something: 0.15 s."""
-        with _harmless(f"{self._name} is compiled again"):
-            if dict(self._options).get("_nrt", True):
-                rtsys.initialize(target_context)  # memory, for what allocates
-            return self._load_overload(sig, target_context)
+        with _harmless(f"{self.name} is compiled again"):
+            if counts_references(dict(self._options)):
+                initialize_memory(target_context)
+            return self.load(sig, target_context)
         return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep what has been compiled, where that is possible."""
-        with _harmless(f"{self._name} is not kept"):
-            self._save_overload(sig, data)
+        with _harmless(f"{self.name} is not kept"):
+            self.save(sig, data)
 
-    def _index_key(self, sig: Any, codegen: Any) -> Any:
+    def key(self, sig: Any, codegen: Any) -> Any:
+        """Return what tells one compilation from another, besides the processor and the signature."""
         # The options of the decorator, which numba leaves out: a parallel and a serial compilation are different code.
         # The line, for functions of one name in one module.
-        line = self._py_func.__code__.co_firstlineno
-        return super()._index_key(sig, codegen), _source_stamp(), line, self._options, _environment()
+        line = self.function.__code__.co_firstlineno
+        return super().key(sig, codegen), _source_stamp(), line, self._options, _environment()
+
+
+def _plain_folder() -> str:
+    """Return a folder for numba's own cache, which only this source in this environment uses, or raise OSError.
+
+    numba takes code that was made of another version of the package for its own where that version has the file of the
+    kernel unchanged, and keeps no options apart.
+    """
+    stamp = hashlib.sha256(repr((_source_stamp(), _environment())).encode()).hexdigest()[:16]
+    user_wide = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or os.path.expanduser("~/.cache")
+    places = [os.path.abspath(config.CACHE_DIR)] if config.CACHE_DIR else [str(_PACKAGE / "__pycache__"), user_wide]
+    for place in places:
+        folder = os.path.join(_own_folder(place), f"numba-{stamp}")
+        # Without a home directory "~" is not a folder of the current one.
+        if os.path.isabs(place) and _usable(os.path.dirname(folder)) and _usable(folder):
+            return folder
+    raise PermissionError("there is no folder that only this user can write to")
+
+
+def plain_cache() -> contextlib.AbstractContextManager[None]:
+    """Return a context in which ``numba.njit(cache=True)`` keeps things in a folder to which only this user can write.
+
+    Raises
+    ------
+    OSError
+        If there is none.
+    """
+    return cache_folder(_plain_folder())
 
 
 def cache_directory() -> str | None:
     """Return the folder in which compiled kernels are kept, or None where none can be used."""
     with contextlib.suppress(Exception):
-        return str(DiskCache(cache_directory, ()).cache_path)
+        return _plain_folder() if DISK_CACHE in MISSING else str(DiskCache(cache_directory, ()).cache_path)
     return None

@@ -11,6 +11,8 @@ called from Python, that is a sixth of the time of compiling.
 *Nothing of Python runs on the way out.* Where compiled code returns an array, numba calls a function of Python for the
 type `numpy.ndarray`. What a signal handler raises that has waited for compiled code would be raised in that function,
 and numba goes on with the null pointer that it returns. Here the type is a constant beside the code.
+
+Each of them is left out where numba's inside has changed (:mod:`fastnet.jit.numba_internals`).
 """
 
 from __future__ import annotations
@@ -20,15 +22,28 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils, codegen, compiler, pythonapi, types
+from numba import types
 
-__all__ = ["PartCompiler", "WholeCompiler"]
+from .numba_internals import (
+    ARRAY_BOXING,
+    ARRAY_HANDOVER,
+    MISSING,
+    PARTS,
+    WIDE_VECTORS,
+    Library,
+    PreparedCompiler,
+    PythonCalls,
+    UnfinishedLibrary,
+    cgutils,
+)
+
+__all__ = ["for_parts", "for_wholes"]
 
 _WIDEST = '"prefer-vector-width"="512"'
 """An attribute of LLVM's for functions: bits of a vector, or what the processor has, if that is less."""
 
 
-class _Library(codegen.JITCodeLibrary):
+class _Library(Library):
     """What has been compiled of a function, and of those that it calls."""
 
     def add_ir_module(self, ir_module: Any) -> None:
@@ -39,15 +54,8 @@ class _Library(codegen.JITCodeLibrary):
         super().add_ir_module(ir_module)
 
 
-class _PartLibrary(_Library):
+class _PartLibrary(_Library, UnfinishedLibrary):
     """What others will link."""
-
-    def _optimize_final_module(self) -> None:
-        """Leave that to whoever links it."""
-
-    def _finalize_final_module(self) -> None:
-        """Make no machine code."""
-        self._finalized = True
 
 
 def _no_entry(*_: Any) -> Callable[..., Any]:
@@ -59,7 +67,7 @@ def _no_entry(*_: Any) -> Callable[..., Any]:
     return {}.__getitem__
 
 
-class _PythonAPI(pythonapi.PythonAPI):
+class _PythonCalls(PythonCalls):
     """How compiled code calls Python."""
 
     def get_env_manager(self, *args: Any) -> Any:
@@ -70,33 +78,40 @@ class _PythonAPI(pythonapi.PythonAPI):
     def nrt_adapt_ndarray_to_python(self, aryty: Any, ary: Any, dtypeptr: Any) -> Any:
         """Make a NumPy array of one of compiled code."""
         number = ir.IntType(32)
-        function = self._get_function(
-            ir.FunctionType(self.pyobj, [self.voidptr, self.pyobj, number, number, self.pyobj]),
-            name="NRT_adapt_ndarray_to_python_acqref")
+        function = self.declared(
+            ir.FunctionType(self.pyobj, [self.voidptr, self.pyobj, number, number, self.pyobj]), ARRAY_HANDOVER)
         array_type = self._constants.read_const(self._constants.add_const(np.ndarray))
         pointer = self.builder.bitcast(cgutils.alloca_once_value(self.builder, ary), self.voidptr)
         ndim, writable = (self.context.get_constant(types.int32, int(value)) for value in (aryty.ndim, aryty.mutable))
         return self.builder.call(function, [pointer, array_type, ndim, writable, dtypeptr])
 
 
-class WholeCompiler(compiler.Compiler):
-    """numba's compiler, for what Python calls; as `pipeline_class`."""
+class _WholeCompiler(PreparedCompiler):
+    """numba's compiler, for what Python calls."""
 
-    def compile_extra(self, func: Callable[..., Any]) -> Any:
-        """Compile a function of Python."""
-        context = self.state.targetctx  # a copy for this compilation
-        context.get_python_api = lambda builder: _PythonAPI(context, builder)
-        self.state.library = _Library(self.state.targetctx.codegen(), func.__qualname__)
-        self.state.library.enable_object_caching()
-        return super().compile_extra(func)
+    def prepare(self, context: Any, name: str) -> Any:
+        """Change the context; return the library."""
+        if ARRAY_BOXING not in MISSING:
+            context.get_python_api = lambda builder: _PythonCalls(context, builder)
+        if WIDE_VECTORS in MISSING:
+            return None
+        library = _Library(context.codegen(), name)
+        library.enable_object_caching()
+        return library
 
 
-class PartCompiler(compiler.Compiler):
+class _PartCompiler(PreparedCompiler):
     """The same for what only other compiled functions call."""
 
-    def compile_extra(self, func: Callable[..., Any]) -> Any:
-        """Compile a function of Python."""
-        context = self.state.targetctx  # a copy for this compilation
+    def prepare(self, context: Any, name: str) -> Any:
+        """Change the context; return the library."""
         context.get_executable = _no_entry
-        self.state.library = _PartLibrary(context.codegen(), func.__qualname__)
-        return super().compile_extra(func)
+        return _PartLibrary(context.codegen(), name)
+
+
+for_wholes: dict[str, Any] = (
+    {} if {WIDE_VECTORS, ARRAY_BOXING} <= {*MISSING} else {"pipeline_class": _WholeCompiler})
+"""Options of what Python calls."""
+
+for_parts: dict[str, Any] = for_wholes if PARTS in MISSING else {"pipeline_class": _PartCompiler}
+"""Options of what only other compiled functions call."""

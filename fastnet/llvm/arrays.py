@@ -10,11 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 from numba import types
-from numba.core import cgutils
-from numba.np.arrayobj import populate_array
 from numpy.typing import NDArray
 
 from ..jit.decorators import operation, shared
+from ..jit.numba_internals import cgutils, populate_array, struct_value
 
 __all__ = ["as_3d", "flat", "item_size", "panel_of", "runs", "view"]
 
@@ -36,7 +35,7 @@ def view(context: Any, builder: Any, result: Any, data: Any, shape: list[Any]) -
     for side in reversed(shape[1:]):
         strides.insert(0, builder.mul(strides[0], side))
     populate_array(array, data, shape, strides, itemsize, None)
-    return array._getvalue()
+    return struct_value(array)
 
 
 def _is_contiguous(array: Any) -> bool:

@@ -7,9 +7,9 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 
 from ..jit.decorators import operation
+from ..jit.numba_internals import cgutils
 from ..tuning import COUNTER_SPACING
 from .target import IS_ARM, IS_X86
 

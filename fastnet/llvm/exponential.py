@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import overload
 
 from ..jit.decorators import operation
+from ..jit.numba_internals import cgutils
 
 __all__ = ["exp_nonpositive", "log_from_one"]
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import types
-from numba.core import cgutils, config
+from numba import config, types
 from numpy.typing import NDArray
 
 from ..jit.decorators import operation
+from ..jit.numba_internals import cgutils
 from .arrays import view
 
 __all__ = ["Stack", "layer_of", "stack"]

@@ -7,9 +7,9 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 
 from ..jit.decorators import operation
+from ..jit.numba_internals import cgutils
 from .target import IS_ARM, IS_X86
 
 __all__ = ["flush_subnormals", "restore_control"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import llvmlite.binding as llvm
-from numba.core import config
+from numba import config
 
 from ..jit.decorators import shared
 from ..tuning import ROW_VECTORS

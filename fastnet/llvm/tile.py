@@ -32,10 +32,10 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import types
-from numba.core import cgutils, config
+from numba import config, types
 from numba.extending import intrinsic
 
+from ..jit.numba_internals import cgutils
 from ..tuning import CACHE_LINE, FAR_BYTES, ROW_VECTORS
 from .memory import memory_view
 from .target import ISA, PACK, lanes

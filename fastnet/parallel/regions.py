@@ -23,11 +23,9 @@ from typing import Any
 import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
-from numba.core.compiler_lock import global_compiler_lock
-from numba.np.ufunc import parallel
 
 from ..jit.decorators import operation
+from ..jit.numba_internals import cgutils, fork_locks, renew_process_lock
 
 __all__ = ["enter_region", "leave_region", "regions_closed"]
 
@@ -102,11 +100,8 @@ leave_region = operation(_leave_typing, _leave_twin, "leave_region")
 
 
 # ---- forks -----------------------------------------------------------------------------------------------------------
-# Compiling and loading hold the first of these, launching threads and asking how many there are the second (private to
-# numba), each call of LLVM the third (private to llvmlite): in the order in which numba takes them.
 
-_LOCKS = [lock for lock in (global_compiler_lock, getattr(parallel, "_backend_init_thread_lock", None),
-                            getattr(getattr(llvm.ffi, "lib", None), "_lock", None)) if lock is not None]
+_LOCKS = fork_locks()
 
 
 class _Held(threading.local):
@@ -130,10 +125,7 @@ def _after_fork() -> None:
 
 def _after_fork_in_child() -> None:
     _after_fork()
-    # A lock between processes, which a thread of the parent may hold, or one of a child that is killed. Numba makes a
-    # new one where there is none.
-    if getattr(parallel, "_backend_init_process_lock", None) is not None:
-        parallel._backend_init_process_lock = None
+    renew_process_lock()  # a thread of the parent may hold it, or one of a child that is killed
 
 
 if _FORKS:

@@ -36,7 +36,7 @@ from itertools import repeat
 from typing import Any
 
 import numpy as np
-from numba.core import config
+from numba import config
 from numpy.typing import NDArray
 
 from ..tuning import KNOCK_SECONDS, KNOCKS

@@ -10,29 +10,20 @@ import operator
 import os
 
 import numba
-from numba.core import config
-from numba.np.ufunc import parallel
 
 from ..jit.decorators import inline
+from ..jit.numba_internals import current_threads, get_num_threads, launch_threads
+from ..jit.numba_internals import set_num_threads as _set_num_threads
 from ..tuning import TEAM_WORK_PER_THREAD, WORK_PER_THREAD
 from .regions import regions_closed
 
 __all__ = ["checked_threads", "get_num_threads", "most_threads", "set_num_threads", "share_count", "shares",
            "slow_regions", "threading_layer", "using_threads"]
 
-# numba's public get_num_threads holds a pointer of this process and would keep kernels out of the disk cache. The
-# intrinsic (private to numba, hence the default) calls the same function by its name, which every parallel kernel
-# resolves when it is loaded; so this is only ever compiled into one.
-if config.DISABLE_JIT:
-    _current_threads = numba.get_num_threads
-else:
-    _current_threads = getattr(parallel, "_iget_num_threads", numba.get_num_threads)
-
-
 @inline
 def shares(units, work):
     """How many shares to cut `units` indivisible units into, for `work` multiply-adds in all; 1 means serial."""
-    return max(1, min(_current_threads(), units, work // WORK_PER_THREAD))
+    return max(1, min(current_threads(), units, work // WORK_PER_THREAD))
 
 
 def share_count(units: int, work: int, threads: int | None = None) -> int:
@@ -100,22 +91,9 @@ class using_threads:  # noqa: N801
             _set_num_threads(self._before)
 
 
-# numba's own functions first take a lock between processes, in code of Python: an exception from outside can leave that
-# locked, for ever. What they call then is there (private to numba) as soon as it has loaded a threading layer.
-
-
-def get_num_threads() -> int:
-    """Return how many threads the kernels use in the calling thread."""
-    return int(getattr(parallel, "_get_num_threads", numba.get_num_threads)())
-
-
-def _set_num_threads(threads: int) -> None:
-    getattr(parallel, "_set_num_threads", numba.set_num_threads)(threads)
-
-
 def threading_layer() -> str:
     """Return the name of the threading layer that numba has loaded, loading one first if none has been used yet."""
-    parallel._launch_threads()
+    launch_threads()
     return str(numba.threading_layer())
 
 
