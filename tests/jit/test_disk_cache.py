@@ -118,7 +118,7 @@ for body in (b"", b"not a pickle", pickle.dumps(1), pickle.dumps((1, 2)), disk_c
 
 
 def test_mutations_of_a_file(tmp_path, rng):
-    files = disk_cache._Files(str(tmp_path / "folder"), test_mutations_of_a_file)
+    files = disk_cache._Files(str(tmp_path / "folder"), disk_cache.cache_directory)
     data = {"code": rng.bytes(300), "name": "x" * 50}
     files.save("key", data)
     path = Path(files.path("key"))
