@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn import neural_network
-from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..aliases import Layer
@@ -197,14 +196,11 @@ def _documented(original: type, what: str) -> str:
     {(original.__doc__ or '').strip()}
     """
 
-_VERBOSE: dict[str, Any] = {"verbose": ["verbose", StrOptions({"progress"})]}
-
-
 class MLPClassifier(_Accelerated, neural_network.MLPClassifier):  # noqa: D101
     __doc__ = _documented(neural_network.MLPClassifier, "Multi-layer perceptron classifier")
 
     _original = neural_network.MLPClassifier
-    _parameter_constraints = {**neural_network.MLPClassifier._parameter_constraints, **_VERBOSE}  # noqa: RUF012
+    _parameter_constraints = private.constraints(neural_network.MLPClassifier, verbose="progress")
 
     def _predict(self, X: Any, check_input: bool = True) -> Any:
         if type(self)._forward_pass_fast is not _Accelerated._forward_pass_fast:
@@ -222,4 +218,4 @@ class MLPRegressor(_Accelerated, neural_network.MLPRegressor):  # noqa: D101
     __doc__ = _documented(neural_network.MLPRegressor, "Multi-layer perceptron regressor")
 
     _original = neural_network.MLPRegressor
-    _parameter_constraints = {**neural_network.MLPRegressor._parameter_constraints, **_VERBOSE}  # noqa: RUF012
+    _parameter_constraints = private.constraints(neural_network.MLPRegressor, verbose="progress")

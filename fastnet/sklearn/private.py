@@ -1,7 +1,8 @@
 """All that is known here of what scikit-learn keeps to itself, and the check that it is still so.
 
-Versions 1.6 to 1.9 have been tried. Any version whose private methods have signatures that are known is taken: another
-one is refused when it is imported, with what was expected and what came.
+Versions 1.6 to 1.9 have been tried. Any version whose private methods have signatures that are known, and which keeps
+its state under the same names, is taken: another one is refused when it is imported, with what was expected and what
+came. No other file imports what is private to scikit-learn, or has a name of its own for it that is not here.
 """
 
 from __future__ import annotations
@@ -22,8 +23,13 @@ try:
 except ImportError:  # the check below says so
     AdamOptimizer = SGDOptimizer = None
 
-__all__ = ["counters", "has_sample_weight", "layer_sizes_of", "make_optimizer", "method_of", "moments",
-           "sample_weight_of", "set_moments", "update_no_improvement", "without_bar"]
+try:
+    from sklearn.utils._param_validation import StrOptions
+except ImportError:
+    StrOptions = None
+
+__all__ = ["constraints", "counters", "has_sample_weight", "layer_sizes_of", "make_optimizer", "method_of", "moments",
+           "sample_weight_of", "set_moments", "update_no_improvement", "validate_parameters", "without_bar"]
 
 _BUFFERS = ["activations", "deltas", "coef_grads", "intercept_grads", "layer_units", "incremental"]
 _KNOWN = {
@@ -34,10 +40,26 @@ _KNOWN = {
     "_forward_pass_fast": (["self", "X", "check_input"],),
     "_predict": (["self", "X", "check_input"],),
     "_fit_lbfgs": (["self", "X", "y", "sample_weight", *_BUFFERS[:-1]], ["self", "X", "y", *_BUFFERS[:-1]]),
+    "_validate_params": (["self"],),
 }
+_STATE = ("_best_coefs", "_best_intercepts", "_no_improvement_count", "_optimizer", "_random_state")
+"""Attributes in which an estimator keeps its state; a classifier has its `_label_binarizer` besides."""
 
 
 def _check() -> None:
+    _check_methods()
+    for cls, names in ((MLPClassifier, (*_STATE, "_label_binarizer")), (MLPRegressor, _STATE)):
+        codes = (getattr(method, "__code__", None) for base in cls.__mro__ for method in vars(base).values())
+        spoken_of = {name for code in codes if code is not None for name in code.co_names}
+        missing = [name for name in names if name not in spoken_of]
+        if not isinstance(getattr(cls, "_parameter_constraints", None), dict):
+            missing.append("_parameter_constraints")
+        if missing or StrOptions is None:
+            raise ImportError(f"fastnet.sklearn knows scikit-learn 1.6 to 1.9, and not {sklearn.__version__}: "
+                              f"{cls.__name__} has no {', '.join(missing) or 'StrOptions'}", name="fastnet.sklearn")
+
+
+def _check_methods() -> None:
     for cls in (MLPClassifier, MLPRegressor):
         for name, known in _KNOWN.items():
             method = getattr(cls, name, None)
@@ -111,6 +133,17 @@ def update_no_improvement(estimator: Any, validation: tuple[Any, Any, Any] | Non
     weights = [sample_weight] if has_sample_weight else []
     with without_bar(estimator):
         estimator._update_no_improvement_count(validation is not None, X, y, *weights)
+
+
+def constraints(cls: type, **more: str) -> dict[str, Any]:
+    """Return what one of scikit-learn's classes allows its parameters to be, and one more string for some of them."""
+    known: dict[str, Any] = cls._parameter_constraints  # type: ignore[attr-defined]
+    return {**known, **{name: [*known[name], StrOptions({value})] for name, value in more.items()}}
+
+
+def validate_parameters(estimator: Any) -> None:
+    """Raise what scikit-learn raises for parameters that it does not allow."""
+    estimator._validate_params()
 
 
 @contextlib.contextmanager

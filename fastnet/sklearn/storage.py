@@ -117,7 +117,7 @@ def restore(contents: Contents, estimator: Any) -> None:
     if fixed is not None and state["loss"] != fixed:
         raise FaultError(f"its loss must be {fixed!r}, got {state['loss']!r:.60}")
     vars(estimator).update(state)
-    estimator._validate_params()
+    private.validate_parameters(estimator)
     _hidden_sizes(estimator.hidden_layer_sizes)
     known = {"params", *_INTEGERS, *_NUMBERS, *_CURVES, *_OUTPUTS, "_random_state", "feature_names_in_", "optimizer",
              "best_is_last", *(("target", "classes_") if contents.kind == "MLPClassifier" else ())}
@@ -230,8 +230,8 @@ def _optimizer(contents: Contents, arrays: dict[str, NDArray[Any]], estimator: A
             right = 0 <= value < 2**53 and (name != "t" or type(value) is int)
         if not right:
             raise FaultError(f"{name} of the optimizer must be like {like!r}, got {value!r:.60}")
-    type(estimator)(**{parameter: given[name] for name, parameter in _OPTIMIZER_PARAMETERS.items()
-                       if name in given})._validate_params()
+    private.validate_parameters(type(estimator)(**{
+        parameter: given[name] for name, parameter in _OPTIMIZER_PARAMETERS.items() if name in given}))
     vars(optimizer).update(given)
     moments = [_take_layers(contents, arrays, f"moment{index}_", sizes, dtype, finite=False)
                for index in range(len(private.moments(optimizer)))]

@@ -501,6 +501,12 @@ def test_an_unknown_version_is_refused(monkeypatch):
         private._check()
 
 
+def test_a_version_with_other_attributes_is_refused(monkeypatch):
+    monkeypatch.setattr(private, "_STATE", ("_optimizer", "_of_old"))
+    with pytest.raises(ImportError, match="MLPClassifier has no _of_old"):
+        private._check()
+
+
 SPAWNS = """
 import multiprocessing
 class Own:
