@@ -75,6 +75,63 @@ def test_llvm_is_spoken_in_few_files_only(module):
     assert speaks == (str(module.as_posix()) in LLVM)
 
 
+NUMBA, SKLEARN = Path("jit/numba_internals"), Path("sklearn/private")
+"""The files that know what is private to others."""
+
+PUBLIC = {"numba": {"config", "prange", "types"}, "numba.extending": {"intrinsic", "overload", "register_jitable"},
+          "llvmlite": {"ir"}, "llvmlite.binding": {"get_host_cpu_name"}}
+"""What is imported from numba and llvmlite, besides these themselves and llvmlite.binding: what they document."""
+
+OTHERS = {"_getframe", "_current_frames", "_rand", "_bit_generator"}
+"""What is private to Python and NumPy."""
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_what_is_private_to_others_is_imported_in_two_files_only(module):
+    for node in ast.walk(tree_of(module)):
+        if isinstance(node, ast.Import):
+            imported = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            imported = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in imported:
+            top, _, rest = name.partition(".")
+            if top in ("numba", "llvmlite") and module != NUMBA:
+                folder, _, last = name.rpartition(".")
+                assert name in ("numba", "llvmlite", "llvmlite.binding") or last in PUBLIC.get(folder, ()), name
+            if top == "sklearn" and module != SKLEARN:
+                assert not any(part.startswith("_") for part in rest.split(".")), name
+
+
+def attributes_of(module):
+    """Attributes of one underscore in a file: those that it asks for, and those of its own."""
+    asked, own = set(), set()
+    for node in ast.walk(tree_of(module)):
+        if isinstance(node, ast.Attribute):
+            asked.add(node.attr)
+            if isinstance(node.ctx, ast.Store) and isinstance(node.value, ast.Name) and node.value.id == "self":
+                own.add(node.attr)
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            own.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            own.add(node.id)
+    return tuple({name for name in names if name.startswith("_") and not name.endswith("__")} for names in (asked, own))
+
+
+def test_attributes_that_are_private_to_others_are_known_in_two_files_only():
+    ours = set().union(*(attributes_of(module)[1] for module in MODULES if module != NUMBA))
+    sklearn = {node.value for node in ast.walk(tree_of(SKLEARN)) if isinstance(node, ast.Constant)}
+    for module in MODULES:
+        if module not in (NUMBA, SKLEARN):
+            foreign = attributes_of(module)[0] - ours - OTHERS
+            assert foreign <= (sklearn if module.parts[0] == "sklearn" else set()), module
+
+
+def test_numbas_inside_is_below_all():
+    assert list(imports_of(NUMBA)) == []
+
+
 def test_the_reference_needs_numpy_only():
     tree = tree_of(Path("reference"))
     tops = {alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names}

@@ -40,8 +40,8 @@ from .numba_internals import (
     UserWidePlace,
     cache_folder,
     counts_references,
+    dumps,
     initialize_memory,
-    pickled,
 )
 
 __all__ = ["DiskCache", "cache_directory", "plain_cache"]
@@ -193,7 +193,7 @@ class _Files:
         """Keep `data` for a key, where that is possible."""
         path, temporary = self.path(key), self._path(f"{os.urandom(16).hex()}.tmp")
         with _harmless(f"not saved to {path}"):
-            body = pickled((key, data))
+            body = dumps((key, data))
             _make_folder(self._folder)
             try:
                 with open(temporary, "xb", opener=_open) as file:

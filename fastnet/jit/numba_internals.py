@@ -24,12 +24,13 @@ from typing import Any, NamedTuple
 import numba
 from numba import config
 
-__all__ = ["ARRAY_BOXING", "ARRAY_HANDOVER", "DISK_CACHE", "FEATURES", "FORK_LOCKS", "MISSING", "NO_REFERENCES",
-           "NO_WRAPPERS", "PARTS", "THREADS_IN_KERNELS", "WIDE_VECTORS", "InTreePlace", "Library", "PreparedCompiler",
-           "PythonCalls", "StoredFunction", "UnfinishedLibrary", "UserPlace", "UserWidePlace", "before_compiling",
-           "cgutils", "counts_references", "current_threads", "fork_locks", "get_num_threads", "initialize_memory",
-           "launch_threads", "pickled", "populate_array", "renew_process_lock", "set_cache", "set_num_threads",
-           "struct_value"]
+__all__ = ["ARGUMENT_TYPES", "ARRAY_BOXING", "ARRAY_HANDOVER", "DISK_CACHE", "FEATURES", "FORK_LOCKS", "MISSING",
+           "NO_REFERENCES", "NO_WRAPPERS", "PARTS", "THREADS_IN_KERNELS", "THREADS_WITHOUT_LOCK", "WIDE_VECTORS",
+           "Feature", "InTreePlace", "Library", "PreparedCompiler", "PythonCalls", "StoredFunction",
+           "UnfinishedLibrary", "UserPlace", "UserWidePlace", "before_compiling", "cache_folder", "cgutils",
+           "counts_references", "current_threads", "dumps", "fork_locks", "get_num_threads", "initialize_memory",
+           "launch_threads", "no_references", "no_wrappers", "populate_array", "renew_process_lock", "set_cache",
+           "set_num_threads", "struct_value"]
 
 
 # ---- looking ---------------------------------------------------------------------------------------------------------
@@ -351,7 +352,7 @@ UserPlace: Any = _found(f"{_CACHING}:UserProvidedCacheLocator", object)
 InTreePlace: Any = _found(f"{_CACHING}:InTreeCacheLocator", object)
 UserWidePlace: Any = _found(f"{_CACHING}:UserWideCacheLocator", object)
 
-pickled: Any = _found("numba.core.serialize:dumps")
+dumps: Any = _found("numba.core.serialize:dumps")
 """Turns into bytes what Python's pickle does not: functions and modules."""
 
 _Implementation: Any = _found(f"{_CACHING}:CompileResultCacheImpl", object)

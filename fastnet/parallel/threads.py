@@ -20,6 +20,7 @@ from .regions import regions_closed
 __all__ = ["checked_threads", "get_num_threads", "most_threads", "set_num_threads", "share_count", "shares",
            "slow_regions", "threading_layer", "using_threads"]
 
+
 @inline
 def shares(units, work):
     """How many shares to cut `units` indivisible units into, for `work` multiply-adds in all; 1 means serial."""
