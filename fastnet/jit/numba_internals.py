@@ -140,7 +140,6 @@ def _hands_arrays_over(method: Any) -> bool:
         method(python, SimpleNamespace(box_type=None), None, None)
     return declared == [(ARRAY_HANDOVER, "object", "address", "object", "i32", "i32", "object")]
 
-
 ARRAY_HANDOVER = "NRT_adapt_ndarray_to_python_acqref"
 """The function in C that makes a NumPy array of one of compiled code."""
 

@@ -11,12 +11,13 @@ Shape letters: N samples, D inputs, H hidden units, C classes.
 from __future__ import annotations
 
 from math import isfinite
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
+from ..aliases import Array, Arrays
 from ..blocks.activations import activate_block, activate_rows_block
 from ..blocks.heads import output_rows_block
 from ..blocks.operands import panel_rows, plain_rows
@@ -31,10 +32,44 @@ from ..parallel.regions import enter_region, leave_region
 from ..parallel.threads import shares
 from ..tuning import BLOCK_ROWS, PACKED_ROWS, WIDE_BYTES, WIDE_ROWS
 
-__all__ = ["few_scores", "network_scores", "panel_lines", "scratch_lines"]
+__all__ = ["Network", "Outputs", "few_scores", "network_scores", "panel_lines", "scratch_lines"]
 
-Array = NDArray[Any]
-Arrays = tuple[Array, ...]
+
+class Network(NamedTuple):
+    """What is computed; constant."""
+
+    activation: int | None
+    """Index in :data:`fastnet.blocks.activations.ACTIVATIONS`; None for ReLU."""
+    head: int | None
+    """Index in :data:`fastnet.blocks.heads.HEADS`; None for the scores as they are."""
+    Ws: Arrays
+    """Weights of each layer, (D, H), C-contiguous."""
+    bs: Arrays
+    """Biases of each layer, (H,), C-contiguous."""
+
+
+class Outputs(NamedTuple):
+    """What is made; each share writes rows of its own."""
+
+    Z: Array
+    """Scores, or what the head makes of them, (N, C)."""
+    labels: NDArray[np.intp]
+    """Index of the largest of each sample, (N,)."""
+    finite: NDArray[np.bool_]
+    """Whether all features of a sample are finite, (N,)."""
+
+
+class RowScratch(NamedTuple):
+    """What one share uses alone."""
+
+    zeros: Array
+    """A row of zeros, (1, tile width)."""
+    bias: Array
+    """The part of the biases that belongs to a panel, (1, tile width)."""
+    products: Array
+    """K-slices of an affine map but the first, (K_SLICES - 1, rows, tile width)."""
+    activations: Array
+    """What one layer makes and the next reads, (2, panels, rows, tile width)."""
 
 
 def panel_lines(samples: int, Ws: Arrays) -> int:
@@ -49,6 +84,15 @@ def scratch_lines(share_rows: int, Ws: Arrays) -> int:
     """Return how many rows of scratch a worker needs: zeros, a bias, sums of slices, and what two layers make."""
     panels = max([panel_count(W.shape[1], W.itemsize) for W in Ws])
     return 2 + (K_SLICES - 1 + 2 * panels) * share_rows
+
+
+@inline
+def scratch_of(lines, rows):
+    """Scratch for so many rows in as many lines as `scratch_lines` says."""
+    width, rest = lines.shape[1], 2 + (K_SLICES - 1) * rows
+    clear_block(lines[0])
+    return RowScratch(lines[0:1], lines[1:2], lines[2:rest].reshape(K_SLICES - 1, rows, width),
+                      lines[rest:].reshape(2, (lines.shape[0] - rest) // (2 * rows), rows, width))
 
 
 @inline
@@ -79,55 +123,50 @@ def row_is_finite(x, z):
 
 
 @inline
-def scores_block(activation, head, X, Ws, bs, panels_of_W, Z, labels, zeros, bias, activations, scratch, finite, start,
-                 stop):
-    """Z[start:stop] = scores for X (1, N, D), or what `head` makes of them, and labels their argmax.
-
-    finite[i]: whether row i is. The rest is scratch.
-    """
-    depth, step, m, offset = len(Ws), item_size(X), stop - start, FIRST
+def scores_block(network, X, panels_of_W, outputs, scratch, start, stop):
+    """Outputs for the rows start to stop of X (1, N, D): scores, or what the head makes of them, and their argmax."""
+    depth, itemsize, m, offset = len(network.Ws), item_size(X), stop - start, FIRST
     for layer in range(depth):
-        K, columns = Ws[layer].shape
-        panels = panel_count(columns, step)
+        weights, biases = network.Ws[layer], network.bs[layer]
+        K, columns = weights.shape
+        panels = panel_count(columns, itemsize)
         for panel in range(panels):
-            j0, n = panel_span(panel, panels, columns, NOT_HALVED, step)
+            j0, n = panel_span(panel, panels, columns, NOT_HALVED, itemsize)
             for j in range(n):
-                bias[0, j] = bs[layer][j0 + j]
-            W, w = Ws[layer], j0
+                scratch.bias[0, j] = biases[j0 + j]
+            W, w = weights, j0
             if panels_of_W.size:
                 W, w = panels_of_W[offset:offset + K], FIRST
                 offset += K
             A, left = X, plain_rows(X, start)
             if layer > 0:
-                A = activations[(layer - 1) % 2]
-                left = panel_rows(A, FIRST, K, panel_count(K, step), NOT_HALVED)
-            target = activations[layer % 2, panel]
-            affine_block(A, left, W, w, bias, zeros, target, scratch, m, K, FIRST, n)
+                A = scratch.activations[(layer - 1) % 2]
+                left = panel_rows(A, FIRST, K, panel_count(K, itemsize), NOT_HALVED)
+            target = scratch.activations[layer % 2, panel]
+            affine_block(A, left, W, w, scratch.bias, scratch.zeros, target, scratch.products, m, K, FIRST, n)
             if layer == 0 and panel == 0:
                 for i in range(m):
-                    finite[start + i] = row_is_finite(X[0, start + i], target[i, 0])
+                    outputs.finite[start + i] = row_is_finite(X[0, start + i], target[i, 0])
             if layer < depth - 1:
-                activate_rows_block(target, m, n, activation)
+                activate_rows_block(target, m, n, network.activation)
             else:
                 for i in range(m):
                     for j in range(n):
-                        Z[start + i, j0 + j] = target[i, j]
-    output_rows_block(head, Z, start, stop)
-    argmax_block(Z, labels, start, stop)
+                        outputs.Z[start + i, j0 + j] = target[i, j]
+    output_rows_block(network.head, outputs.Z, start, stop)
+    argmax_block(outputs.Z, outputs.labels, start, stop)
 
 
 @block
-def rows_block(activation, head, X, Ws, bs, panels_of_W, Z, labels, zeros, bias, activations, scratch, finite, i0, i1):
+def rows_block(network, X, panels_of_W, outputs, scratch, i0, i1):
     """`scores_block` for any number of rows."""
     for start in range(i0, i1, BLOCK_ROWS):
-        scores_block(activation, head, X, Ws, bs, panels_of_W, Z, labels, zeros, bias, activations, scratch, finite,
-                     start, min(start + BLOCK_ROWS, i1))
+        scores_block(network, X, panels_of_W, outputs, scratch, start, min(start + BLOCK_ROWS, i1))
 
 
 @worker
-def network_scores(number: int, counters: Array, activation: int | None, head: int | None, packers: int,
-                   share_rows: int, X: Array, Ws: Arrays, bs: Arrays, panels_of_W: Array, memory: Array, Z: Array,
-                   labels: Array, finite: Array) -> None:
+def network_scores(number: int, counters: Array, network: Network, packers: int, share_rows: int, X: Array,
+                   panels_of_W: Array, memory: Array, outputs: Outputs) -> None:
     """Do the shares of one worker of a team that computes the scores of a network, or what a head makes of them.
 
     Nothing is checked: :func:`fastnet.network.passes.infer` has done that.
@@ -136,46 +175,36 @@ def network_scores(number: int, counters: Array, activation: int | None, head: i
     ----------
     number, counters
         As for :func:`fastnet.engine.steps.training_steps`.
-    activation, head : int or None
-        As in :mod:`fastnet.blocks.activations` and :mod:`fastnet.blocks.heads`; None for ReLU, and for scores as such.
+    network : Network
     packers : int
         How many shares to cut the copying of the weights into.
     share_rows : int
         Samples in a share, at most BLOCK_ROWS.
     X : array (1, N, D), C-contiguous
-    Ws, bs : tuple of array (D, H), tuple of array (H,)
-        Weights and biases of each layer, C-contiguous.
     panels_of_W : array (panel_lines, tile width)
         Scratch for the weights, empty where they are not copied.
     memory : array (workers, scratch_lines, tile width)
-        Scratch.
-    Z, labels : array (N, C), intp array (N,)
-        Receive the scores, and the index of the largest of each sample.
-    finite : bool array (N,)
-        Receives whether all features of a sample are finite.
+        Scratch of each worker.
+    outputs : Outputs
     """
     if not enter(counters, number):
         return
-    N, tile, begun, mine = X.shape[1], panels_of_W.shape[1], 0, memory[number]
+    N, phase = X.shape[1], 0
     if panels_of_W.size:
-        for turn in range(packers):
-            share = (number + turn) % packers
+        for attempt in range(packers):
+            share = (number + attempt) % packers
             if claim(counters, share, 0):
-                pack_panels_block(Ws, panels_of_W, share, packers)
+                pack_panels_block(network.Ws, panels_of_W, share, packers)
                 complete(counters)
         wait_until(counters, packers)
-        begun = 1
-    rows = min(share_rows, N)
-    rest = 2 + (K_SLICES - 1) * rows  # as `scratch_lines` has it
-    zeros, bias, scratch = mine[0:1], mine[1:2], mine[2:rest].reshape(K_SLICES - 1, rows, tile)
-    activations = mine[rest:].reshape(2, (mine.shape[0] - rest) // (2 * rows), rows, tile)
-    clear_block(zeros[0])
+        phase = 1
+    scratch = scratch_of(memory[number], min(share_rows, N))
     count = (N + share_rows - 1) // share_rows
-    for turn in range(count):
-        share = (number + turn) % count
-        if claim(counters, share, begun):
-            scores_block(activation, head, X, Ws, bs, panels_of_W, Z, labels, zeros, bias, activations, scratch, finite,
-                         share * share_rows, min((share + 1) * share_rows, N))
+    for attempt in range(count):
+        share = (number + attempt) % count
+        if claim(counters, share, phase):
+            scores_block(network, X, panels_of_W, outputs, scratch, share * share_rows,
+                         min((share + 1) * share_rows, N))
             complete(counters)
     leave(counters, number)
 
@@ -208,8 +237,9 @@ def few_scores(activation: int | None, head: int | None, threads: int, X: Array,
 
     Parameters
     ----------
-    activation, head, X, Ws, bs
-        As for `network_scores`; the weights are not copied.
+    activation, head, Ws, bs
+        As in `Network`: the call of a single sample would notice a struct.
+    X : array (1, N, D), C-contiguous
     threads : int
         How many there may be at work, at most.
 
@@ -238,16 +268,17 @@ def few_scores(activation: int | None, head: int | None, threads: int, X: Array,
     rows, tile = min(BLOCK_ROWS, N), tile_width(step)
     none, zeros = np.empty((0, tile), X.dtype), np.empty((1, tile), X.dtype)
     clear_block(zeros[0])
-    bias, scratch = np.empty((count, 1, tile), X.dtype), np.empty((count, K_SLICES - 1, rows, tile), X.dtype)
+    bias, products = np.empty((count, 1, tile), X.dtype), np.empty((count, K_SLICES - 1, rows, tile), X.dtype)
     activations = np.empty((count, 2, panels, rows, tile), X.dtype)
     if count == 1 or not enter_region():
-        rows_block(activation, head, X, Ws, bs, none, Z, labels, zeros, bias[0], activations[0], scratch[0], finite,
-                   FIRST, N)
+        rows_block(Network(activation, head, Ws, bs), X, none, Outputs(Z, labels, finite),
+                   RowScratch(zeros, bias[0], products[0], activations[0]), FIRST, N)
     else:
         for t in prange(count):
             share = np.intp(t)
-            rows_block(activation, head, X, Ws, bs, none, Z, labels, zeros, bias[share], activations[share],
-                       scratch[share], finite, tile_share(share, count, N), tile_share(share + 1, count, N))
+            rows_block(Network(activation, head, Ws, bs), X, none, Outputs(Z, labels, finite),
+                       RowScratch(zeros, bias[share], products[share], activations[share]),
+                       tile_share(share, count, N), tile_share(share + 1, count, N))
         leave_region()
     for i in range(N):
         if not finite[i]:

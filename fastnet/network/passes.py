@@ -24,7 +24,7 @@ from ..parallel.phases import counters
 from ..parallel.team import run as run_team
 from ..parallel.threads import share_count, slow_regions, using_threads
 from ..tuning import BLOCK_ROWS, CHUNK_ROWS, CHUNK_WORK, REGION_WORK, SHARES_PER_THREAD, SLOW_REGION_WORK
-from .inference import few_scores, network_scores, panel_lines, scratch_lines
+from .inference import Network, Outputs, few_scores, network_scores, panel_lines, scratch_lines
 
 __all__ = ["forward", "infer", "loss_and_grads"]
 
@@ -129,9 +129,9 @@ def _infer(method: tuple[int | None, int | None], Ws: tuple[NDArray[Any], ...], 
     rows = min(BLOCK_ROWS, -(-N // (SHARES_PER_THREAD * threads * PACK)) * PACK, N)
     shares = -(-N // rows)
     workers = min(threads, shares)
-    run_team(network_scores, workers, counters(shares), *method, workers, rows, samples, Ws, bs,
-             aligned((panel_lines(N, Ws), width), dtype), aligned((workers, scratch_lines(rows, Ws), width), dtype), Z,
-             labels, finite)
+    run_team(network_scores, workers, counters(shares), Network(*method, Ws, bs), workers, rows, samples,
+             aligned((panel_lines(N, Ws), width), dtype), aligned((workers, scratch_lines(rows, Ws), width), dtype),
+             Outputs(Z, labels, finite))
     if not finite.all():
         raise not_finite(X, int(finite.argmin()), name, first)
     return Z, labels
