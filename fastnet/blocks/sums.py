@@ -71,8 +71,8 @@ def square_sums_block(W, sums, rows, n, p0, p1):
 def add_squares_block(sums, n, slice0, slice1):
     """Add to the first row of each of the slices slice0 to slice1 of sums[:, :n] its other rows.
 
-    The edges of the slices of an affine map are edges of these: who has updated some weights can join their squares
-    while they are in the cache.
+    The edges of the slices of an affine map are edges of these, so a share that has updated some weights can add their
+    squares while they are in the cache.
     """
     if sums.shape[0] == 1:  # small networks would notice the divisions
         return
@@ -84,7 +84,7 @@ def add_squares_block(sums, n, slice0, slice1):
 
 @block
 def total_of_squares(parts, columns, halved):
-    """Sum of the sums of squares of `columns` columns in panels, (panels, packs, width), whose slices are joined.
+    """Sum of the sums of squares of `columns` columns in panels, (panels, packs, width), whose slices are added up.
 
     Down the columns first, then along them in float64, in the order of `ordered_sum`, however they are cut into panels:
     each begins at a multiple of four columns.

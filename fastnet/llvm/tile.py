@@ -117,7 +117,7 @@ def _tile_function(module: ir.Module, elem: ir.Type, rows: int, vectors: int, vl
             return builder.call(masked_load, [vector_at(base, v), align, mask, zero])
         return builder.load(vector_at(base, v), align=align.constant)
 
-    def step(base: Any, offset: Any) -> Any:
+    def advance(base: Any, offset: Any) -> Any:
         return builder.bitcast(builder.gep(builder.bitcast(base, _BYTE_P), [offset]), pointer)
 
     def times(stride: Any, r: int) -> Any:
@@ -136,7 +136,7 @@ def _tile_function(module: ir.Module, elem: ir.Type, rows: int, vectors: int, vl
                                 for r, shift in enumerate(shifts, start=1)]
 
     row_offsets = multiples(a_i)
-    first = [[load(step(s, times(s_i, r)), v, True) for v in range(vectors)] for r in range(rows)]
+    first = [[load(advance(s, times(s_i, r)), v, True) for v in range(vectors)] for r in range(rows)]
     results: list[tuple[Any, Any]] = [(first, entry)]
     builder.cbranch(builder.icmp_signed(">", depth, constant(0)), some, store)
 
@@ -167,9 +167,9 @@ def _tile_function(module: ir.Module, elem: ir.Type, rows: int, vectors: int, vl
         b_vectors = [load(b_here, v, masked) for v in range(vectors)]
         new = []
         for r in range(rows):
-            wide = splat(builder.load(step(a_here, row_offsets[r]), align=1), vector, splat_index)
+            wide = splat(builder.load(advance(a_here, row_offsets[r]), align=1), vector, splat_index)
             new += [builder.call(fma, [wide, b_vectors[v], sums[r * vectors + v]]) for v in range(vectors)]
-        a_next, b_next, fewer = step(a_here, a_k), step(b_here, b_k), builder.sub(trip, constant(1))
+        a_next, b_next, fewer = advance(a_here, a_k), advance(b_here, b_k), builder.sub(trip, constant(1))
         builder.cbranch(builder.icmp_unsigned("!=", fewer, constant(0)), terms, run_end)
         flow([trip, *inner], runs, [trips, *outer])
         flow([trip, *inner], terms, [fewer, a_next, b_next, *new])
@@ -177,9 +177,9 @@ def _tile_function(module: ir.Module, elem: ir.Type, rows: int, vectors: int, vl
         builder.position_at_end(run_end)
         with builder.if_then(far):
             for r in range(rows):
-                _prefetch(builder, step(a_next, times(a_i, rows + r)))
+                _prefetch(builder, advance(a_next, times(a_i, rows + r)))
         left_next = builder.sub(left, trips)
-        a_jumped = step(a_next, a_jump)
+        a_jumped = advance(a_next, a_jump)
         builder.cbranch(builder.icmp_signed(">", left_next, constant(0)), runs, store)
         flow([left, *outer], some, [depth, a, b, *(vector for row in first for vector in row)])
         flow([left, *outer], builder.block, [left_next, a_jumped, b_next, *new])
@@ -198,7 +198,7 @@ def _tile_function(module: ir.Module, elem: ir.Type, rows: int, vectors: int, vl
     builder.position_at_end(store)
     sums = [[builder.phi(vector) for _ in range(vectors)] for _ in range(rows)]
     for r in range(rows):
-        c_row = step(c, times(c_i, r))
+        c_row = advance(c, times(c_i, r))
         for v in range(vectors):
             for result, origin in results:
                 sums[r][v].add_incoming(result[r][v], origin)

@@ -74,10 +74,10 @@ class RowScratch(NamedTuple):
 
 def panel_lines(samples: int, Ws: Arrays) -> int:
     """Return how many rows the panels of all weights have together, or 0 where copying them would not pay."""
-    step = Ws[0].itemsize
-    if samples < PACKED_ROWS and (samples < WIDE_ROWS or max(W.shape[1] for W in Ws) * step < WIDE_BYTES):
+    itemsize = Ws[0].itemsize
+    if samples < PACKED_ROWS and (samples < WIDE_ROWS or max(W.shape[1] for W in Ws) * itemsize < WIDE_BYTES):
         return 0
-    return sum(len(W) * panel_count(W.shape[1], step) for W in Ws)
+    return sum(len(W) * panel_count(W.shape[1], itemsize) for W in Ws)
 
 
 def scratch_lines(share_rows: int, Ws: Arrays) -> int:
@@ -249,11 +249,11 @@ def few_scores(activation: int | None, head: int | None, threads: int, X: Array,
     bad : int
         Index of the first sample with a NaN or an inf among its features; -1 if there is none.
     """
-    N, step, depth = X.shape[1], item_size(X), len(Ws)
+    N, itemsize, depth = X.shape[1], item_size(X), len(Ws)
     work, panels, widest = 0, 1, 1
     for layer in range(depth):
         work += N * Ws[layer].size
-        panels = max(panels, panel_count(Ws[layer].shape[1], step))
+        panels = max(panels, panel_count(Ws[layer].shape[1], itemsize))
         widest = max(widest, Ws[layer].shape[1])
     Z, labels = np.empty((N, Ws[depth - 1].shape[1]), X.dtype), np.empty(N, np.intp)
     if N == 1:
@@ -265,7 +265,7 @@ def few_scores(activation: int | None, head: int | None, threads: int, X: Array,
     finite = np.empty(N, np.bool_)
     height = tile_rows(N)
     count = min(shares((N + height - 1) // height, work), threads)
-    rows, tile = min(BLOCK_ROWS, N), tile_width(step)
+    rows, tile = min(BLOCK_ROWS, N), tile_width(itemsize)
     none, zeros = np.empty((0, tile), X.dtype), np.empty((1, tile), X.dtype)
     clear_block(zeros[0])
     bias, products = np.empty((count, 1, tile), X.dtype), np.empty((count, K_SLICES - 1, rows, tile), X.dtype)

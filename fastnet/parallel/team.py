@@ -68,7 +68,7 @@ class _Helpers:
     def _serve(self) -> None:
         threading.current_thread().name = "fastnet"
         while True:
-            # Whoever has asked learns of an error from the call, or does the work alone.
+            # An error reaches the caller by what was called, or the caller does the work alone.
             with contextlib.suppress(BaseException):
                 self._calls.get()()
 
