@@ -121,7 +121,7 @@ def write(path: str | os.PathLike[str], kind: str, fields: Mapping[str, Any], ar
         try:
             np.savez(file, **members)
         except ValueError as error:
-            # NumPy closes the archive when the writing of a member ends early; that fails, and its error hides the reason.
+            # NumPy closes the archive when a member ends early; that fails, and its error hides the reason.
             raise error.__context__ or error from None
 
 
