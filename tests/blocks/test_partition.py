@@ -24,26 +24,42 @@ def test_sums_of_a_gradient(samples, inputs, outputs, sums):
 
 
 @pytest.mark.parametrize("itemsize", [4, 8])
-def test_panels_and_shares_cover_all_columns_once(itemsize):
-    unit = partition.panel_unit(itemsize)
+def test_panels_cover_all_columns_once(itemsize):
     for columns in range(1, 700):
-        panels, halved = partition.panel_count(columns, itemsize), partition.halved_panels(columns, itemsize)
-        for cut, counts in ((partition.panel_span, {panels, halved}), (partition.column_share, {1, 2, 3, 4})):
-            for count in counts:
-                starts, widths = zip(*(cut(part, count, columns, itemsize) for part in range(count)), strict=True)
-                assert starts == tuple(itertools.accumulate(widths[:-1], initial=0))
-                assert sum(widths) == columns
-                assert all(start % unit == 0 for start, width in zip(starts, widths, strict=True) if width)
-                assert cut(count, count, columns, itemsize) == (columns, 0)
-                if cut is partition.panel_span and (count == panels or partition.k_slice_count(columns) > 1):
-                    padded = partition.panel_width(count, columns, itemsize)
-                    assert padded <= tile_width(itemsize)
-                    assert all(0 < width <= partition.padded(width, itemsize) <= padded for width in widths)
-        if partition.k_slice_count(columns) > 1:
+        slices = partition.k_slice_count(columns)
+        for halved in (False, True) if slices > 1 else (False,):
+            count = (partition.halved_panels if halved else partition.panel_count)(columns, itemsize)
+            widths = cover_once(columns, count, itemsize, [
+                partition.panel_span(panel, count, columns, halved, itemsize) for panel in range(count + 1)])
+            widest = partition.panel_width(count, columns, halved, itemsize)
+            assert widest <= tile_width(itemsize)
+            assert all(0 < width <= partition.padded(width, itemsize) <= widest for width in widths)
+        if slices > 1:
             half = partition.half_panels(columns, itemsize)
-            middle, _ = partition.panel_span(half, halved, columns, itemsize)
+            middle, _ = partition.panel_span(half, count, columns, True, itemsize)
             assert middle == partition.k_slice_start(1, 2, columns) == partition.k_slice_start(2, 4, columns)
-            assert sum(partition.panel_span(panel, halved, columns, itemsize)[1] for panel in range(half)) == middle
+            firsts = [partition.panel_span(panel, count, columns, True, itemsize) for panel in range(half)]
+            assert sum(width for _, width in firsts) == middle
+
+
+@pytest.mark.parametrize("itemsize", [4, 8])
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_shares_cover_all_columns_once(itemsize, count):
+    for columns in range(1, 700):
+        cover_once(columns, count, itemsize, [
+            partition.column_share(share, count, columns, itemsize) for share in range(count + 1)])
+
+
+def cover_once(columns, count, itemsize, spans):
+    """Widths of these spans, the last of which comes after the end, and whether they are all columns in order."""
+    assert spans.pop() == (columns, 0)
+    starts, widths = zip(*spans, strict=True)
+    assert len(starts) == count
+    assert starts == tuple(itertools.accumulate(widths[:-1], initial=0))
+    assert sum(widths) == columns
+    unit = partition.panel_unit(itemsize)
+    assert all(start % unit == 0 for start, width in zip(starts, widths, strict=True) if width)
+    return widths
 
 
 @pytest.mark.parametrize("target", _TARGETS.values(), ids=_TARGETS)
