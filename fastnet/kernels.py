@@ -12,26 +12,24 @@ and of native byte order; in `axpy` they must not overlap. What kernels make of 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import prange
-from numpy.typing import NDArray
 
+from .aliases import Array
 from .blocks.activations import relu_block, relu_mask_block
 from .blocks.heads import cross_entropy_block, softmax_block, transpose_in_block, transpose_out_block
 from .blocks.operands import plain_columns, plain_rows
 from .blocks.optimizers import axpy_block
 from .blocks.partition import (
-    FIRST,
     K_SLICES,
     NOT_HALVED,
+    ZERO,
     gradient_splits,
     panel_count,
     panel_span,
     sample_splits,
     share_start,
-    tile_share,
+    tile_share_start,
 )
 from .blocks.products import affine_block, bias_sums_block, gradient_block, product_block
 from .blocks.rows import clear_block, finite_block
@@ -58,8 +56,6 @@ __all__ = [
     "weight_gradient",
 ]
 
-Array = NDArray[Any]
-
 # Each share of a parallel loop writes rows (or columns) of its own, a multiple of half a tile high, so nothing is
 # summed twice.
 # Between `enter_region` and `leave_region` nothing allocates or raises: who does not leave shuts all others out.
@@ -84,7 +80,7 @@ def product_rows_block(A, B, zeros, C, i0, i1):
     panels = panel_count(columns, item_size(C))
     for panel in range(panels):
         j0, n = panel_span(panel, panels, columns, NOT_HALVED, item_size(C))
-        product_block(A, plain_rows(A, FIRST), B, j0, zeros, C, i0, i1, FIRST, K, j0, n)
+        product_block(A, plain_rows(A, ZERO), B, j0, zeros, C, i0, i1, ZERO, K, j0, n)
 
 
 @block
@@ -111,9 +107,9 @@ def softmax_rows_block(Z, P, S, maxima, totals, i0, i1):
     """P[i0:i1] = softmax of the rows of Z; S (C, BLOCK_ROWS) is scratch."""
     for start in range(i0, i1, BLOCK_ROWS):
         m = min(i1 - start, BLOCK_ROWS)
-        transpose_in_block(Z[start:start + m], S, FIRST, Z.shape[1], m)
+        transpose_in_block(Z[start:start + m], S, ZERO, Z.shape[1], m)
         softmax_block(S, m, maxima[start:start + m], totals[start:start + m])
-        transpose_out_block(S, P[start:start + m], FIRST, P.shape[1], m)
+        transpose_out_block(S, P[start:start + m], ZERO, P.shape[1], m)
 
 
 @block
@@ -122,9 +118,9 @@ def cross_entropy_rows_block(Z, y, delta, S, losses, maxima, totals, i0, i1):
     for start in range(i0, i1, BLOCK_ROWS):
         m = min(i1 - start, BLOCK_ROWS)
         rows = slice(start, start + m)
-        transpose_in_block(Z[start:start + m], S, FIRST, Z.shape[1], m)
+        transpose_in_block(Z[start:start + m], S, ZERO, Z.shape[1], m)
         cross_entropy_block(S, y[rows], Z.shape[0], losses[rows], maxima[rows], totals[rows])
-        transpose_out_block(S, delta[start:start + m], FIRST, delta.shape[1], m)
+        transpose_out_block(S, delta[start:start + m], ZERO, delta.shape[1], m)
 
 
 @inline
@@ -201,12 +197,12 @@ def affine_forward(X: Array, W: Array, b: Array) -> Array:
     scratch = np.empty((count, K_SLICES - 1, min(N, BLOCK_ROWS), H), X.dtype)
     A = np.ascontiguousarray(X).reshape(1, N, D)
     if count == 1 or not enter_region():
-        affine_rows_block(A, W, bias, Z, zeros, scratch[0], FIRST, N)
+        affine_rows_block(A, W, bias, Z, zeros, scratch[0], ZERO, N)
     else:
         for t in prange(count):
             share = np.intp(t)  # the index of a prange is unsigned
-            affine_rows_block(A, W, bias, Z, zeros, scratch[share], tile_share(share, count, N),
-                              tile_share(share + 1, count, N))
+            affine_rows_block(A, W, bias, Z, zeros, scratch[share], tile_share_start(share, count, N),
+                              tile_share_start(share + 1, count, N))
         leave_region()
     return Z
 
@@ -235,7 +231,7 @@ def relu(Z: Array) -> Array:
     A = np.empty((N, H), Z.dtype)
     count = shares(N, ELEMENT_WORK * N * H)
     if count == 1 or not enter_region():
-        relu_rows_block(Z, A, FIRST, N)
+        relu_rows_block(Z, A, ZERO, N)
     else:
         for t in prange(count):
             share = np.intp(t)
@@ -273,7 +269,7 @@ def relu_mask(dA: Array, A: Array) -> Array:
     dZ = np.empty((N, H), dA.dtype)
     count = shares(N, ELEMENT_WORK * N * H)
     if count == 1 or not enter_region():
-        relu_mask_rows_block(dA, A, dZ, FIRST, N)
+        relu_mask_rows_block(dA, A, dZ, ZERO, N)
     else:
         for t in prange(count):
             share = np.intp(t)
@@ -310,7 +306,7 @@ def softmax(Z: Array) -> Array:
     count = shares(N, EXP_WORK * N * C)
     S = np.empty((count, C, BLOCK_ROWS), Z.dtype)
     if count == 1 or not enter_region():
-        softmax_rows_block(Z, P, S[0], maxima, totals, FIRST, N)
+        softmax_rows_block(Z, P, S[0], maxima, totals, ZERO, N)
     else:
         for t in prange(count):
             share = np.intp(t)
@@ -362,7 +358,7 @@ def softmax_cross_entropy(Z: Array, y: Array) -> tuple[float, Array]:
     count = shares(N, EXP_WORK * N * C)
     S = np.empty((count, C, BLOCK_ROWS), Z.dtype)
     if count == 1 or not enter_region():
-        cross_entropy_rows_block(Z, labels, delta, S[0], losses, maxima, totals, FIRST, N)
+        cross_entropy_rows_block(Z, labels, delta, S[0], losses, maxima, totals, ZERO, N)
     else:
         for t in prange(count):
             share = np.intp(t)
@@ -409,12 +405,12 @@ def propagate_delta(delta: Array, W: Array, A: Array) -> Array:
     dZ = np.empty((N, H), delta.dtype)
     count = tile_shares(N, N * C * H)
     if count == 1 or not enter_region():
-        product_rows_block(D, WT, zeros, dZ, FIRST, N)
-        mask_rows_block(dZ, A, FIRST, N)
+        product_rows_block(D, WT, zeros, dZ, ZERO, N)
+        mask_rows_block(dZ, A, ZERO, N)
     else:
         for t in prange(count):
             share = np.intp(t)
-            i0, i1 = tile_share(share, count, N), tile_share(share + 1, count, N)
+            i0, i1 = tile_share_start(share, count, N), tile_share_start(share + 1, count, N)
             product_rows_block(D, WT, zeros, dZ, i0, i1)
             mask_rows_block(dZ, A, i0, i1)
         leave_region()
@@ -455,11 +451,12 @@ def weight_gradient(A: Array, delta: Array) -> Array:
     parts = np.empty((gradient_splits(N, D, H), D, H), A.dtype)  # there are two only where they are small
     count = tile_shares(D, N * D * H)
     if count == 1 or not enter_region():
-        gradient_rows_block(left, delta, zeros, parts, FIRST, D)
+        gradient_rows_block(left, delta, zeros, parts, ZERO, D)
     else:
         for t in prange(count):
             share = np.intp(t)
-            gradient_rows_block(left, delta, zeros, parts, tile_share(share, count, D), tile_share(share + 1, count, D))
+            gradient_rows_block(left, delta, zeros, parts, tile_share_start(share, count, D),
+                                tile_share_start(share + 1, count, D))
         leave_region()
     return parts[0]
 
@@ -493,7 +490,7 @@ def bias_gradient(delta: Array) -> Array:
     panels = panel_count(H, item_size(delta))
     count = shares(panels, ELEMENT_WORK * N * H)
     if count <= 1 or not enter_region():
-        bias_columns_block(ones, delta, zeros, parts, FIRST, panels)
+        bias_columns_block(ones, delta, zeros, parts, ZERO, panels)
     else:
         for t in prange(count):
             share = np.intp(t)
@@ -528,13 +525,13 @@ def sum_of_squares(W: Array) -> float:
     sums = np.empty((packs, H), W.dtype)
     count = shares(packs, ELEMENT_WORK * W.size)
     if count == 1 or not enter_region():
-        square_sums_block(W, sums, D, H, FIRST, packs)
+        square_sums_block(W, sums, D, H, ZERO, packs)
     else:
         for t in prange(count):
             share = np.intp(t)
             square_sums_block(W, sums, D, H, share_start(share, count, packs), share_start(share + 1, count, packs))
         leave_region()
-    add_squares_block(sums, H, FIRST, K_SLICES)
+    add_squares_block(sums, H, ZERO, K_SLICES)
     return total_of_squares(sums.reshape(1, packs, H), H, NOT_HALVED)
 
 
@@ -560,7 +557,7 @@ def axpy(alpha: float, X: Array, Y: Array) -> None:
     factor = Y.dtype.type(alpha)
     count = shares(n, ELEMENT_WORK * n)
     if count == 1 or not enter_region():
-        axpy_block(factor, X, Y, FIRST, n)
+        axpy_block(factor, X, Y, ZERO, n)
     else:
         for t in prange(count):
             share = np.intp(t)

@@ -10,17 +10,18 @@ from typing import NamedTuple
 from ..jit.decorators import block, inline
 from ..llvm.arrays import item_size
 from ..llvm.target import PACK
-from .partition import FIRST, NOT_HALVED
+from .partition import NOT_HALVED, ZERO
 
 __all__ = ["Operand", "one_row", "packed_columns", "packed_rows", "panel_columns", "panel_rows", "plain_columns",
            "plain_rows"]
 
 
 class Operand(NamedTuple):
-    """The left factor of a product: element (i, k) is at base + i * row_stride + k * term_stride, in bytes.
+    """The left factor of a product, as strides in bytes.
 
-    Where it is packed, another `jump` comes after each PACK terms. Where its terms are the columns of panels, element k
-    is that of the panel which has it, and strides are those within a panel.
+    Row i of a tile whose first row is t begins at base + t * tile_stride + i * row_stride. Its terms follow at
+    term_stride, with another `jump` after each PACK of them. If `columns` is not 0, the terms are split over `panels`
+    panels, each of which begins panel_stride after the one before; strides are those within a panel.
     """
 
     base: int
@@ -32,7 +33,8 @@ class Operand(NamedTuple):
     term_stride: int
     """Bytes from one term of the sum to the next."""
     block_stride: int
-    """The same between terms that are multiples of PACK: what a jump adds is in it."""
+    """Bytes from one term to the next, jumps included, for terms that are a multiple of PACK; where there are jumps,
+    sums begin at such terms only."""
     jump: int
     """Bytes more after each PACK terms."""
     panel_stride: int
@@ -48,7 +50,7 @@ class Operand(NamedTuple):
 @inline
 def strided(base, tile_stride, row_stride, term_stride, block_stride, jump):
     """An operand that does not lie in panels."""
-    return Operand(base, tile_stride, row_stride, term_stride, block_stride, jump, FIRST, FIRST, FIRST, NOT_HALVED)
+    return Operand(base, tile_stride, row_stride, term_stride, block_stride, jump, ZERO, ZERO, ZERO, NOT_HALVED)
 
 
 @block
@@ -56,14 +58,14 @@ def plain_rows(A, start):
     """A (1, N, at least K), from row `start` on, as left factor."""
     itemsize, K = item_size(A), A.shape[2]
     row = K * itemsize
-    return strided(start * row, row, row, itemsize, itemsize, FIRST)
+    return strided(start * row, row, row, itemsize, itemsize, ZERO)
 
 
 @block
 def plain_columns(A):
     """A^T as left factor, A (1, K, N)."""
     itemsize, N = item_size(A), A.shape[2]
-    return strided(FIRST, itemsize, itemsize, N * itemsize, N * itemsize, FIRST)
+    return strided(ZERO, itemsize, itemsize, N * itemsize, N * itemsize, ZERO)
 
 
 @block
@@ -82,7 +84,7 @@ def packed_columns(A, first):
     """
     itemsize, N = item_size(A), A.shape[1]
     pack = PACK * itemsize
-    return strided(first * N * pack, N * itemsize, itemsize, pack, pack, FIRST)
+    return strided(first * N * pack, N * itemsize, itemsize, pack, pack, ZERO)
 
 
 @block
@@ -90,7 +92,7 @@ def panel_rows(A, start, columns, panels, halved):
     """Panels (at least `panels`, N, width) of `columns` columns, from row `start` on, as left factor."""
     itemsize, N, width = item_size(A), A.shape[1], A.shape[2]
     row = width * itemsize
-    return Operand(start * row, row, row, itemsize, itemsize, FIRST, N * row, columns, panels, halved)
+    return Operand(start * row, row, row, itemsize, itemsize, ZERO, N * row, columns, panels, halved)
 
 
 @block
@@ -98,10 +100,13 @@ def panel_columns(A, panel):
     """One of the panels (panels, N, width), transposed, as left factor."""
     itemsize, N, width = item_size(A), A.shape[1], A.shape[2]
     row = width * itemsize
-    return strided(panel * N * row, itemsize, itemsize, row, row, FIRST)
+    return strided(panel * N * row, itemsize, itemsize, row, row, ZERO)
 
 
 @block
 def one_row():
-    """A row of ones as left factor, as often as there are terms, from an array whose first element is 1."""
-    return strided(FIRST, FIRST, FIRST, FIRST, FIRST, FIRST)
+    """A row of ones as left factor: all strides are 0, so a tile reads the first element, a 1, for each term.
+
+    The product adds up the rows of the other factor.
+    """
+    return strided(ZERO, ZERO, ZERO, ZERO, ZERO, ZERO)

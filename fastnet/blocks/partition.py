@@ -1,4 +1,4 @@
-"""How columns, terms and samples are cut: the only file that knows."""
+"""Where shares, panels, k-slices and tiles begin: the arithmetic of all cuts, and of nothing else."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ..llvm.target import PACK, lanes, tile_rows, tile_width
 from ..tuning import MANY_TERMS, SOME_TERMS, SPLIT_SAMPLES
 
 __all__ = [
-    "FIRST",
     "K_SLICES",
     "NOT_HALVED",
+    "ZERO",
     "column_share",
+    "first_half_panel_count",
     "gradient_splits",
-    "half_panels",
-    "halved_panels",
+    "halved_panel_count",
     "k_slice_count",
     "k_slice_packs",
     "k_slice_start",
@@ -29,10 +29,10 @@ __all__ = [
     "rows_in_tiles",
     "sample_splits",
     "share_start",
-    "tile_share",
+    "tile_share_start",
 ]
 
-FIRST: Any = np.intp(0)
+ZERO: Any = np.intp(0)
 """Where a serial run starts. A literal 0 would make numba compile each block function once more, for that literal."""
 
 NOT_HALVED: Any = np.bool_(False)
@@ -58,7 +58,7 @@ def k_slice_count(K: int) -> int:
 
 @shared
 def k_slice_start(k_slice: int, slices: int, K: int) -> int:
-    """First term of a k-slice, at the edge of a pack, and of a unit of panels (`panel_unit`)."""
+    """First term of a k-slice: a multiple of 2 * PACK, which is one of `panel_unit` for every instruction set."""
     unit = 2 * PACK
     return min(share_start(k_slice, slices, (K + unit - 1) // unit) * unit, K)
 
@@ -77,20 +77,20 @@ def panel_count(columns: int, itemsize: int) -> int:
 
 
 @shared
-def half_panels(columns: int, itemsize: int) -> int:
-    """How many panels to cut the first half of so many columns into, where `halved_panels` is asked for."""
+def first_half_panel_count(columns: int, itemsize: int) -> int:
+    """How many panels to cut the first half of so many columns into, if none shall lie across their middle."""
     return panel_count(k_slice_start(1, 2, columns), itemsize)
 
 
 @shared
-def halved_panels(columns: int, itemsize: int) -> int:
+def halved_panel_count(columns: int, itemsize: int) -> int:
     """How many panels to cut `columns` columns into, if none shall lie across the middle of their slices."""
-    return half_panels(columns, itemsize) + panel_count(columns - k_slice_start(1, 2, columns), itemsize)
+    return first_half_panel_count(columns, itemsize) + panel_count(columns - k_slice_start(1, 2, columns), itemsize)
 
 
 @inline
 def padded(columns, itemsize):
-    """So many columns with what is padded to whole units: loops over them end with a vector, not one by one."""
+    """Round up to a multiple of `panel_unit`: loops over so many columns end with a vector, not one by one."""
     unit = panel_unit(itemsize)
     return (columns + unit - 1) // unit * unit
 
@@ -108,7 +108,7 @@ def panel_width(panels: int, columns: int, halved: bool, itemsize: int) -> int:
 def column_share(share: int, count: int, columns: int, itemsize: int) -> tuple[int, int]:
     """First column of share number `share` of `count`, and how many columns it has: whole units, as even as can be.
 
-    What comes after the last one has no columns.
+    For shares from `count` on it has no columns.
     """
     unit = panel_unit(itemsize)
     units = (columns + unit - 1) // unit
@@ -120,14 +120,14 @@ def column_share(share: int, count: int, columns: int, itemsize: int) -> tuple[i
 def panel_span(panel: int, panels: int, columns: int, halved: bool, itemsize: int) -> tuple[int, int]:
     """First column of a panel, and how many columns it has: as even as can be, since narrow tiles are slow.
 
-    If `halved`, as many as `half_panels` lie in the first half of the columns, and none across the middle. What comes
-    after the last panel has no columns.
+    If `halved`, as many as `first_half_panel_count` lie in the first half of the columns, and none across the middle.
+    From panel number `panels` on they have no columns.
     """
     if panels == 1 and panel == 0:  # without the divisions, which small networks would notice
         return 0, columns
     if not halved:
         return column_share(panel, panels, columns, itemsize)
-    half, first = k_slice_start(1, 2, columns), half_panels(columns, itemsize)
+    half, first = k_slice_start(1, 2, columns), first_half_panel_count(columns, itemsize)
     if panel < first:
         return column_share(panel, first, half, itemsize)
     start, count = column_share(panel - first, panels - first, columns - half, itemsize)
@@ -142,17 +142,17 @@ def sample_splits(N: int) -> int:
 
 @shared
 def gradient_splits(N: int, K: int, J: int) -> int:
-    """How many sums the gradient of weights (K, J) is made of: as many as that of a bias, where that pays.
+    """How many sums over samples the gradient of weights (K, J) is made of: 1 or 2.
 
-    It pays where two sums are fewer numbers than the activations and deltas that would travel instead. Where the
-    features have K_SLICES slices, threads have features of their own, not samples.
+    Two sums are 2 K J numbers that move between two cores, instead of N (K + J) activations and deltas. Where the
+    features have K_SLICES k-slices, threads share these out instead of the samples.
     """
     return sample_splits(N) if k_slice_count(K) < K_SLICES and 2 * K * J <= N * (K + J) else 1
 
 
 @shared
-def tile_share(share: Any, count: Any, rows: Any) -> Any:
-    """First row of share number `share` of `count`, at the edge of a tile, or of half a tile, which is as fast."""
+def tile_share_start(share: Any, count: Any, rows: Any) -> Any:
+    """First row of share number `share` of `count`: a multiple of half the height of the tallest tile that fits."""
     unit = (tile_rows(rows) + 1) // 2
     return min(share_start(share, count, (rows + unit - 1) // unit) * unit, rows)
 

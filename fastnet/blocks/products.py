@@ -1,10 +1,6 @@
-"""The block functions: each formula once, compiled, serial, on a range of rows, columns or elements.
+"""Matrix products, made of tiles: affine maps, gradients, sums of biases. Each block works on a range of rows.
 
-The public kernels and the training step are both made of these. They check nothing, allocate nothing and never raise:
-whoever calls keeps the indices inside the arrays.
-
-Shape letters: N samples, D inputs, H hidden units, C classes. A loop from `start` to `stop` runs over a slice from 0
-instead: where numba cannot see that an index is not negative it tests each one, and the loop stays scalar.
+Shape letters: N samples, D inputs, H hidden units, C classes, K terms of a sum.
 """
 
 from __future__ import annotations
@@ -15,7 +11,7 @@ from ..llvm.target import PACK, tile_rows
 from ..llvm.tile import row_tile, tile
 from ..tuning import K_BLOCK
 from .operands import one_row
-from .partition import FIRST, k_slice_count, k_slice_start, panel_span, share_start, tile_share
+from .partition import ZERO, k_slice_count, k_slice_start, panel_span, share_start, tile_share_start
 from .sums import add_block
 
 __all__ = ["affine_block", "affine_row_block", "bias_sums_block", "gradient_block", "product_block"]
@@ -26,7 +22,7 @@ __all__ = ["affine_block", "affine_row_block", "bias_sums_block", "gradient_bloc
 
 @block
 def product_block(A, left, B, b, start, C, i0, i1, k0, k1, j, n):
-    """C[i0:i1, j:j + n] = start[i0:i1, j:j + n] + A[:, k0:k1] B[k0:k1, b:b + n]; `left` says how A lies.
+    """C[i0:i1, j:j + n] = start[i0:i1, j:j + n] + A[i0:i1, k0:k1] B[k0:k1, b:b + n]; `left` says how A lies.
 
     `start` may have one row, which then serves for all, and may be C. n is at most the width of a tile.
     """
@@ -56,10 +52,10 @@ def product_block(A, left, B, b, start, C, i0, i1, k0, k1, j, n):
 
 @inline
 def gradient_block(A, left, B, zeros, parts, sums, N, i0, i1, j, n):
-    """parts[0, i0:i1, j:j + n] = A B[:N, j:j + n], made of `sums` sums over these rows; another part is scratch."""
+    """parts[0, i0:i1, j:j + n] = A[i0:i1, :N] B[:N, j:j + n], as `sums` sums over N; another part is scratch."""
     for part in range(sums):
-        product_block(A, left, B, j, zeros, parts[part], i0, i1, tile_share(part, sums, N),
-                      tile_share(part + 1, sums, N), j, n)
+        product_block(A, left, B, j, zeros, parts[part], i0, i1, tile_share_start(part, sums, N),
+                      tile_share_start(part + 1, sums, N), j, n)
     if sums == 2:
         add_block(parts[1], parts[0], i0, i1, j, n)
 
@@ -72,7 +68,7 @@ def affine_block(A, left, W, w, b, zeros, Z, scratch, rows, K, j, n):
     """
     slices = k_slice_count(K)
     for k_slice in range(slices):
-        product_block(A, left, W, w, zeros if k_slice else b, scratch[k_slice - 1] if k_slice else Z, FIRST, rows,
+        product_block(A, left, W, w, zeros if k_slice else b, scratch[k_slice - 1] if k_slice else Z, ZERO, rows,
                       k_slice_start(k_slice, slices, K), k_slice_start(k_slice + 1, slices, K), j, n)
     if slices > 1:
         add_slices_block(Z, scratch, slices, rows, j, n)
@@ -84,18 +80,18 @@ def affine_row_block(A, W, b, zeros, Z, scratch, K, j, n):
     slices, itemsize = k_slice_count(K), item_size(A)
     for k_slice in range(slices):
         k0 = k_slice_start(k_slice, slices, K)
-        row_tile(A, k0 * itemsize, FIRST, itemsize, FIRST, W, j, zeros if k_slice else b,
-                 scratch[k_slice - 1] if k_slice else Z, FIRST, FIRST + 1, k0, k_slice_start(k_slice + 1, slices, K), j,
+        row_tile(A, k0 * itemsize, ZERO, itemsize, ZERO, W, j, zeros if k_slice else b,
+                 scratch[k_slice - 1] if k_slice else Z, ZERO, ZERO + 1, k0, k_slice_start(k_slice + 1, slices, K), j,
                  n)
     if slices > 1:
-        add_slices_block(Z, scratch, slices, FIRST + 1, j, n)
+        add_slices_block(Z, scratch, slices, ZERO + 1, j, n)
 
 
 @block
 def add_slices_block(Z, scratch, slices, rows, j, n):
     """Z += the other sums of an affine map, pairwise."""
     if slices == 2:
-        add_block(scratch[0], Z, FIRST, rows, j, n)
+        add_block(scratch[0], Z, ZERO, rows, j, n)
         return
     second, third, fourth = scratch[0], scratch[1], scratch[2]
     for i in range(rows):
@@ -114,8 +110,8 @@ def bias_sums_block(ones, delta, zeros, parts, sums, N, j, n):
     Products with 1 in a tile, `one_row`: its sums stay in registers.
     """
     for part in range(sums):
-        product_block(ones, one_row(), delta, j, zeros, parts, part, part + 1, tile_share(part, sums, N),
-                      tile_share(part + 1, sums, N), j, n)
+        product_block(ones, one_row(), delta, j, zeros, parts, part, part + 1, tile_share_start(part, sums, N),
+                      tile_share_start(part + 1, sums, N), j, n)
     if sums == 2:
-        add_block(parts[1:], parts, FIRST, FIRST + 1, j, n)
+        add_block(parts[1:], parts, ZERO, ZERO + 1, j, n)
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from ..jit.decorators import block
 from .rows import clear_block
 
-__all__ = ["NonZeros", "ascending", "begin_block", "has_non_zeros", "sparse_affine_block", "sparse_gradient_block"]
+__all__ = ["NonZeros", "ascending", "has_non_zeros", "set_cursors_block", "sparse_affine_block",
+           "sparse_gradient_block"]
 
 
 class NonZeros(NamedTuple):
@@ -64,7 +65,7 @@ def first_at_least(indices, start, stop, column):
 
 
 @block
-def begin_block(non_zeros, samples, cursors, d0):
+def set_cursors_block(non_zeros, samples, cursors, d0):
     """cursors[i] = where the first non-zero of sample i is whose column is at least d0."""
     if non_zeros is not None:
         for i in range(samples.shape[0]):

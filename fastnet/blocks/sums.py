@@ -7,7 +7,7 @@ import numpy as np
 from ..jit.decorators import block, inline
 from ..llvm.arrays import flat, item_size, runs
 from ..llvm.target import PACK
-from .partition import FIRST, K_SLICES, k_slice_packs, panel_span
+from .partition import K_SLICES, ZERO, k_slice_packs, panel_span
 
 __all__ = ["add_block", "add_in_fours", "add_squares_block", "ordered_sum", "square_sums_block", "total_of_squares"]
 
@@ -79,7 +79,7 @@ def add_squares_block(sums, n, slice0, slice1):
     for k_slice in range(slice0, slice1):
         first, last = k_slice_packs(k_slice, sums.shape[0])
         for p in range(first + 1, last):
-            add_block(sums[p:], sums[first:], FIRST, FIRST + 1, FIRST, n)
+            add_block(sums[p:], sums[first:], ZERO, ZERO + 1, ZERO, n)
 
 
 @block
@@ -96,6 +96,6 @@ def total_of_squares(parts, columns, halved):
         for k_slice in range(1, K_SLICES if sums.shape[0] > 1 else 1):
             begin, end = k_slice_packs(k_slice, sums.shape[0])
             if 0 < begin < end:
-                add_block(sums[begin:], sums, FIRST, FIRST + 1, FIRST, n)
+                add_block(sums[begin:], sums, ZERO, ZERO + 1, ZERO, n)
         first, second, third, fourth = add_in_fours(sums[0], n, first, second, third, fourth)
     return (first + second) + (third + fourth)

@@ -5,9 +5,9 @@
 D inputs, H units of a layer, C classes; `width` is that of a panel (docs/vocabulary.md has the words, with drawings).
 What there is for each layer is a stack of arrays (:mod:`fastnet.llvm.stacks`).
 
-For numba these are tuples: a field is read at no cost. An optional field is asked for by ``is None`` inside a block
-function that gets it as an argument: numba removes the branch that is not taken only there. A struct has fewer than ten
-fields, as numba tells types apart by a fingerprint that is made for that.
+For numba these are tuples: a field is read at no cost. Numba removes the branch of an ``x is None`` that is not taken
+only where x is an argument of a compiled function, so optional fields are handed to block functions, which ask. Each
+call from Python looks at every field to find the compiled version for its types: some hundred nanoseconds a field.
 """
 
 from __future__ import annotations
@@ -125,14 +125,15 @@ class Buffers(NamedTuple):
     """The packed minibatch, (copies, D padded / PACK, N, PACK): one for each share of the feature phase where
     `forward_layer` is SECOND_LAYER, else one. In name only for non-zeros."""
     A: Stack
-    """What goes into each layer, (panels, N, width), that of the first in name only; at last what comes out."""
+    """A[i] goes into layer i, (panels, N, width); A[0] is in name only; the last one is the scores."""
     delta: Stack
-    """Gradient of the loss with respect to each affine map, (panels, N, width). The last may be that of `A`."""
+    """Gradient of the loss with respect to each affine map, (panels, N, width); the last replaces the scores, in the
+    same memory."""
     slices: Array
     """The k-slices of the affine map of layer `forward_layer`, (slices, panels, N, width); else in name only."""
     gradient_sums: Stack
-    """The two sums that the gradient of a layer's weights is made of, where shares of samples make them: first all
-    panels of the one, (2 panels, D padded, width), or (2 panels of the layer's input, H, width) but in the first."""
+    """The two sums of each gradient that is split, sum 0 in the first half of the panels: (2 panels, D padded, width)
+    for the first layer, (2 panels of the layer's input, H, width) for others; in name only where nothing is split."""
     db: Stack
     """Gradients of the biases, as two sums, (panels, 2, width)."""
     square_sums: Stack

@@ -11,11 +11,11 @@ from typing import NamedTuple
 from ..blocks.operands import packed_columns, panel_columns
 from ..blocks.optimizers import update_block
 from ..blocks.partition import (
-    FIRST,
     K_SLICES,
+    ZERO,
     column_share,
+    first_half_panel_count,
     gradient_splits,
-    half_panels,
     k_slice_start,
     padded,
     rows_in_tiles,
@@ -23,7 +23,7 @@ from ..blocks.partition import (
     share_start,
 )
 from ..blocks.products import bias_sums_block, gradient_block
-from ..blocks.sparse import begin_block, has_non_zeros, sparse_gradient_block
+from ..blocks.sparse import has_non_zeros, set_cursors_block, sparse_gradient_block
 from ..blocks.sums import add_block, add_squares_block, square_sums_block
 from ..jit.decorators import inline
 from ..llvm.arrays import as_3d, item_size, panel_of
@@ -32,6 +32,7 @@ from ..llvm.target import PACK
 from ..tuning import BLOCK_ROWS
 from .arguments import FIRST_LAYER, NO_LAYER, SECOND_LAYER
 from .layers import activate_layer, affine_layer, affine_slices, gather_block, propagate_layer, unit_span
+from .plan import gradient_is_split
 
 __all__ = ["feature_phase"]
 
@@ -40,7 +41,7 @@ class Owned(NamedTuple):
     """What a share of the feature phase owns of the first layer, and of the map of `forward_layer`: from, to."""
 
     panel0: int
-    """First panel of hidden units; all of them belong to each share but where the second layer's map is its own."""
+    """First panel of hidden units. Only for SECOND_LAYER do the two shares own different panels; else each has all."""
     panel1: int
     pack0: int
     """First pack of features."""
@@ -49,7 +50,7 @@ class Owned(NamedTuple):
     """First k-slice of the map of layer `forward_layer`."""
     slice1: int
     square0: int
-    """First k-slice of the sum of the first layer's squares, where `forward_layer` is one."""
+    """First k-slice of the sum of the first layer's squares; used where `forward_layer` is not NO_LAYER."""
     square1: int
 
 
@@ -60,11 +61,11 @@ def owned_by(plan, parameters, buffers, share, itemsize):
     packs, slices = (sizes[0] + PACK - 1) // PACK, buffers.slices.shape[0]
     slice0, slice1 = share_start(share, count, slices), share_start(share + 1, count, slices)
     square0, square1 = share_start(share, count, K_SLICES), share_start(share + 1, count, K_SLICES)
-    panel0, panel1 = FIRST, panels
+    panel0, panel1 = ZERO, panels
     if plan.forward_layer == SECOND_LAYER:
-        middle = half_panels(sizes[1], itemsize)
-        panel0, panel1 = (middle, panels) if share else (FIRST, middle)
-        pack0, pack1, square0, square1 = FIRST, packs, FIRST, K_SLICES
+        middle = first_half_panel_count(sizes[1], itemsize)
+        panel0, panel1 = (middle, panels) if share else (ZERO, middle)
+        pack0, pack1, square0, square1 = ZERO, packs, ZERO, K_SLICES
     elif plan.forward_layer == FIRST_LAYER:
         pack0 = k_slice_start(slice0, slices, sizes[0]) // PACK
         pack1 = (k_slice_start(slice1, slices, sizes[0]) + PACK - 1) // PACK
@@ -112,8 +113,8 @@ def update(method, plan, parameters, samples, schedule, buffers, scratch, featur
         update_upper_layer(method, plan, parameters, schedule, buffers, scratch, step, share, layer, h0, h1)
     for layer in range(sizes.shape[0] - 1):
         h0, h1 = owned_units(plan, sizes, layer + 1, share, itemsize)
-        if layer == plan.forward_layer:  # all by the first share: it needs them at once and must not wait
-            h0, h1 = FIRST, sizes[layer + 1] if share == 0 else FIRST
+        if layer == plan.forward_layer:  # by share 0: its k-slice of the map, made right after, begins with them
+            h0, h1 = ZERO, sizes[layer + 1] if share == 0 else ZERO
         update_biases(method, plan, parameters, schedule, buffers, scratch, step, layer, h0, h1)
 
 
@@ -121,7 +122,7 @@ def update(method, plan, parameters, samples, schedule, buffers, scratch, featur
 def update_first_layer(method, plan, parameters, samples, schedule, buffers, scratch, features, owned, step, share):
     """Gradient and step of the first layer's weights, in the panels and packs that the share owns.
 
-    Where the gradient is made of two sums and gradients are split, the shares of samples have made these already.
+    Where `sums_are_there`, the sample phase has written two sums to `gradient_sums`, and here they are only added.
     """
     W, delta, zeros = layer_of(parameters.W, 0), layer_of(buffers.delta, 0), scratch.zeros
     first_moments, second_moments = layer_of(parameters.first_moments, 0), layer_of(parameters.second_moments, 0)
@@ -130,37 +131,37 @@ def update_first_layer(method, plan, parameters, samples, schedule, buffers, scr
     batch, penalized = schedule.batches[step, :schedule.counts[step]], schedule.penalties[step] != 0
     sizes, panels, width, itemsize = parameters.sizes, W.shape[0], W.shape[2], item_size(zeros)
     splits, sparse = gradient_splits(delta.shape[1], sizes[0], sizes[1]), has_non_zeros(samples.non_zeros)
-    are_there = plan.split_gradients and plan.forward_layer != FIRST_LAYER and splits == 2
+    sums_are_there = gradient_is_split(plan, 0, delta.shape[1], sizes[0], sizes[1])
     products = scratch.products[share]
     products = as_3d(products, products.shape[0], products.shape[1], width)
     for panel in range(owned.panel0, owned.panel1):
         _, n = unit_span(plan, sizes, 1, panel, panels, itemsize)
-        begin_block(samples.non_zeros, batch, scratch.cursors[share], owned.pack0 * PACK)
+        set_cursors_block(samples.non_zeros, batch, scratch.cursors[share], owned.pack0 * PACK)
         for pack0 in range(owned.pack0, owned.pack1, BLOCK_ROWS // PACK):
             pack1 = min(pack0 + BLOCK_ROWS // PACK, owned.pack1)
             i0, i1 = pack0 * PACK, min(pack1 * PACK, sizes[0])
-            gradient, row, used = products[0], FIRST, padded(n, itemsize)
+            gradient, row, used = products[0], ZERO, padded(n, itemsize)
             if sparse:
                 sparse_gradient_block(samples.non_zeros, batch, delta[panel], gradient, scratch.cursors[share], i0, i1,
                                       n)
-            elif are_there:
+            elif sums_are_there:
                 gradient, row, used = sums[panel], i0, width  # with what is padded, which is 0 there: all at once
-                add_block(sums[panels + panel], gradient, i0, i1, FIRST, used)
+                add_block(sums[panels + panel], gradient, i0, i1, ZERO, used)
             else:
                 gradient_block(features, packed_columns(features, pack0), delta[panel], zeros, products, splits,
-                               batch.shape[0], FIRST, (pack1 - pack0) * PACK, FIRST, n)
+                               batch.shape[0], ZERO, (pack1 - pack0) * PACK, ZERO, n)
             if penalized:
                 square_sums_block(W[panel], squares[panel], W.shape[1], used, pack0, pack1)
             update_block(gradient, row, W[panel], panel_of(first_moments, panel), panel_of(second_moments, panel), i0,
-                         i1, FIRST, used, rate, penalty, method.optimizer)
+                         i1, ZERO, used, rate, penalty, method.optimizer)
 
 
 @inline
 def update_upper_layer(method, plan, parameters, schedule, buffers, scratch, step, share, layer, h0, h1):
     """Gradient and step of the weights of a layer but the first, for the rows h0 to h1 of W.
 
-    The gradient is made transposed, delta^T A: layers mostly narrow towards the top, and few rows waste less than few
-    columns. W and WT are the same weights.
+    The gradient is made transposed, delta^T A: upper layers have few outputs, and a tile may be one row high but is
+    whole vectors wide. W and WT are the same weights.
     """
     W, WT, zeros = layer_of(parameters.W, layer), layer_of(parameters.WT, layer), scratch.zeros
     first_moments = layer_of(parameters.first_moments, layer)
@@ -169,6 +170,7 @@ def update_upper_layer(method, plan, parameters, schedule, buffers, scratch, ste
     rate, penalty = zeros.dtype.type(schedule.rates[step]), zeros.dtype.type(schedule.penalties[step])
     sizes, itemsize = parameters.sizes, item_size(zeros)
     splits = gradient_splits(delta.shape[1], sizes[layer], sizes[layer + 1])
+    sums_are_there = gradient_is_split(plan, layer, delta.shape[1], sizes[layer], sizes[layer + 1])
     products = scratch.products[share]
     products = as_3d(products, products.shape[0], products.shape[1], WT.shape[2])
     if schedule.penalties[step] != 0:
@@ -184,13 +186,13 @@ def update_upper_layer(method, plan, parameters, schedule, buffers, scratch, ste
             continue
         for other in range(W.shape[0]):
             k0, m = unit_span(plan, sizes, layer + 1, other, W.shape[0], itemsize)
-            gradient, row, columns = products[0], FIRST, padded(last - first, itemsize)
-            if plan.split_gradients and splits == 2:
+            gradient, row, columns = products[0], ZERO, padded(last - first, itemsize)
+            if sums_are_there:
                 gradient, row = sums[panel], k0
                 add_block(sums[WT.shape[0] + panel], gradient, k0, k0 + m, first, columns)
             else:
                 gradient_block(delta, panel_columns(delta, other), A[panel], zeros, products, splits,
-                               schedule.counts[step], FIRST, rows_in_tiles(m), first, last - first)
+                               schedule.counts[step], ZERO, rows_in_tiles(m), first, last - first)
             update_block(gradient, row, WT[panel], panel_of(first_moments, panel), panel_of(second_moments, panel), k0,
                          k0 + m, first, columns, rate, penalty, method.optimizer)
             for k in range(m):
@@ -213,12 +215,12 @@ def update_biases(method, plan, parameters, schedule, buffers, scratch, step, la
             continue
         db, columns = layer_of(buffers.db, layer)[panel], padded(last - first, itemsize)
         if plan.split_gradients:
-            add_block(db[1:], db, FIRST, FIRST + 1, first, columns)
+            add_block(db[1:], db, ZERO, ZERO + 1, first, columns)
         else:
             bias_sums_block(scratch.ones, delta[panel], zeros, db, sample_splits(delta.shape[1]), schedule.counts[step],
                             first, last - first)
-        update_block(db, FIRST, b[panel], panel_of(first_moments, panel), panel_of(second_moments, panel), FIRST,
-                     FIRST + 1, first, columns, rate, none, method.optimizer)
+        update_block(db, ZERO, b[panel], panel_of(first_moments, panel), panel_of(second_moments, panel), ZERO,
+                     ZERO + 1, first, columns, rate, none, method.optimizer)
 
 
 @inline
@@ -230,7 +232,7 @@ def begin_forward(method, plan, parameters, samples, schedule, buffers, scratch,
         gather_block(samples.X, batch, features, owned.pack0, owned.pack1, start, stop)
         if plan.forward_layer == SECOND_LAYER:
             for panel in range(owned.panel0, owned.panel1):
-                affine_layer(plan, parameters, samples, batch, features, buffers, scratch, share, FIRST, panel, start,
+                affine_layer(plan, parameters, samples, batch, features, buffers, scratch, share, ZERO, panel, start,
                              stop)
-                activate_layer(method, parameters, buffers, FIRST, panel, start, stop)
+                activate_layer(method, parameters, buffers, ZERO, panel, start, stop)
         affine_slices(plan, parameters, features, buffers, scratch, owned.slice0, owned.slice1, start, stop)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ..blocks.activations import activate_block, activation_mask_block
 from ..blocks.operands import packed_rows, panel_rows
-from ..blocks.partition import FIRST, K_SLICES, k_slice_count, k_slice_start, panel_span
+from ..blocks.partition import K_SLICES, NOT_HALVED, ZERO, k_slice_count, k_slice_start, panel_span
 from ..blocks.products import affine_block, product_block
 from ..blocks.sparse import has_non_zeros, sparse_affine_block
 from ..blocks.sums import add_block
@@ -33,7 +33,8 @@ def unit_span(plan, sizes, index, panel, panels, itemsize):
 def gather_block(X, batch, A, p0, p1, i0, i1):
     """A[p0:p1] = X[batch], packed, for the rows i0 to i1 of the minibatch and the packs p0 to p1 of features.
 
-    What the last pack has too many may be anything: the features of the next sample, mostly.
+    Where D is no multiple of PACK, the last places of the last pack hold any numbers, mostly features of the next
+    sample: sums over the features end before them, and the rows of a gradient that come of them are not used.
     """
     D, N = X.shape[1], A.shape[1]
     full = min(p1, D // PACK)
@@ -63,11 +64,11 @@ def affine_layer(plan, parameters, samples, batch, features, buffers, scratch, s
     if layer > 0:
         below = layer_of(buffers.A, layer)
         left = panel_rows(below, start, sizes[layer], below.shape[0], plan.panels_halved and layer == 1)
-        affine_block(below, left, W, FIRST, b, zeros, Z, products, rows, sizes[layer], FIRST, n)
+        affine_block(below, left, W, ZERO, b, zeros, Z, products, rows, sizes[layer], ZERO, n)
     elif has_non_zeros(samples.non_zeros):
         sparse_affine_block(samples.non_zeros, batch[start:stop], W, b, Z, n)
     else:
-        affine_block(features, packed_rows(features, start), W, FIRST, b, zeros, Z, products, rows, sizes[0], FIRST, n)
+        affine_block(features, packed_rows(features, start), W, ZERO, b, zeros, Z, products, rows, sizes[0], ZERO, n)
 
 
 @inline
@@ -84,11 +85,11 @@ def affine_slices(plan, parameters, features, buffers, scratch, slice0, slice1, 
     for panel in range(W.shape[0]):
         _, n = unit_span(plan, parameters.sizes, layer + 1, panel, W.shape[0], itemsize)
         for number in range(slice0, slice1):
-            product_block(below, left, W[panel], FIRST, b[panel] if number == 0 else scratch.zeros,
-                          slices[number, panel, start:stop], FIRST, stop - start, k_slice_start(number, count, K),
-                          k_slice_start(number + 1, count, K), FIRST, n)
+            product_block(below, left, W[panel], ZERO, b[panel] if number == 0 else scratch.zeros,
+                          slices[number, panel, start:stop], ZERO, stop - start, k_slice_start(number, count, K),
+                          k_slice_start(number + 1, count, K), ZERO, n)
             if plan.slices_in_pairs and number % 2 == 1:
-                add_block(slices[number, panel], slices[number - 1, panel], start, stop, FIRST, W.shape[2])
+                add_block(slices[number, panel], slices[number - 1, panel], start, stop, ZERO, W.shape[2])
 
 
 @inline
@@ -98,8 +99,8 @@ def finish_affine_layer(plan, buffers, start, stop):
     count, panels, width = slices.shape[0], Z.shape[0], Z.shape[2]
     for panel in range(panels):  # with what is padded: all at once
         if count == K_SLICES and not plan.slices_in_pairs:
-            add_block(slices[1, panel], slices[0, panel], start, stop, FIRST, width)
-            add_block(slices[3, panel], slices[2, panel], start, stop, FIRST, width)
+            add_block(slices[1, panel], slices[0, panel], start, stop, ZERO, width)
+            add_block(slices[3, panel], slices[2, panel], start, stop, ZERO, width)
         place, size = start * width, (stop - start) * width
         first, other = flat(slices[0, panel], place, size), flat(slices[count // 2, panel], place, size)
         target = flat(Z[panel], place, size)
@@ -112,7 +113,7 @@ def activate_layer(method, parameters, buffers, layer, panel, start, stop):
     """What a layer puts out, in the place of its affine map; the last layer is left as it is."""
     if layer < parameters.sizes.shape[0] - 2:
         Z = layer_of(buffers.A, layer + 1)[panel, start:stop]
-        activate_block(flat(Z, FIRST, Z.size), method.activation)  # with what is padded: all at once
+        activate_block(flat(Z, ZERO, Z.size), method.activation)  # with what is padded: all at once
 
 
 @inline
@@ -120,9 +121,9 @@ def propagate_layer(method, plan, parameters, buffers, scratch, layer, panel0, p
     """The deltas of the layer below for the rows start to stop, in the panels panel0 to panel1 of what it puts out."""
     sizes, WT, zeros = parameters.sizes, layer_of(parameters.WT, layer), scratch.zeros
     above, below, A = layer_of(buffers.delta, layer), layer_of(buffers.delta, layer - 1), layer_of(buffers.A, layer)
-    left = panel_rows(above, start, sizes[layer + 1], above.shape[0], plan.panels_halved and layer == 0)
+    left = panel_rows(above, start, sizes[layer + 1], above.shape[0], NOT_HALVED)
     for panel in range(panel0, panel1):
         _, n = unit_span(plan, sizes, layer, panel, below.shape[0], item_size(zeros))
         dZ = below[panel, start:stop]
-        product_block(above, left, WT[panel], FIRST, zeros, dZ, FIRST, stop - start, FIRST, sizes[layer + 1], FIRST, n)
-        activation_mask_block(flat(dZ, FIRST, dZ.size), flat(A[panel, start:stop], FIRST, dZ.size), method.activation)
+        product_block(above, left, WT[panel], ZERO, zeros, dZ, ZERO, stop - start, ZERO, sizes[layer + 1], ZERO, n)
+        activation_mask_block(flat(dZ, ZERO, dZ.size), flat(A[panel, start:stop], ZERO, dZ.size), method.activation)

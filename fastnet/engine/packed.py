@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..aliases import Arrays, Layer
 from ..blocks.optimizers import Optimizer
-from ..blocks.partition import halved_panels, panel_count, panel_span, panel_width
+from ..blocks.partition import halved_panel_count, panel_count, panel_span, panel_width
 from ..llvm.memory import aligned, copy_all
 from ..llvm.stacks import Stack, stack
 from ..llvm.target import PACK
@@ -111,7 +111,7 @@ class Parameters:
 
     def _panels(self, index: int) -> int:
         """How many panels `sizes[index]` columns are cut into."""
-        count = halved_panels if self._is_halved(index) else panel_count
+        count = halved_panel_count if self._is_halved(index) else panel_count
         return count(self.sizes[index], self.dtype.itemsize)
 
     def _is_halved(self, index: int) -> bool:

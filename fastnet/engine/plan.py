@@ -9,20 +9,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from ..blocks.partition import K_SLICES, k_slice_count, sample_splits
+from ..blocks.partition import K_SLICES, gradient_splits, k_slice_count, sample_splits
+from ..jit.decorators import shared
 from ..llvm.target import PACK
 from ..tuning import BLOCK_ROWS, FEW_ROWS, FEW_WEIGHTS
 from .arguments import FIRST_LAYER, NO_LAYER, SECOND_LAYER, Plan
 
-__all__ = ["halves_hidden_units", "plan", "step_work"]
+__all__ = ["affine_work", "gradient_is_split", "halves_hidden_units", "plan"]
 
 
 def halves_hidden_units(sizes: Sequence[int]) -> bool:
-    """Whether each of two cores had better own half of the first hidden layer's units, with all that is below them.
+    """Whether each of two cores had better own half of the first hidden layer's H units, with all that is below them.
 
-    Then what travels for each sample is its D features, which the other core fetches too, and two sums of each of the
-    C outputs of the second map; else it is up to three numbers for each of the H hidden units: a sum of the first map,
-    its activation, its delta.
+    With halves, each sample moves its D features and 2 C sums of the second map; without, up to 3 H numbers: sums of
+    the first map, activations, deltas. So H has to be more than (D + 2 C) / 3; and enough for k-slices, which halves
+    of the second map are.
     """
     if len(sizes) < 3 or k_slice_count(sizes[1]) == 1:
         return False
@@ -35,7 +36,7 @@ def _sums_travel_less(samples: int, inputs: int, units: int) -> bool:
     return 2 * samples * units < inputs * (samples + units)
 
 
-def step_work(sizes: Sequence[int], batch: int) -> int:
+def affine_work(sizes: Sequence[int], batch: int) -> int:
     """Multiply-adds of one affine map of each layer."""
     return batch * sum(inputs * units for inputs, units in pairwise(sizes))
 
@@ -71,3 +72,9 @@ def plan(sizes: Sequence[int], batch: int, threads: int, sparse: bool = False) -
         slices_in_pairs=slices == K_SLICES and feature_shares <= K_SLICES // 2,
         panels_halved=halved,
         chunk_rows=FEW_ROWS if sizes[0] * sizes[1] <= FEW_WEIGHTS else BLOCK_ROWS)
+
+
+@shared
+def gradient_is_split(plan: Plan, layer: int, N: int, K: int, J: int) -> bool:
+    """Whether each of two shares of samples makes one of the two sums of the gradient of a layer's weights (K, J)."""
+    return plan.split_gradients and layer != plan.forward_layer and gradient_splits(N, K, J) == 2

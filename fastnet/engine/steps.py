@@ -12,8 +12,7 @@ Everything lies so that tiles read memory in a row; docs/vocabulary.md has drawi
   row.
 - *panels*, (panels, rows, width): weights, activations and deltas. A panel is at most as wide as a tile.
 
-Rows of weights that are padded stay 0, which adds nothing to the sum of their squares. Other padding is read only where
-the result is padding too.
+Padded rows of weights stay 0 and add nothing to the sum of squares. Other padding only makes padding.
 """
 
 from __future__ import annotations
@@ -36,16 +35,16 @@ def training_steps(number: int, counters: Array, method: Method, plan: Plan, par
                    samples: Samples, schedule: Schedule, buffers: Buffers, scratch: Scratch) -> None:
     """Do the shares of one worker of a team that takes a step for each minibatch of the schedule.
 
-    Phase 2 s is the feature phase after step s - 1, with the beginning of step s; phase 2 s + 1 is the sample phase of
-    s. Parameters and moments are changed in place. Nothing is checked: :class:`fastnet.engine.workspace.Workspace` has
-    done that.
+    S steps are 2 S + 2 phases. Phase 2 s updates the parameters after step s - 1 and, with a `forward_layer`, begins
+    step s; phase 2 s + 1 does step s and writes the loss of step s - 1. The last two only finish. Parameters and
+    moments are changed in place. Nothing is checked: :class:`fastnet.engine.workspace.Workspace` has done that.
 
     Parameters
     ----------
     number : int
         Number of this worker.
     counters : int64 array
-        From :func:`fastnet.parallel.phases.counters`, not yet begun.
+        From :func:`fastnet.parallel.phases.new_counters`, not yet begun.
     method, plan, parameters, samples, schedule, buffers, scratch
         What they hold: :mod:`fastnet.engine.arguments`.
     """

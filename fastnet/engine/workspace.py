@@ -17,13 +17,13 @@ from ..blocks.sparse import NonZeros, ascending
 from ..llvm.memory import aligned
 from ..llvm.stacks import Stack, stack
 from ..llvm.target import PACK, tile_width
-from ..parallel.phases import counters
+from ..parallel.phases import new_counters
 from ..parallel.team import run as run_team
 from ..parallel.threads import share_count
 from ..tuning import BLOCK_ROWS
 from .arguments import NO_LAYER, SECOND_LAYER, Buffers, Method, Samples, Schedule, Scratch
 from .packed import Parameters
-from .plan import plan, step_work
+from .plan import affine_work, gradient_is_split, plan
 from .steps import training_steps
 
 __all__ = ["Workspace"]
@@ -61,12 +61,12 @@ class Workspace:
         if (head is None) != (parameters.optimizer is None):
             raise ValueError(f"activation, head and optimizer must all be given, or none, got {tuple(self._method)}")
         sizes = parameters.sizes
-        threads = share_count(batch_size * max(sizes), step_work(sizes, batch_size), threads)
+        threads = share_count(batch_size * max(sizes), affine_work(sizes, batch_size), threads)
         self.plan = plan(sizes, batch_size, threads, sparse)
         self.workers = max(self.plan.sample_shares, self.plan.feature_shares)
         self._sparse = sparse
         self._batch_size = batch_size
-        self._checked: NDArray[np.int64] | None = None
+        self._checked_labels: NDArray[np.int64] | None = None
         self._checked_non_zeros: NonZeros | None = None
         self._arrays: list[list[Array]] = []  # stacks keep nothing alive
         self._buffers, self._scratch = self._make_buffers(), self._make_scratch()
@@ -81,8 +81,8 @@ class Workspace:
     def _split(self, layer: int) -> bool:
         """Whether shares of samples make the two sums of the gradient of a layer's weights."""
         sizes = self._parameters.sizes
-        return (self.plan.split_gradients and layer != self.plan.forward_layer and not (self._sparse and layer == 0)
-                and gradient_splits(self._batch_size, sizes[layer], sizes[layer + 1]) == 2)
+        return not (self._sparse and layer == 0) and gradient_is_split(
+            self.plan, layer, self._batch_size, sizes[layer], sizes[layer + 1])
 
     def _make_buffers(self) -> Buffers:
         N, parameters, forward_layer = self._batch_size, self._parameters, self.plan.forward_layer
@@ -164,10 +164,10 @@ class Workspace:
             labels, targets = np.empty(1, np.int64), y
             if y.shape[1:] != (classes,) or y.dtype != dtype:
                 raise ValueError(f"y must be a {dtype} array with {classes} columns, got {y.dtype} {y.shape}")
-        elif y is not self._checked:
+        elif y is not self._checked_labels:
             if y.ndim != 1 or not (y.min() >= 0 and y.max() < classes):
                 raise ValueError("labels in y must be integers from 0 to the number of classes - 1")
-            self._checked = y
+            self._checked_labels = y
         if weights is None:
             weights = np.empty(0, dtype)
         elif weights.shape != (M,) or weights.dtype != dtype:
@@ -185,8 +185,8 @@ class Workspace:
         samples = Samples(given, non_zeros, labels, targets, weights)
         rates, penalties, weight_sums = by_step
         schedule = Schedule(batches, counts, rates, penalties, weight_sums, losses)
-        run_team(training_steps, self.workers, counters(self.workers), self._method, self.plan, self._parameters.packed,
-                 samples, schedule, self._buffers, self._scratch)
+        run_team(training_steps, self.workers, new_counters(self.workers), self._method, self.plan,
+                 self._parameters.packed, samples, schedule, self._buffers, self._scratch)
         return losses
 
     def _given(self, X: NDArray[Any] | NonZeros) -> tuple[NDArray[Any], NonZeros | None, int]:

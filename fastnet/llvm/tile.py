@@ -5,11 +5,12 @@ It offers one operation::
     tile(A, base, row, term, jump, B, b, start, C, i, m, k0, k1, j, n)
         C[i:i+m, j:j+n] = start[i:i+m, j:j+n] + A @ B[k0:k1, b:b+n]
 
-with `m` one of the tile heights (:func:`tile_rows`) and n from 1 to :func:`tile_width`. The left factor is described in
-bytes, so that rows, columns (``A.T``) and packed layouts cost the same: its first element lies `base` bytes after the
-array's, one row further is `row` bytes on, one term of the sum further is `term` bytes on, and after each :data:`PACK`
-terms another `jump` bytes. The rows of `B`, `start` and `C` have to be contiguous; a `start` of one row serves for
-every row, as a bias does. Nothing is checked here: whoever calls keeps the indices inside the arrays.
+with `m` one of the tile heights (:func:`fastnet.llvm.target.tile_rows`) and n from 1 to
+:func:`fastnet.llvm.target.tile_width`. The left factor is described in bytes, so that rows, columns (``A.T``) and
+packed layouts cost the same: its first element lies `base` bytes after the array's, one row further is `row` bytes on,
+one term of the sum further is `term` bytes on, and after each :data:`PACK` terms another `jump` bytes. The rows of `B`,
+`start` and `C` have to be contiguous; a `start` of one row serves for every row, as a bias does. Nothing is checked
+here: the caller keeps the indices inside the arrays.
 
 ``row_tile`` is the same for m = 1 and n up to :func:`row_width`: where there is one row, more sums at a time hide what
 they wait for. It is apart because only inference has a use for it, and each shape takes time to compile.
@@ -21,8 +22,10 @@ where it is full, the tallest tiles do without in the sum.
 Each element of `C` is one chain of multiply-adds in the order of `k`, begun at `start`, whatever the tile: results do
 not depend on how the work was cut.
 
-:func:`move` copies :data:`PACK` elements in a row. :func:`flush_subnormals` and :func:`restore_control` switch in the
-calling thread whether numbers below the smallest normal one count as 0.
+:func:`move` copies :data:`PACK` elements in a row.
+
+The multiply-add is LLVM's ``fmuladd`` on vectors: vfmadd231ps and vfmadd231pd with AVX2 and AVX-512, fmla on Arm, and a
+multiplication and an addition where there is only SSE2.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from ..aliases import Array, Arrays
 from ..blocks.activations import activate_block, activate_rows_block
 from ..blocks.heads import output_rows_block
 from ..blocks.operands import panel_rows, plain_rows
-from ..blocks.partition import FIRST, K_SLICES, NOT_HALVED, panel_count, panel_span, tile_share
+from ..blocks.partition import K_SLICES, NOT_HALVED, ZERO, panel_count, panel_span, tile_share_start
 from ..blocks.products import affine_block, affine_row_block
 from ..blocks.rows import argmax_block, clear_block, finite_block
 from ..jit.decorators import block, inline, kernel, worker
@@ -98,7 +98,7 @@ def scratch_of(lines, rows):
 @inline
 def pack_panels_block(Ws, panels_of_W, share, count):
     """Write every `count`-th panel of the weights, which lie one below the other."""
-    offset, number = FIRST, 0
+    offset, number = ZERO, 0
     for layer in range(len(Ws)):
         K, columns = Ws[layer].shape
         panels = panel_count(columns, item_size(panels_of_W))
@@ -125,7 +125,7 @@ def row_is_finite(x, z):
 @inline
 def scores_block(network, X, panels_of_W, outputs, scratch, start, stop):
     """Outputs for the rows start to stop of X (1, N, D): scores, or what the head makes of them, and their argmax."""
-    depth, itemsize, m, offset = len(network.Ws), item_size(X), stop - start, FIRST
+    depth, itemsize, m, offset = len(network.Ws), item_size(X), stop - start, ZERO
     for layer in range(depth):
         weights, biases = network.Ws[layer], network.bs[layer]
         K, columns = weights.shape
@@ -136,14 +136,14 @@ def scores_block(network, X, panels_of_W, outputs, scratch, start, stop):
                 scratch.bias[0, j] = biases[j0 + j]
             W, w = weights, j0
             if panels_of_W.size:
-                W, w = panels_of_W[offset:offset + K], FIRST
+                W, w = panels_of_W[offset:offset + K], ZERO
                 offset += K
             A, left = X, plain_rows(X, start)
             if layer > 0:
                 A = scratch.activations[(layer - 1) % 2]
-                left = panel_rows(A, FIRST, K, panel_count(K, itemsize), NOT_HALVED)
+                left = panel_rows(A, ZERO, K, panel_count(K, itemsize), NOT_HALVED)
             target = scratch.activations[layer % 2, panel]
-            affine_block(A, left, W, w, scratch.bias, scratch.zeros, target, scratch.products, m, K, FIRST, n)
+            affine_block(A, left, W, w, scratch.bias, scratch.zeros, target, scratch.products, m, K, ZERO, n)
             if layer == 0 and panel == 0:
                 for i in range(m):
                     outputs.finite[start + i] = row_is_finite(X[0, start + i], target[i, 0])
@@ -223,10 +223,10 @@ def one_row_block(activation, head, X, Ws, bs, Z, labels, zeros, activations, sc
         if layer == 0:
             finite = row_is_finite(X[0, 0], target[0, 0])
         if layer < depth - 1:
-            activate_block(flat(target, FIRST, columns), activation)
+            activate_block(flat(target, ZERO, columns), activation)
         A = activations[layer % 2]
-    output_rows_block(head, Z, FIRST, FIRST + 1)
-    argmax_block(Z, labels, FIRST, FIRST + 1)
+    output_rows_block(head, Z, ZERO, ZERO + 1)
+    argmax_block(Z, labels, ZERO, ZERO + 1)
     return finite
 
 
@@ -272,13 +272,13 @@ def few_scores(activation: int | None, head: int | None, threads: int, X: Array,
     activations = np.empty((count, 2, panels, rows, tile), X.dtype)
     if count == 1 or not enter_region():
         rows_block(Network(activation, head, Ws, bs), X, none, Outputs(Z, labels, finite),
-                   RowScratch(zeros, bias[0], products[0], activations[0]), FIRST, N)
+                   RowScratch(zeros, bias[0], products[0], activations[0]), ZERO, N)
     else:
         for t in prange(count):
             share = np.intp(t)
             rows_block(Network(activation, head, Ws, bs), X, none, Outputs(Z, labels, finite),
                        RowScratch(zeros, bias[share], products[share], activations[share]),
-                       tile_share(share, count, N), tile_share(share + 1, count, N))
+                       tile_share_start(share, count, N), tile_share_start(share + 1, count, N))
         leave_region()
     for i in range(N):
         if not finite[i]:

@@ -20,7 +20,7 @@ from ..blocks.heads import method_indices
 from ..checks import not_finite, writable
 from ..llvm.memory import aligned
 from ..llvm.target import PACK, tile_width
-from ..parallel.phases import counters
+from ..parallel.phases import new_counters
 from ..parallel.team import run as run_team
 from ..parallel.threads import share_count, slow_regions, using_threads
 from ..tuning import BLOCK_ROWS, CHUNK_ROWS, CHUNK_WORK, REGION_WORK, SHARES_PER_THREAD, SLOW_REGION_WORK
@@ -129,7 +129,7 @@ def _infer(method: tuple[int | None, int | None], Ws: tuple[NDArray[Any], ...], 
     rows = min(BLOCK_ROWS, -(-N // (SHARES_PER_THREAD * threads * PACK)) * PACK, N)
     shares = -(-N // rows)
     workers = min(threads, shares)
-    run_team(network_scores, workers, counters(shares), Network(*method, Ws, bs), workers, rows, samples,
+    run_team(network_scores, workers, new_counters(shares), Network(*method, Ws, bs), workers, rows, samples,
              aligned((panel_lines(N, Ws), width), dtype), aligned((workers, scratch_lines(rows, Ws), width), dtype),
              Outputs(Z, labels, finite))
     if not finite.all():

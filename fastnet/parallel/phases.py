@@ -1,7 +1,7 @@
 """The protocol of a team, in compiled code: a door, and shares of phases that are taken and completed.
 
 What each is for, and why an exception breaks none of it: :mod:`fastnet.parallel.team`. The counters are an int64 array:
-how many shares are complete, the door, and for each share the phase that was last taken.
+how many shares are complete, the door, and for each share 1 + the last phase in which it was claimed, 0 if none.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from ..jit.decorators import block
 from ..llvm.atomics import atomic_add, atomic_exchange, atomic_load, rest
 from ..tuning import COUNTER_SPACING, SPINS
 
-__all__ = ["claim", "complete", "counters", "door_was_opened", "enter", "leave", "wait_until"]
+__all__ = ["claim", "complete", "door_was_opened", "enter", "leave", "new_counters", "wait_until"]
 
 _COMPLETE, _DOOR, _FIRST_SHARE = 0, 1, 2
-"""Numbers of the counters: of complete shares, of the door, and of the first share's last phase."""
+"""Numbers of the counters: of complete shares, of the door, and of the first share."""
 
 _OPEN, _CLOSED = 1 << 32, 1 << 33
-"""The door is 0 before it is opened; then it is one of these, and the number of helpers that are inside."""
+"""The door is 0 before it is opened, and then one of these plus the number of helpers inside."""
 
 
 def door_was_opened(counters: NDArray[np.int64]) -> bool:
@@ -27,7 +27,7 @@ def door_was_opened(counters: NDArray[np.int64]) -> bool:
     return bool(counters[_DOOR * COUNTER_SPACING])
 
 
-def counters(shares: int) -> NDArray[np.int64]:
+def new_counters(shares: int) -> NDArray[np.int64]:
     """Return the counters of a team that has not begun, for at most `shares` shares in a phase."""
     return np.zeros((_FIRST_SHARE + shares) * COUNTER_SPACING, np.int64)
 
@@ -71,8 +71,8 @@ def wait_until(counters, completed):
 @block
 def claim(counters, share, phase):
     """Whether the caller is the one to do share number `share` of phase number `phase`."""
-    last = atomic_load(counters, _FIRST_SHARE + share)
-    return last <= phase and atomic_exchange(counters, _FIRST_SHARE + share, last, phase + 1)
+    free_from = atomic_load(counters, _FIRST_SHARE + share)
+    return free_from <= phase and atomic_exchange(counters, _FIRST_SHARE + share, free_from, phase + 1)
 
 
 @block

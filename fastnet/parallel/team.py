@@ -121,7 +121,7 @@ def run(work: Callable[..., None], workers: int, counters: NDArray[np.int64], *a
         It does everything between `enter` and `leave`.
     workers : int
     counters : int64 array
-        New ones, from :func:`counters`.
+        New ones, from :func:`fastnet.parallel.phases.new_counters`.
     *args
         What else the function takes.
     """

@@ -1,4 +1,4 @@
-"""How many threads: when to run parallel, when serial, and how the work is cut.
+"""How many threads, and into how many shares work is worth cutting; how a step is cut, :mod:`fastnet.engine.plan` says.
 
 The cut never changes a result (each element is summed by one thread in one order), only who computes it.
 """

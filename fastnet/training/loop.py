@@ -101,7 +101,7 @@ def train(trainee: Trainee, X: NDArray[Any], y: NDArray[np.int64],
             done = _next_stop(it, stop, iterations_per_epoch)
             drawn = trainee.minibatches(samples, batch_size, done - it, in_place and session.leaves_a_core())
             if in_place:
-                if not session.packed:
+                if not session.is_packed:
                     session.pack(layers)
                 losses, batch = _take_steps(session, X, y, drawn, now.learning_rate, penalty)
             else:

@@ -61,7 +61,7 @@ class Session:
                                     self._threads)
 
     @property
-    def packed(self) -> bool:
+    def is_packed(self) -> bool:
         """Whether there are parameters."""
         return self._workspace is not None
 

@@ -28,14 +28,14 @@ def test_panels_cover_all_columns_once(itemsize):
     for columns in range(1, 700):
         slices = partition.k_slice_count(columns)
         for halved in (False, True) if slices > 1 else (False,):
-            count = (partition.halved_panels if halved else partition.panel_count)(columns, itemsize)
+            count = (partition.halved_panel_count if halved else partition.panel_count)(columns, itemsize)
             widths = cover_once(columns, count, itemsize, [
                 partition.panel_span(panel, count, columns, halved, itemsize) for panel in range(count + 1)])
             widest = partition.panel_width(count, columns, halved, itemsize)
             assert widest <= tile_width(itemsize)
             assert all(0 < width <= partition.padded(width, itemsize) <= widest for width in widths)
         if slices > 1:
-            half = partition.half_panels(columns, itemsize)
+            half = partition.first_half_panel_count(columns, itemsize)
             middle, _ = partition.panel_span(half, count, columns, True, itemsize)
             assert middle == partition.k_slice_start(1, 2, columns) == partition.k_slice_start(2, 4, columns)
             firsts = [partition.panel_span(panel, count, columns, True, itemsize) for panel in range(half)]
@@ -106,7 +106,7 @@ def test_rows_in_tiles_are_a_few_more_where_one_tile_takes_them():
 def test_shares_of_rows_are_as_even_as_half_tiles_allow():
     for rows in range(1, 200):
         for count in (1, 2, 3):
-            edges = [partition.tile_share(share, count, rows) for share in range(count + 1)]
+            edges = [partition.tile_share_start(share, count, rows) for share in range(count + 1)]
             unit = max(tile_rows(rows) // 2, 1)
             assert (edges[0], edges[-1]) == (0, rows)
             assert all(end - start >= 0 for start, end in pairwise(edges))

@@ -4,7 +4,7 @@ import pytest
 
 from fastnet.blocks.partition import K_SLICES, k_slice_count
 from fastnet.engine.arguments import FIRST_LAYER, NO_LAYER, SECOND_LAYER
-from fastnet.engine.plan import halves_hidden_units, plan, step_work
+from fastnet.engine.plan import affine_work, halves_hidden_units, plan
 from fastnet.llvm.target import ISA, PACK
 
 THREADS = (1, 2, 3, 4, 8, 16)
@@ -71,4 +71,4 @@ def test_which_hidden_units_are_halved():
     assert not halves_hidden_units((64, 95, 10))  # no k-slices, so nothing that two cores could add up
     assert not halves_hidden_units((20, 200, 300))  # 20 + 2 * 300 numbers travel for each sample, not 3 * 200
     assert not halves_hidden_units((600, 10))  # there is no second layer
-    assert step_work((4, 10, 3), 5) == 5 * (40 + 30)
+    assert affine_work((4, 10, 3), 5) == 5 * (40 + 30)

@@ -50,7 +50,7 @@ def slow_helper(worker, counters, log, rounds):
 
 def test_the_first_worker_is_the_caller():
     seen = []
-    team.run(lambda worker, counters: seen.append((worker, threading.get_ident())), 1, phases.counters(1))
+    team.run(lambda worker, counters: seen.append((worker, threading.get_ident())), 1, phases.new_counters(1))
     assert seen == [(0, threading.get_ident())]
 
 
@@ -59,14 +59,14 @@ def patience(monkeypatch):
     """Helpers wait for the door for as long as it takes, where the first worker waits for them."""
     monkeypatch.setattr(team, "KNOCKS", 10**9)
     for work, last in ((visit, False), (slow_helper, 1)):
-        work(1, phases.counters(2), np.zeros((2, 3), np.int64), last)  # compiles; there is no door
+        work(1, phases.new_counters(2), np.zeros((2, 3), np.int64), last)  # compiles; there is no door
 
 
 @needs_helpers
 @pytest.mark.usefixtures("patience")
 def test_helpers_come_in():
     log = np.zeros((2, 3), np.int64)
-    team.run(visit, 2, phases.counters(2), log, True)
+    team.run(visit, 2, phases.new_counters(2), log, True)
     assert log[:, IN].tolist() == log[:, OUT].tolist() == [1, 1]
 
 
@@ -75,7 +75,7 @@ def test_helpers_come_in():
 def test_helpers_inside_are_waited_for():
     for _ in range(20):
         log = np.zeros((2, 3), np.int64)
-        team.run(slow_helper, 2, phases.counters(2), log, 1_000_000)
+        team.run(slow_helper, 2, phases.new_counters(2), log, 1_000_000)
         assert log[1, OUT] == 1
 
 
@@ -83,7 +83,7 @@ def test_helpers_inside_are_waited_for():
 def test_helpers_that_do_not_come_are_not_waited_for(monkeypatch):
     late = []
     monkeypatch.setattr(team._Helpers, "put", lambda self, visits: late.extend(visits))
-    counters, log = phases.counters(2), np.zeros((2, 3), np.int64)
+    counters, log = phases.new_counters(2), np.zeros((2, 3), np.int64)
     team.run(visit, 2, counters, log, False)
     assert log[0].tolist() == [1, 1, 0]
     visit(1, counters, log, False)  # the door is closed
@@ -98,7 +98,7 @@ def test_helpers_that_do_not_come_are_not_waited_for(monkeypatch):
 @needs_helpers
 def test_nobody_comes_in_before_the_first(monkeypatch):
     monkeypatch.setattr(team, "KNOCK_SECONDS", 0.0)
-    counters, log = phases.counters(2), np.zeros((2, 3), np.int64)
+    counters, log = phases.new_counters(2), np.zeros((2, 3), np.int64)
     team._Visit(visit, 1, counters, (log, False))()  # an exception has come between asking for help and the work
     assert not log.any()
 
@@ -115,7 +115,7 @@ def test_a_helper_that_fails_has_taken_nothing():
         assert failed.wait(30)
 
     log = np.zeros((2, 3), np.int64)
-    team.run(work, 2, phases.counters(2), log)
+    team.run(work, 2, phases.new_counters(2), log)
     assert log[:, OUT].tolist() == [1, 0]
     came = threading.Event()
     team.Ahead(came.set)
@@ -128,7 +128,7 @@ def test_errors_of_the_caller_are_raised():
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        team.run(work, 2, phases.counters(2))
+        team.run(work, 2, phases.new_counters(2))
 
 
 @needs_helpers
