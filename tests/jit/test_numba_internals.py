@@ -143,7 +143,7 @@ from numba import prange
 import fastnet
 from fastnet.jit import decorators, libraries
 from fastnet.jit.argument_types import takes
-from fastnet.llvm.arrays import span
+from fastnet.llvm.arrays import flat
 from fastnet.parallel import threads
 print("|".join(internals.MISSING))
 
@@ -162,7 +162,7 @@ def ramp(n):
     v = np.empty(n)
     count = threads.shares(n, n)
     for share in prange(count):
-        fill(span(v, 0, n), n * share // count, n * (share + 1) // count)
+        fill(flat(v, 0, n), n * share // count, n * (share + 1) // count)
     return v
 
 @decorators.worker

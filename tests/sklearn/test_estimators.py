@@ -668,12 +668,13 @@ def test_a_stale_flag_of_a_sparse_matrix():
 INTERRUPTED = """
 import os, signal, sys, warnings
 import numpy as np
-from fastnet.sklearn import MLPRegressor, stochastic
+from fastnet.sklearn import MLPRegressor
+from fastnet.training.session import Session
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what is run in the background may be born without
 random = np.random.RandomState(0)
 X, y = random.standard_normal((300, 5)), random.standard_normal(300)
 calls = []
-real = stochastic.Workspace.run
+real = Session.run
 
 def interrupted(*args):
     calls.append(1)
@@ -681,7 +682,7 @@ def interrupted(*args):
         os.kill(os.getpid(), signal.SIGINT)
     return real(*args)
 
-stochastic.Workspace.run = interrupted
+Session.run = interrupted
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     net = MLPRegressor(max_iter=100000, tol=0, n_iter_no_change=100000, random_state=0).fit(X, y)
