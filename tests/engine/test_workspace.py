@@ -111,7 +111,7 @@ def test_the_same_bits_however_many_workers(rng, monkeypatch, dtype, widths, sam
     layers = [(rng.standard_normal((D, H)).astype(dtype), rng.standard_normal(H).astype(dtype))
               for D, H in pairwise(widths)]
     X, y = rng.standard_normal((40, widths[0])).astype(dtype), rng.standard_normal((40, widths[-1])).astype(dtype)
-    batches, results = rng.randint(40, size=(4, samples)), []
+    batches, results = rng.randint(40, size=(4 if COMPILED else 2, samples)), []
     moments = large_moments(rng, layers, optimizer)
     for shares in (1, 2, 3, 4) if COMPILED else (1, 3):
         monkeypatch.setattr(workspaces, "share_count", lambda units, work, _, most=shares: min(most, units))
