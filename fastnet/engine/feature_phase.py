@@ -25,7 +25,7 @@ from ..blocks.partition import (
 from ..blocks.products import bias_sums_block, gradient_block
 from ..blocks.sparse import has_non_zeros, set_cursors_block, sparse_gradient_block
 from ..blocks.sums import add_block, add_squares_block, square_sums_block
-from ..jit.decorators import inline
+from ..jit.decorators import block, inline
 from ..llvm.arrays import as_3d, item_size, panel_of
 from ..llvm.stacks import layer_of
 from ..llvm.target import PACK
@@ -54,11 +54,10 @@ class Owned(NamedTuple):
     square1: int
 
 
-@inline
-def owned_by(plan, parameters, buffers, share, itemsize):
-    """What a share of the feature phase owns."""
-    count, sizes, panels = plan.feature_shares, parameters.sizes, layer_of(parameters.W, 0).shape[0]
-    packs, slices = (sizes[0] + PACK - 1) // PACK, buffers.slices.shape[0]
+@block
+def owned_by(plan, sizes, panels, slices, share, itemsize):
+    """What a share of the feature phase owns, of so many panels of hidden units and k-slices of `forward_layer`."""
+    count, packs = plan.feature_shares, (sizes[0] + PACK - 1) // PACK
     slice0, slice1 = share_start(share, count, slices), share_start(share + 1, count, slices)
     square0, square1 = share_start(share, count, K_SLICES), share_start(share + 1, count, K_SLICES)
     panel0, panel1 = ZERO, panels
@@ -74,7 +73,7 @@ def owned_by(plan, parameters, buffers, share, itemsize):
     return Owned(panel0, panel1, pack0, pack1, slice0, slice1, square0, square1)
 
 
-@inline
+@block
 def owned_units(plan, sizes, index, share, itemsize):
     """From which to which of the sizes[index] units a share of the feature phase goes."""
     count = plan.feature_shares
@@ -87,7 +86,8 @@ def owned_units(plan, sizes, index, share, itemsize):
 @inline
 def feature_phase(method, plan, parameters, samples, schedule, buffers, scratch, step, share):
     """Do one share of the feature phase: updates after step `step` - 1, and the beginning of `step`."""
-    owned = owned_by(plan, parameters, buffers, share, item_size(scratch.zeros))
+    owned = owned_by(plan, parameters.sizes, layer_of(parameters.W, 0).shape[0], buffers.slices.shape[0], share,
+                     item_size(scratch.zeros))
     features = buffers.X0[share if plan.forward_layer == SECOND_LAYER else 0]
     if step > 0:
         update(method, plan, parameters, samples, schedule, buffers, scratch, features, owned, step - 1, share)

@@ -23,7 +23,7 @@ __all__ = ["activate_layer", "affine_layer", "affine_slices", "finish_affine_lay
            "unit_span"]
 
 
-@inline
+@block
 def unit_span(plan, sizes, index, panel, panels, itemsize):
     """First column, and number of columns, of a panel of the sizes[index] units."""
     return panel_span(panel, panels, sizes[index], plan.panels_halved and index == 1, itemsize)
