@@ -25,7 +25,7 @@ from ..blocks.partition import (
 from ..blocks.products import bias_sums_block, gradient_block
 from ..blocks.sparse import has_non_zeros, set_cursors_block, sparse_gradient_block
 from ..blocks.sums import add_block, add_squares_block, square_sums_block
-from ..jit.decorators import block, inline
+from ..jit.decorators import block, inline, phase
 from ..llvm.arrays import as_3d, item_size, panel_of
 from ..llvm.stacks import layer_of
 from ..llvm.target import PACK
@@ -83,7 +83,7 @@ def owned_units(plan, sizes, index, share, itemsize):
     return first, first + units
 
 
-@inline
+@phase
 def feature_phase(method, plan, parameters, samples, schedule, buffers, scratch, step, share):
     """Do one share of the feature phase: updates after step `step` - 1, and the beginning of `step`."""
     owned = owned_by(plan, parameters.sizes, layer_of(parameters.W, 0).shape[0], buffers.slices.shape[0], share,

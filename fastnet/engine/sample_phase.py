@@ -12,7 +12,7 @@ from ..blocks.partition import K_SLICES, ZERO, panel_span, tile_share_start
 from ..blocks.products import product_block
 from ..blocks.sparse import has_non_zeros
 from ..blocks.sums import add_squares_block, ordered_sum, total_of_squares
-from ..jit.decorators import block, inline
+from ..jit.decorators import block, inline, phase
 from ..llvm.arrays import item_size
 from ..llvm.stacks import layer_of
 from ..tuning import BLOCK_ROWS
@@ -23,7 +23,7 @@ from .plan import gradient_is_split
 __all__ = ["loss_of_step", "sample_phase"]
 
 
-@inline
+@phase
 def sample_phase(method, plan, parameters, samples, schedule, buffers, scratch, step, share):
     """Do one share of the sample phase of a step."""
     count, rows = plan.sample_shares, schedule.counts[step]

@@ -11,10 +11,10 @@ from numba import config
 from numba.extending import intrinsic, register_jitable
 
 from .disk_cache import DiskCache, cache_directory, plain_cache
-from .libraries import for_parts, for_wholes
+from .libraries import for_merged, for_parts, for_wholes
 from .numba_internals import DISK_CACHE, MISSING, THREADS_IN_KERNELS, no_references, no_wrappers, set_cache
 
-__all__ = ["block", "cache_directory", "inline", "kernel", "operation", "shared", "task", "worker"]
+__all__ = ["block", "cache_directory", "inline", "kernel", "operation", "phase", "shared", "task", "worker"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -47,6 +47,15 @@ def block(function: Function) -> Function:
     costs more than the work. It gets no wrapper for Python, and no cache of its own: kernels contain their blocks.
     """
     return cast(Function, _njit(function, **no_references(), **_PART))
+
+
+def phase(function: Function) -> Function:
+    """Compile a large block with structs among its arguments, which has one caller: LLVM makes it a part of that.
+
+    numba's own inlining takes twice as long to compile: it walks through the caller once for each call in it. And a
+    call that is left would hand some three hundred numbers over, which takes a small network a tenth of a step.
+    """
+    return cast(Function, _njit(function, **no_references(), **no_wrappers(), **for_merged))
 
 
 def shared(function: Function) -> Function:

@@ -37,7 +37,7 @@ from .numba_internals import (
     cgutils,
 )
 
-__all__ = ["for_parts", "for_wholes"]
+__all__ = ["for_merged", "for_parts", "for_wholes"]
 
 _WIDEST = '"prefer-vector-width"="512"'
 """An attribute of LLVM's for functions: bits of a vector, or what the processor has, if that is less."""
@@ -56,6 +56,18 @@ class _Library(Library):
 
 class _PartLibrary(_Library, UnfinishedLibrary):
     """What others will link."""
+
+
+class _MergedLibrary(_PartLibrary):
+    """What becomes a part of its caller, whatever its size."""
+
+    def add_ir_module(self, ir_module: Any) -> None:
+        """Take in what numba's front end has made."""
+        for function in ir_module.functions:
+            # Tiles lie beside it, and are functions of their own. numba's `forceinline` would be inherited by blocks.
+            if not function.is_declaration and "noinline" not in function.attributes:
+                function.attributes.add("alwaysinline")
+        super().add_ir_module(ir_module)
 
 
 def _no_entry(*_: Any) -> Callable[..., Any]:
@@ -103,10 +115,18 @@ class _WholeCompiler(PreparedCompiler):
 class _PartCompiler(PreparedCompiler):
     """The same for what only other compiled functions call."""
 
+    library: type[_PartLibrary] = _PartLibrary
+
     def prepare(self, context: Any, name: str) -> Any:
         """Change the context; return the library."""
         context.get_executable = _no_entry
-        return _PartLibrary(context.codegen(), name)
+        return self.library(context.codegen(), name)
+
+
+class _MergedCompiler(_PartCompiler):
+    """The same for what is merged with its caller."""
+
+    library = _MergedLibrary
 
 
 for_wholes: dict[str, Any] = (
@@ -115,3 +135,6 @@ for_wholes: dict[str, Any] = (
 
 for_parts: dict[str, Any] = for_wholes if PARTS in MISSING else {"pipeline_class": _PartCompiler}
 """Options of what only other compiled functions call."""
+
+for_merged: dict[str, Any] = for_wholes if PARTS in MISSING else {"pipeline_class": _MergedCompiler}
+"""Options of what is merged with its only caller."""
