@@ -46,11 +46,13 @@ _WIDEST = '"prefer-vector-width"="512"'
 class _Library(Library):
     """What has been compiled of a function, and of those that it calls."""
 
+    attributes: tuple[str, ...] = (_WIDEST,)
+
     def add_ir_module(self, ir_module: Any) -> None:
         """Take in what numba's front end has made."""
         for function in ir_module.functions:
             if not function.is_declaration:
-                set.add(function.attributes, _WIDEST)  # llvmlite knows attributes by name only
+                set.update(function.attributes, self.attributes)  # llvmlite knows attributes by name only
         super().add_ir_module(ir_module)
 
 
@@ -59,15 +61,9 @@ class _PartLibrary(_Library, UnfinishedLibrary):
 
 
 class _MergedLibrary(_PartLibrary):
-    """What becomes a part of its caller, whatever its size."""
+    """What becomes a part of its caller, whatever its size. numba's `forceinline` would be inherited by its blocks."""
 
-    def add_ir_module(self, ir_module: Any) -> None:
-        """Take in what numba's front end has made."""
-        for function in ir_module.functions:
-            # Tiles lie beside it, and are functions of their own. numba's `forceinline` would be inherited by blocks.
-            if not function.is_declaration and "noinline" not in function.attributes:
-                function.attributes.add("alwaysinline")
-        super().add_ir_module(ir_module)
+    attributes = (*_Library.attributes, "alwaysinline")
 
 
 def _no_entry(*_: Any) -> Callable[..., Any]:
