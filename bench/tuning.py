@@ -75,6 +75,17 @@ def training(*case: int) -> float:
     return seconds_per_step(SIDES["fastnet"](), problem_of(Case(*case), "float32"))
 
 
+def short_training() -> float:
+    """A whole call of `train` with few steps of a small network, and accuracies after each of them."""
+    from bench.peers import problem_of, seconds_per_call
+    from bench.registry import Case
+    from fastnet import TwoLayerNet
+
+    problem = problem_of(Case(4, 10, 3, 200), "float64", samples=5)
+    net = TwoLayerNet(4, 10, 3, rng=0)
+    return seconds_per_call(lambda X: net.train(X, problem.y, X, problem.y, num_iters=100), problem.X)
+
+
 def kernel(name: str, *cases: tuple[int, int, int, int]) -> float:
     """A call of a kernel, on arrays of a network of these sizes."""
     from bench.peers import seconds_per_call
@@ -230,6 +241,8 @@ MEASUREMENTS = {
     "AHEAD_PARTS": _training(8, 8, 3, 32, values=((4, 16), (1, 16), (1, 6, 16), (1, 4, 10, 16), (1, 3, 6, 11, 16)),
                              cores=2),
     "RUN_SECONDS": _training(64, 32, 10, 100),
+    "FIRST_WORK": Measurement("train: 4-10-3 x 200, 100 steps with checks", short_training),
+    "CHECK_WORK": Measurement("train: 4-10-3 x 200, 100 steps with checks", short_training),
     "RUN_INDICES": _training(4, 4, 3, 10_000),
     "EPOCHS_INDICES": Measurement("an epoch of MLPClassifier: 8-8-3, 100 samples", estimator, package="sklearn"),
     "FINITE_PIECE": Measurement("a look through 16 MiB", finite),

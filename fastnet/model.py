@@ -471,4 +471,5 @@ def warmup(dtype: DTypeLike = np.float64) -> float:
     net.train(X, y, X, y, num_iters=1, batch_size=2)
     net.loss(X, y, reg=1.0)
     net.predict_proba(X)
+    loop.prepare(net.dtype, scores=True)
     return time.perf_counter() - start

@@ -286,6 +286,23 @@ So long one run of compiled steps, with its draws, is meant to take.
 Higher: fewer calls, and more that is drawn at once. Lower: Ctrl-C and a progress bar wait less.
 """
 
+FIRST_WORK = 5_000_000
+"""Unit: multiply-adds.
+
+So much work the first run of compiled steps has, before it is known how long a step takes.
+
+Higher: the first run of a small network is not so short that calling it takes longer. Lower: on a slow machine a
+progress bar and Ctrl-C do not wait.
+"""
+
+CHECK_WORK = 250_000_000
+"""Unit: multiply-adds.
+
+Up to so many an accuracy check on the validation data is made between two compiled steps.
+
+Higher: larger checks have no call of their own. Lower: Ctrl-C is not kept waiting.
+"""
+
 RUN_INDICES = 1_000_000
 """Unit: indices of samples, of 8 bytes.
 

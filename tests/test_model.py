@@ -189,7 +189,8 @@ def test_compiled_steps_give_the_bits_of_one_kernel_after_the_other(rng, monkeyp
     batches = rng.randint(40, size=(5 if COMPILED else 2, samples))
     parameters = Parameters(layers)
     workspace = Workspace(parameters, batches.shape[1])
-    losses = np.concatenate([workspace.run(X, y, part, 0.1, l2) for part in (batches[:-2], batches[-2:]) if len(part)])
+    losses = np.concatenate([workspace.run(X, y, part, 0.1, l2).losses for part in (batches[:-2], batches[-2:])
+                             if len(part)])
     parameters.store(layers)
     for batch, loss in zip(batches, losses, strict=True):
         expected, grads = passes.loss_and_grads(apart, X[batch], y[batch], l2)

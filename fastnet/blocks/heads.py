@@ -16,8 +16,8 @@ from ..llvm.arrays import flat
 from ..llvm.exponential import exp_nonpositive, log_from_one
 from .activations import ACTIVATIONS, logistic_block, logistic_element
 
-__all__ = ["HEADS", "cross_entropy_block", "losses_block", "method_indices", "output_rows_block", "softmax_block",
-           "transpose_in_block", "transpose_out_block"]
+__all__ = ["HEADS", "cross_entropy_block", "hits_block", "losses_block", "method_indices", "output_rows_block",
+           "softmax_block", "transpose_in_block", "transpose_out_block"]
 
 HEADS = ("softmax", "logistic", "squared_error", "poisson")
 
@@ -113,6 +113,25 @@ def cross_entropy_block(S, y, N, losses, maxima, totals):
     for c in range(S.shape[0]):
         for i in range(m):
             S[c, i] = (S[c, i] * totals[i] - (one if y[i] == c else zero)) * scale
+
+
+@block
+def hits_block(S, y, samples, maxima, labels):
+    """How many of `samples` have the first of their largest scores, or their first NaN, at their label in y.
+
+    S (C, at least m) has a column for each of the m samples; maxima and labels are scratch.
+    """
+    m, hits = samples.shape[0], 0
+    for i in range(m):
+        maxima[i], labels[i] = S[0, i], 0
+    for c in range(1, S.shape[0]):
+        for i in range(m):
+            z, best = S[c, i], maxima[i]
+            better = (not z <= best) and best == best
+            maxima[i], labels[i] = z if better else best, c if better else labels[i]
+    for i in range(m):
+        hits += int(labels[i] == y[samples[i]])
+    return hits
 
 
 @block

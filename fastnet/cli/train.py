@@ -75,7 +75,7 @@ def _fit(table: Table, args: argparse.Namespace) -> tuple[StoredModel, list[tupl
     net = TwoLayerNet(D, args.hidden, len(table.classes), args.std, dtype=dtype, rng=rng)
     if args.progress:
         tell(f"compiling for {dtype}, or loading what was compiled before")
-    compile_seconds = loop.prepare(dtype)
+    compile_seconds = loop.prepare(dtype, scores=True)
 
     options = ("rate", "decay", "reg", "std", "hidden", "seed", "dtype", "standardize", "val_fraction")
     run = {name: getattr(args, name) for name in options} | {"batch": batch, "data": data_checksum(X, table.y)}

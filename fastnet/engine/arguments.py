@@ -22,8 +22,8 @@ from ..blocks.optimizers import Optimizer
 from ..blocks.sparse import NonZeros
 from ..llvm.stacks import Stack
 
-__all__ = ["FIRST_LAYER", "NO_LAYER", "SECOND_LAYER", "Buffers", "Method", "PackedParameters", "Plan", "Samples",
-           "Schedule", "Scratch"]
+__all__ = ["FIRST_LAYER", "NO_LAYER", "SECOND_LAYER", "Buffers", "CheckBuffers", "Checks", "Method", "PackedParameters",
+           "Plan", "Samples", "Schedule", "Scratch"]
 
 NO_LAYER, FIRST_LAYER, SECOND_LAYER = -1, 0, 1
 """Values of `Plan.forward_layer`."""
@@ -118,6 +118,18 @@ class Schedule(NamedTuple):
     """Receives the loss of each minibatch before its update, (steps,)."""
 
 
+class Checks(NamedTuple):
+    """Accuracy checks between the steps of one run."""
+
+    due: NDArray[np.bool_]
+    """Whether accuracies are taken after the update of a step, (steps,)."""
+    validation: Samples
+    """Validation data: `X`, or `non_zeros`, and `labels`."""
+    hits: NDArray[np.intp]
+    """Receives how many samples have their largest score at their label, (checks, 2, shares): of the minibatch, and of
+    the validation data; each share of the phase writes its own."""
+
+
 class Buffers(NamedTuple):
     """What all shares of a step read and write; for the life of a workspace."""
 
@@ -140,6 +152,17 @@ class Buffers(NamedTuple):
     """Sums of squares of the weights down the columns, one for each pack of rows, (panels, D padded / PACK, width)."""
     row_losses: NDArray[np.float64]
     """Losses of the samples of one step and of the next, (2, N)."""
+
+
+class CheckBuffers(NamedTuple):
+    """What accuracy checks work on: some rows for each share. In name only where there are none."""
+
+    rows: NDArray[np.intp]
+    """Indices of the samples that are at work, (shares * FEW_ROWS,)."""
+    X0: Array
+    """These samples, packed, (D padded / PACK, shares * FEW_ROWS, PACK)."""
+    A: Stack
+    """As in `Buffers`, (panels, shares * FEW_ROWS, width)."""
 
 
 class Scratch(NamedTuple):

@@ -19,8 +19,8 @@ from ..llvm.tile import move
 from ..tuning import GATHERED_SAMPLES
 from .arguments import FIRST_LAYER
 
-__all__ = ["activate_layer", "affine_layer", "affine_slices", "finish_affine_layer", "gather_block", "propagate_layer",
-           "unit_span"]
+__all__ = ["activate_layer", "affine_layer", "affine_slices", "finish_affine_layer", "gather_block", "gather_samples",
+           "propagate_layer", "unit_span"]
 
 
 @block
@@ -52,6 +52,13 @@ def gather_block(X, batch, A, p0, p1, i0, i1):
                     source, target = flat(X, place, D - full * PACK), A[full, i]
                     for d in range(source.shape[0]):
                         target[d] = source[d]
+
+
+@inline
+def gather_samples(samples, batch, features, start, stop):
+    """features[:, start:stop] = the samples batch[start:stop], packed; nothing where they are given by non-zeros."""
+    if not has_non_zeros(samples.non_zeros):
+        gather_block(samples.X, batch, features, ZERO, features.shape[0], start, stop)
 
 
 @inline

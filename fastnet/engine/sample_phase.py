@@ -17,7 +17,7 @@ from ..llvm.arrays import item_size
 from ..llvm.stacks import layer_of
 from ..tuning import BLOCK_ROWS
 from .arguments import NO_LAYER
-from .layers import activate_layer, affine_layer, finish_affine_layer, gather_block, propagate_layer, unit_span
+from .layers import activate_layer, affine_layer, finish_affine_layer, gather_samples, propagate_layer, unit_span
 from .plan import gradient_is_split
 
 __all__ = ["loss_of_step", "sample_phase"]
@@ -47,11 +47,10 @@ def sample_phase(method, plan, parameters, samples, schedule, buffers, scratch, 
 def forward_rows(method, plan, parameters, samples, batch, buffers, scratch, share, start, stop):
     """Take the rows start to stop forward through the layers, from `forward_layer` on if its k-slices are there."""
     features, depth = buffers.X0[0], parameters.sizes.shape[0] - 1
-    begun = plan.forward_layer != NO_LAYER
-    if begun:
+    if plan.forward_layer != NO_LAYER:
         finish_affine_layer(plan, buffers, start, stop)
-    elif not has_non_zeros(samples.non_zeros):
-        gather_block(samples.X, batch, features, ZERO, features.shape[0], start, stop)
+    else:
+        gather_samples(samples, batch, features, start, stop)
     for layer in range(max(plan.forward_layer, 0), depth):
         for panel in range(layer_of(buffers.A, layer + 1).shape[0]):
             if layer != plan.forward_layer:

@@ -1,8 +1,9 @@
-"""Whole steps of training in one compiled call: the loop, in which a worker takes shares of two phases in turn.
+"""Whole steps of training in one compiled call: the loop, in which a worker takes shares of phases in turn.
 
 In the *sample phase* each share takes some samples of the minibatch through the layers, forward and backward
 (:mod:`fastnet.engine.sample_phase`). In the *feature phase* each share takes some rows of the weights through gradient,
-penalty and update (:mod:`fastnet.engine.feature_phase`). A team of workers goes through both
+penalty and update (:mod:`fastnet.engine.feature_phase`). Now and then a *check phase* takes accuracies in between
+(:mod:`fastnet.engine.check_phase`). A team of workers goes through all of them
 (:mod:`fastnet.parallel.team`): no thread is started and none waits in Python between the steps. The numbers are those
 of the kernels one after the other, to the bit.
 
@@ -23,21 +24,28 @@ from ..aliases import Array
 from ..jit.decorators import block, inline, worker
 from ..llvm.subnormals import flush_subnormals, restore_control
 from ..parallel.phases import claim, complete, enter, leave, wait_until
-from .arguments import Buffers, Method, PackedParameters, Plan, Samples, Schedule, Scratch
+from .arguments import Buffers, CheckBuffers, Checks, Method, PackedParameters, Plan, Samples, Schedule, Scratch
+from .check_phase import check_phase
 from .feature_phase import feature_phase
 from .sample_phase import loss_of_step, sample_phase
 
 __all__ = ["training_steps"]
 
+PHASES = 3
+FEATURES, CHECK, SAMPLES = range(PHASES)
+"""The phases of a step, in their order."""
+
 
 @worker
 def training_steps(number: int, counters: Array, method: Method, plan: Plan, parameters: PackedParameters,
-                   samples: Samples, schedule: Schedule, buffers: Buffers, scratch: Scratch) -> None:
+                   samples: Samples, schedule: Schedule, checks: Checks, buffers: Buffers, check_buffers: CheckBuffers,
+                   scratch: Scratch) -> None:
     """Do the shares of one worker of a team that takes a step for each minibatch of the schedule.
 
-    S steps are 2 S + 2 phases. Phase 2 s updates the parameters after step s - 1 and, with a `forward_layer`, begins
-    step s; phase 2 s + 1 does step s and writes the loss of step s - 1. The last two only finish. Parameters and
-    moments are changed in place. Nothing is checked: :class:`fastnet.engine.workspace.Workspace` has done that.
+    S steps are 3 S + 3 phases. Phase 3 s updates the parameters after step s - 1 and, with a `forward_layer`, begins
+    step s; phase 3 s + 1 takes accuracies after step s - 1, if they are due; phase 3 s + 2 does step s and writes the
+    loss of step s - 1. The last three only finish. Parameters and moments are changed in place. Nothing is checked:
+    :class:`fastnet.engine.workspace.Workspace` has done that.
 
     Parameters
     ----------
@@ -45,31 +53,45 @@ def training_steps(number: int, counters: Array, method: Method, plan: Plan, par
         Number of this worker.
     counters : int64 array
         From :func:`fastnet.parallel.phases.new_counters`, not yet begun.
-    method, plan, parameters, samples, schedule, buffers, scratch
+    method, plan, parameters, samples, schedule, checks, buffers, check_buffers, scratch
         What they hold: :mod:`fastnet.engine.arguments`.
     """
     if not enter(counters, number):
         return
     control = begin_flushing(method.optimizer)
-    steps, shares_of_step = schedule.batches.shape[0], plan.sample_shares + plan.feature_shares
     alone = plan.sample_shares == 1 and plan.feature_shares == 1  # atomic operations cost a small step much
-    for phase in range(2 * steps + 2):
-        step, by_samples = phase // 2, phase % 2 == 1
-        count = plan.sample_shares if by_samples else plan.feature_shares
+    completed, check = 0, 0
+    for phase in range(PHASES * (schedule.batches.shape[0] + 1)):
+        step, kind = phase // PHASES, phase % PHASES
+        due = kind == CHECK and step > 0 and checks.due[step - 1]
+        count = shares_of_phase(plan, checks, kind, due)
         if not alone:
-            wait_until(counters, step * shares_of_step + (plan.feature_shares if by_samples else 0))
+            wait_until(counters, completed)
         for attempt in range(count):
             share = (number + attempt) % count if count > 1 else 0
             if not (alone or claim(counters, share, phase)):
                 continue
-            if by_samples:
+            if kind == SAMPLES:
                 do_sample_share(method, plan, parameters, samples, schedule, buffers, scratch, step, share)
+            elif kind == CHECK:
+                check_phase(method.head, method, plan, parameters, samples, schedule, checks, check_buffers, scratch,
+                            step - 1, check, share)
             else:
                 feature_phase(method, plan, parameters, samples, schedule, buffers, scratch, step, share)
             if not alone:
                 complete(counters)
+        completed += count
+        check += int(due)
     end_flushing(method.optimizer, control)
     leave(counters, number)
+
+
+@block
+def shares_of_phase(plan, checks, kind, due):
+    """How many shares a phase has; `due`: whether it is a check that has to be made."""
+    if kind == CHECK:
+        return checks.hits.shape[2] if due else 0
+    return plan.sample_shares if kind == SAMPLES else plan.feature_shares
 
 
 @inline

@@ -5,7 +5,7 @@ Nothing here computes: :mod:`fastnet.engine.steps` does. Shape letters: N sample
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +20,33 @@ from ..llvm.target import PACK, tile_width
 from ..parallel.phases import new_counters
 from ..parallel.team import run as run_team
 from ..parallel.threads import share_count
-from ..tuning import BLOCK_ROWS
-from .arguments import NO_LAYER, SECOND_LAYER, Buffers, Method, Samples, Schedule, Scratch
+from ..tuning import BLOCK_ROWS, FEW_ROWS
+from .arguments import NO_LAYER, SECOND_LAYER, Buffers, CheckBuffers, Checks, Method, Samples, Schedule, Scratch
 from .packed import Parameters
 from .plan import affine_work, gradient_is_split, plan
 from .steps import training_steps
 
-__all__ = ["Workspace"]
+__all__ = ["Accuracies", "Results", "Workspace"]
+
+
+class Accuracies(NamedTuple):
+    """When to take accuracies, and of what beside the minibatch."""
+
+    due: NDArray[np.bool_]
+    """Whether after the update of a step, (steps,)."""
+    X: NDArray[Any]
+    """Validation samples (M, D), as those to train with."""
+    y: NDArray[np.int64]
+    """Their labels, (M,); those that are none are never right."""
+
+
+class Results(NamedTuple):
+    """What a run of steps tells."""
+
+    losses: NDArray[np.float64]
+    """The loss of each minibatch before its update, (steps,)."""
+    accuracies: NDArray[np.float64]
+    """Fractions of the minibatch and of the validation data whose largest score is at their label, (checks, 2)."""
 
 
 class Workspace:
@@ -69,7 +89,8 @@ class Workspace:
         self._checked_labels: NDArray[np.int64] | None = None
         self._checked_non_zeros: NonZeros | None = None
         self._arrays: list[list[Array]] = []  # stacks keep nothing alive
-        self._buffers, self._scratch = self._make_buffers(), self._make_scratch()
+        self._buffers, self._scratch, self._check_buffers = (
+            self._make_buffers(), self._make_scratch(), self._make_check_buffers())
 
     def _zeros(self, *shape: int) -> Array:
         return aligned(shape, self._parameters.dtype, clear=True)
@@ -111,7 +132,7 @@ class Workspace:
     def _make_scratch(self) -> Scratch:
         N, shares, sizes, dtype = self._batch_size, self.workers, self._parameters.sizes, self._parameters.dtype
         width, layers = tile_width(dtype.itemsize), range(len(sizes) - 1)
-        slices = max((k_slice_count(sizes[layer]) for layer in layers if layer != self.plan.forward_layer), default=1)
+        slices = max(k_slice_count(sizes[layer]) for layer in layers)
         splits = max(1 if self._split(layer) else gradient_splits(N, sizes[layer], sizes[layer + 1])
                      for layer in layers)
         # Rows of samples, where an affine map is made of k-slices; of features, or of a transposed gradient's units.
@@ -124,11 +145,20 @@ class Workspace:
             maxima=self._zeros(shares, BLOCK_ROWS), totals=self._zeros(shares, BLOCK_ROWS),
             zeros=self._zeros(1, width), ones=np.ones((1, 1, 1), dtype))
 
+    def _make_check_buffers(self) -> CheckBuffers:
+        rows, parameters = self.workers * FEW_ROWS, self._parameters
+        if self._head is not None:
+            return CheckBuffers(np.empty(0, np.intp), self._zeros(1, 1, PACK), self._stack([self._zeros(1, 1, 1)]))
+        return CheckBuffers(
+            rows=np.empty(rows, np.intp), X0=self._zeros(-(-parameters.sizes[0] // PACK), rows, PACK),
+            A=self._stack([parameters.zeros(layer, rows if layer else 1) for layer in range(len(parameters.sizes))]))
+
     def run(self, X: NDArray[Any] | NonZeros, y: NDArray[Any], batches: NDArray[np.intp],
             rates: float | NDArray[np.float64], penalty: float | NDArray[np.float64],
             weights: NDArray[Any] | None = None, weight_sums: NDArray[np.float64] | None = None,
-            counts: NDArray[np.intp] | None = None) -> NDArray[np.float64]:
-        """Take a step for each minibatch in one compiled call; return the loss of each before its update.
+            counts: NDArray[np.intp] | None = None,
+            accuracies: Accuracies | None = None) -> Results:
+        """Take a step for each minibatch in one compiled call.
 
         All arrays are views that nobody else has: nobody sets their shape between the check and the use. The integers
         among them lie in memory that nobody else has: they are addresses.
@@ -146,6 +176,9 @@ class Workspace:
             Weights of the samples, and their sum for each minibatch. By default each sample counts 1.
         counts : intp array (steps,), optional
             How many samples each minibatch really has, at most N: the first of its row in `batches`. Default N.
+        accuracies : Accuracies, optional
+            For the course's network.
+
 
         Raises
         ------
@@ -185,9 +218,23 @@ class Workspace:
         samples = Samples(given, non_zeros, labels, targets, weights)
         rates, penalties, weight_sums = by_step
         schedule = Schedule(batches, counts, rates, penalties, weight_sums, losses)
+        checks = self._checks(accuracies, samples, steps_count)
         run_team(training_steps, self.workers, new_counters(self.workers), self._method, self.plan,
-                 self._parameters.packed, samples, schedule, self._buffers, self._scratch)
-        return losses
+                 self._parameters.packed, samples, schedule, checks, self._buffers, self._check_buffers, self._scratch)
+        hits, rows = checks.hits.sum(axis=2), counts[checks.due]
+        return Results(losses, np.column_stack([hits[:, 0] / rows, hits[:, 1] / max(len(checks.validation.labels), 1)]))
+
+    def _checks(self, accuracies: Accuracies | None, samples: Samples, steps: int) -> Checks:
+        """The checks of a run of so many steps."""
+        if accuracies is None:
+            return Checks(np.zeros(steps, np.bool_), samples, np.zeros((0, 2, self.workers), np.intp))
+        due, X, y = accuracies
+        given, _, M = self._given(X)
+        if self._head is not None or due.shape != (steps,) or y.shape != (M,):
+            raise ValueError(f"accuracies must be of the course's network, of {steps} steps and {M} labels, got "
+                             f"{self._head}, {due.shape} and {y.shape}")
+        return Checks(due, samples._replace(X=given, labels=y),
+                      np.zeros((np.count_nonzero(due), 2, self.workers), np.intp))
 
     def _given(self, X: NDArray[Any] | NonZeros) -> tuple[NDArray[Any], NonZeros | None, int]:
         """The samples as an array, their non-zeros, and how many they are; one of the two is in name only."""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ..jit.decorators import operation
 from ..jit.numba_internals import cgutils
 from .arrays import view
+from .memory import address_of
 
 __all__ = ["Stack", "layer_of", "stack"]
 
@@ -29,11 +30,12 @@ _DIMENSIONS = 3
 
 def stack(arrays: Sequence[NDArray[Any]]) -> Stack:
     """Return C-contiguous arrays (., ., .) of one dtype as a stack, or without compilation as a tuple."""
-    if any(array.ndim != _DIMENSIONS or not array.flags.carray or array.dtype != arrays[0].dtype for array in arrays):
+    dtype = arrays[0].dtype
+    if any(array.ndim != _DIMENSIONS or array.dtype != dtype or not array.flags.carray for array in arrays):
         raise ValueError(f"the arrays of a stack must be C-contiguous, with {_DIMENSIONS} dimensions, of one dtype")
     if config.DISABLE_JIT:
         return tuple(arrays)
-    return np.array([(array.ctypes.data, *array.shape) for array in arrays], np.intp), arrays[0]
+    return np.array([(address_of(array), *array.shape) for array in arrays], np.intp), arrays[0]
 
 
 def _layer_of_typing(typingctx: Any, stack: Any, index: Any) -> Any:

@@ -307,7 +307,7 @@ class _Run:
                     self._take_steps(batches[:before], counts[:before], rates[:before])
                 raise ZeroDivisionError("Weights sum to zero, can't be normalized")
         # The penalty of scikit-learn is 0.5 * alpha * sum(W^2) / (sum of weights).
-        losses = self._session.run(self._X, self._y, batches, rates, self._estimator.alpha / divisors, self._weights,
+        losses, _ = self._session.run(self._X, self._y, batches, rates, self._estimator.alpha / divisors, self._weights,
                                    sums, counts)
         if self._method.kind == ADAM:
             self._optimizer.t += len(batches)

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from .. import checks
 from ..aliases import Layer
+from ..engine.workspace import Accuracies
 from ..network import passes
 from ..progress import progress_bar
+from ..tuning import CHECK_WORK
 from .checkpoints import Checkpoints, Progress
 from .interrupts import DeferredInterrupt
 from .minibatches import Minibatches, keep
@@ -87,29 +89,37 @@ def train(trainee: Trainee, X: NDArray[Any], y: NDArray[np.int64],
     now = progress_so_far or Progress(0, learning_rate, empty)
     history = now.history
     layers, in_place = trainee.layers()
-    if num_iters:
-        prepare(X.dtype)  # here, where Ctrl-C still works at once
-    with DeferredInterrupt() as interrupt, Session(batch_size, threads=threads) as session:
+    # What a check of the validation data takes; if it is much, Ctrl-C has to be looked for in between.
+    check_work = len(X_val) * sum(W.size for W, _ in layers)
+    if num_iters:  # here, where Ctrl-C still works at once
+        prepare(X.dtype, scores=not in_place or check_work > CHECK_WORK)
+    with (DeferredInterrupt() as interrupt,
+          Session(batch_size, threads=threads, other_work=check_work / iterations_per_epoch) as session):
         bar = iter(progress_bar(range(now.iteration, num_iters),
                                 description=progress if isinstance(progress, str) else "") if progress else ())
         diverged = False
         while now.iteration < num_iters and not now.stopped:
             it = now.iteration
             next(bar, None)  # the bar is at iteration `it`
-            stop = min(it + session.steps if in_place else it + 1, num_iters,
+            if in_place and not session.is_packed:
+                session.pack(layers)
+            done = min(it + session.steps if in_place else it + 1, num_iters,
                        num_iters if checkpoints is None else checkpoints.next_stop(it))
-            done = _next_stop(it, stop, iterations_per_epoch)
-            drawn = trainee.minibatches(samples, batch_size, done - it, in_place and session.leaves_a_core())
+            due = _due(it, done, iterations_per_epoch)
+            inside = in_place and check_work <= CHECK_WORK
+            if due.size and not (inside and callback is None):  # Python has to be there right after the first of them
+                due, done = due[:1], int(due[0]) + 1
             if in_place:
-                if not session.is_packed:
-                    session.pack(layers)
-                losses, batch = _take_steps(session, X, y, drawn, now.learning_rate, penalty)
+                drawn = trainee.minibatches(samples, batch_size, done - it, session.leaves_a_core())
+                losses, accuracies, batch = _take_steps(
+                    session, X, y, drawn, _rates(now.learning_rate, learning_rate_decay, due - it, done - it), penalty,
+                    _mask(due - it, done - it) if inside else None, X_val, y_val)
             else:
-                (batch,), = drawn
+                (batch,), = trainee.minibatches(samples, batch_size, 1, False)
                 loss, grads = passes.loss_and_grads(layers, X[batch], y[batch], penalty, threads)
                 trainee.update(grads, now.learning_rate)
                 layers, in_place = trainee.layers()
-                losses = [loss]
+                losses, accuracies = [loss], []
             history["loss_history"] += losses
             if not diverged and not math.isfinite(sum(losses)):
                 diverged = _warn_of_divergence(losses, it)
@@ -119,17 +129,20 @@ def train(trainee: Trainee, X: NDArray[Any], y: NDArray[np.int64],
             if progress:
                 for _ in range(done - it - 1):
                     next(bar)
-            last = done - 1
-            if last % iterations_per_epoch == 0:
+            if due.size and not inside:
                 session.store()
-                history["train_acc_history"].append(accuracy(layers, X[batch], y[batch], threads=threads))
-                history["val_acc_history"].append(accuracy(layers, X_val, y_val, interrupt.check, threads))
+                accuracies = [(accuracy(layers, X[batch], y[batch], threads=threads),
+                               accuracy(layers, X_val, y_val, interrupt.check, threads))]
+            for of_batch, of_validation in accuracies:
+                history["train_acc_history"].append(of_batch)
+                history["val_acc_history"].append(of_validation)
                 now.learning_rate *= learning_rate_decay
-                if callback is not None:
-                    now.stopped = callback(last, history) is True
-                    if not now.stopped:
-                        layers, in_place = trainee.layers()
-                        session.forget()
+            if due.size and callback is not None:
+                session.store()
+                now.stopped = callback(done - 1, history) is True
+                if not now.stopped:
+                    layers, in_place = trainee.layers()
+                    session.forget()
             now.iteration = done
             ending = now.stopped or done == num_iters
             if checkpoints is not None and (ending or interrupt.pending or checkpoints.due(done)):
@@ -155,34 +168,65 @@ def _warn_of_divergence(losses: Sequence[float], first: int) -> bool:
     return False
 
 
-def _take_steps(session: Session, X: NDArray[Any], y: NDArray[np.int64], drawn: Minibatches, learning_rate: float,
-                penalty: float) -> tuple[list[float], NDArray[np.intp]]:
-    """Take a step for each of the minibatches; return their losses, and the last of them."""
+def _take_steps(session: Session, X: NDArray[Any], y: NDArray[np.int64], drawn: Minibatches,
+                rates: NDArray[np.float64], penalty: float, due: NDArray[np.bool_] | None, X_val: NDArray[Any],
+                y_val: NDArray[np.int64]) -> tuple[list[float], list[tuple[float, float]], NDArray[np.intp]]:
+    """Take a step for each of the minibatches; return losses, accuracies where `due` says so, and the last of them."""
     losses: list[float] = []
+    accuracies: list[tuple[float, float]] = []
     with contextlib.closing(drawn):  # after an error, too, nobody draws any more
         for batches in drawn:
-            losses += session.run(X, y, batches, learning_rate, penalty).tolist()
-    return losses, batches[-1]
+            part = slice(len(losses), len(losses) + len(batches))
+            results = session.run(X, y, batches, rates[part], penalty,
+                                  accuracies=None if due is None else Accuracies(due[part], X_val, y_val))
+            losses += results.losses.tolist()
+            accuracies += results.accuracies.tolist()
+    return losses, accuracies, batches[-1]
 
 
-def _next_stop(start: int, stop: int, iterations_per_epoch: float) -> int:
-    """Return where a run of steps from `start` has to stop for Python: after the next accuracy check, or at `stop`."""
+def _due(start: int, stop: int, iterations_per_epoch: float) -> NDArray[np.intp]:
+    """Return the iterations from `start` to `stop` after which accuracies are taken."""
     # Only what is nearest to a multiple can be one.
     epochs = np.arange(start // iterations_per_epoch, stop // iterations_per_epoch + 2)
     due = np.rint(epochs * iterations_per_epoch)
-    due = due[(due >= start) & (due < stop) & (due % iterations_per_epoch == 0)]
-    return int(due[0]) + 1 if due.size else stop
+    return due[(due >= start) & (due < stop) & (due % iterations_per_epoch == 0)].astype(np.intp)
 
 
-def prepare(dtype: np.dtype[Any]) -> float:
-    """Compile what training needs, or load it, by a step of a network of one unit; return how many seconds it took."""
+def _mask(due: NDArray[np.intp], steps: int) -> NDArray[np.bool_]:
+    """Whether each of so many steps is among those that are due."""
+    mask = np.zeros(steps, np.bool_)
+    mask[due] = True
+    return mask
+
+
+def _rates(rate: float, decay: float, due: NDArray[np.intp], steps: int) -> NDArray[np.float64]:
+    """The learning rate of each of so many steps: after each that is due it is multiplied by `decay`."""
+    # One multiplication after the other, as in the course: the same bits.
+    after = np.cumprod(np.array([rate, *[decay] * len(due)]))
+    rates: NDArray[np.float64] = after[np.searchsorted(due, np.arange(steps))]
+    return rates
+
+
+_prepared: set[tuple[np.dtype[Any], bool]] = set()
+"""What `prepare` has been called for, in this process or the one that it was forked from."""
+
+
+def prepare(dtype: np.dtype[Any], scores: bool) -> float:
+    """Compile what training needs, or load it, by a step of a network of one unit; return how many seconds it took.
+
+    `scores`: whether there will be accuracies that are not taken between the steps.
+    """
+    if (dtype, scores) in _prepared:
+        return 0.0
     start = time.perf_counter()
     layers = [(np.zeros((1, 1), dtype), np.zeros(1, dtype)) for _ in range(2)]
     X, y = np.zeros((1, 1), dtype), np.zeros(1, np.int64)
     session = Session(1)
     session.pack(layers)
     session.run(X, y, np.zeros((1, 1), np.intp), 0.0, 1.0)
-    passes.infer(layers, X, region=False)
+    if scores:
+        passes.infer(layers, X, region=False)
     checks.features(X, "X", columns=1, dtype=dtype)
     keep(np.zeros(1, np.uint32), 0, 1, np.zeros(1, np.intp))
+    _prepared.add((dtype, scores))
     return time.perf_counter() - start

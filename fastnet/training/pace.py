@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..tuning import RUN_INDICES, RUN_SECONDS
+from ..tuning import FIRST_WORK, RUN_INDICES, RUN_SECONDS
 
 __all__ = ["Pace"]
 
@@ -10,15 +10,22 @@ __all__ = ["Pace"]
 class Pace:
     """How many compiled steps to take at a time, by how long the last ones took. Where a run ends changes no result.
 
+    Parameters
+    ----------
+    batch_size : int
+        Samples in a minibatch.
+    work : float
+        Multiply-adds of a step, about: nothing is known yet when the first are taken.
+
     Attributes
     ----------
     steps : int
         So many.
     """
 
-    def __init__(self, batch_size: int) -> None:
+    def __init__(self, batch_size: int, work: float) -> None:
         self._most = max(1, RUN_INDICES // batch_size)
-        self.steps = 1
+        self.steps = max(1, min(int(FIRST_WORK / work), self._most))
 
     def learn(self, seconds: float, steps: int) -> None:
         """Take note of how long a run of so many steps took."""

@@ -17,7 +17,8 @@ from ..aliases import Array, Layer
 from ..blocks.optimizers import Optimizer
 from ..blocks.sparse import NonZeros
 from ..engine.packed import Parameters
-from ..engine.workspace import Workspace
+from ..engine.plan import affine_work
+from ..engine.workspace import Accuracies, Results, Workspace
 from ..parallel.threads import most_threads
 from .pace import Pace
 
@@ -33,13 +34,17 @@ class Session:
         Samples in a minibatch.
     activation, head, optimizer, sparse, threads
         As for :class:`fastnet.engine.workspace.Workspace`.
+    other_work : float, default 0
+        Multiply-adds a step, on average, beside those of its products: of accuracy checks.
     """
 
     def __init__(self, batch_size: int, activation: str | None = None, head: str | None = None,
-                 optimizer: Optimizer | None = None, sparse: bool = False, threads: int | None = None) -> None:
+                 optimizer: Optimizer | None = None, sparse: bool = False, threads: int | None = None,
+                 other_work: float = 0.0) -> None:
         self._batch_size, self._threads = batch_size, threads
         self._activation, self._head, self._optimizer, self._sparse = activation, head, optimizer, sparse
-        self._pace = Pace(batch_size)
+        self._other_work = other_work
+        self._pace: Pace | None = None
         self._layers: Sequence[Layer] = ()
         self._parameters: Parameters | None = None
         self._workspace: Workspace | None = None
@@ -59,6 +64,9 @@ class Session:
         self._parameters = Parameters(layers, self._optimizer, moments)
         self._workspace = Workspace(self._parameters, self._batch_size, self._activation, self._head, self._sparse,
                                     self._threads)
+        if self._pace is None:  # forward, deltas and gradients: three products a layer
+            self._pace = Pace(self._batch_size,
+                              3 * affine_work(self._parameters.sizes, self._batch_size) + self._other_work)
 
     @property
     def is_packed(self) -> bool:
@@ -68,6 +76,7 @@ class Session:
     @property
     def steps(self) -> int:
         """How many steps had better be taken at a time."""
+        assert self._pace is not None, "nothing has been packed"
         return self._pace.steps
 
     def leaves_a_core(self) -> bool:
@@ -77,17 +86,19 @@ class Session:
     def run(self, X: Array | NonZeros, y: Array, batches: NDArray[np.intp], rates: float | NDArray[np.float64],
             penalty: float | NDArray[np.float64], weights: Array | None = None,
             weight_sums: NDArray[np.float64] | None = None,
-            counts: NDArray[np.intp] | None = None) -> NDArray[np.float64]:
-        """Take a step for each minibatch in one compiled call; return their losses.
+            counts: NDArray[np.intp] | None = None,
+            accuracies: Accuracies | None = None) -> Results:
+        """Take a step for each minibatch in one compiled call.
 
         Parameters are those of :meth:`fastnet.engine.workspace.Workspace.run`.
         """
         assert self._workspace is not None, "nothing has been packed"
+        assert self._pace is not None
         start = time.perf_counter()
         self._unstored = True  # before the steps: an exception may come right after them
-        losses = self._workspace.run(X, y, batches, rates, penalty, weights, weight_sums, counts)
+        results = self._workspace.run(X, y, batches, rates, penalty, weights, weight_sums, counts, accuracies)
         self._pace.learn(time.perf_counter() - start, len(batches))
-        return losses
+        return results
 
     def store(self) -> None:
         """Bring the user's arrays up to date.

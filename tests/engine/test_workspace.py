@@ -11,7 +11,7 @@ from fastnet.blocks.optimizers import ADAM, MOMENTUM, NESTEROV, Optimizer
 from fastnet.blocks.sparse import NonZeros
 from fastnet.engine import workspace as workspaces
 from fastnet.engine.packed import Parameters
-from fastnet.engine.workspace import Workspace
+from fastnet.engine.workspace import Accuracies, Workspace
 from fastnet.network import passes
 
 from ..conftest import COMPILED
@@ -86,7 +86,7 @@ def test_steps_of_every_kind_agree_with_the_reference(rng, monkeypatch, dtype, a
         sums = None if weights is None else np.array([weights[batches[step]].sum(dtype=np.float64) for step in part])
         losses = np.append(losses, Workspace(parameters, sizes[part[0]], activation, head).run(
             X, labels if head == "softmax" else Y, np.array([batches[step] for step in part]), rates[part], l2, weights,
-            sums))
+            sums).losses)
     expected, expected_moments = like(layers, np.copy), [like(moment, np.copy) for moment in moments]
     moments = parameters.release(layers)
     slack = 5000 * float(np.finfo(dtype).eps)
@@ -116,7 +116,7 @@ def test_the_same_bits_however_many_workers(rng, monkeypatch, dtype, widths, sam
     for shares in (1, 2, 3, 4) if COMPILED else (1, 3):
         monkeypatch.setattr(workspaces, "share_count", lambda units, work, _, most=shares: min(most, units))
         parameters = Parameters(layers, OPTIMIZERS[optimizer], moments)
-        losses = Workspace(parameters, samples, "tanh", "squared_error").run(X, y, batches, 1e-2, 0.1)
+        losses = Workspace(parameters, samples, "tanh", "squared_error").run(X, y, batches, 1e-2, 0.1).losses
         copied = like(layers, np.zeros_like)
         parameters.store(copied)
         results.append([losses, *(array for layer in copied for array in layer)])
@@ -147,7 +147,7 @@ def test_samples_by_their_non_zeros(rng, monkeypatch, dtype, index, widths, samp
     for given in (X, non_zeros):
         parameters = Parameters(layers, OPTIMIZERS[optimizer], moments)
         losses = Workspace(parameters, samples, "tanh", "softmax", sparse=given is non_zeros).run(
-            given, y, batches, 1e-2, 0.01, counts=np.array([samples, samples, 1, samples]))
+            given, y, batches, 1e-2, 0.01, counts=np.array([samples, samples, 1, samples])).losses
         copied = like(layers, np.zeros_like)
         parameters.store(copied)
         results.append([losses, *(array for layer in copied for array in layer)])
@@ -193,10 +193,10 @@ def test_a_smaller_last_minibatch(rng, monkeypatch, count, hidden):
             if counts is None:
                 parts = [batches[:1], batches[1:2, :count], batches[2:]]
                 losses = np.concatenate([Workspace(parameters, part.shape[1], "relu", "softmax").run(
-                    X, y, np.ascontiguousarray(part), 0.1, 0.01) for part in parts])
+                    X, y, np.ascontiguousarray(part), 0.1, 0.01).losses for part in parts])
             else:
                 losses = Workspace(parameters, 100, "relu", "softmax").run(X, y, batches, 0.1, 0.01,
-                                                                           counts=np.array(counts))
+                                                                           counts=np.array(counts)).losses
             copied = like(layers, np.zeros_like)
             parameters.store(copied)
             results.append([losses, *(array for layer in copied for array in layer)])
@@ -211,7 +211,7 @@ def test_plain_sgd_is_the_course_s(rng):
     results = []
     for optimizer, method in [(None, (None, None)), (OPTIMIZERS["sgd"], ("relu", "softmax"))]:
         parameters = Parameters(layers, optimizer)
-        losses = Workspace(parameters, 20, *method).run(X, y, batches, 0.1, 0.01)
+        losses = Workspace(parameters, 20, *method).run(X, y, batches, 0.1, 0.01).losses
         copied = like(layers, np.zeros_like)
         parameters.store(copied)
         results.append((losses, copied))
@@ -306,3 +306,48 @@ def test_subnormal_numbers_are_flushed_in_steps_and_not_outside():
     assert (moments[1][0][0][1] == (0 if supported else 0.75 * tiny)).all()
     assert np.float64(tiny) * 0.5 > 0  # this thread counts with them again
     assert (np.full(64, tiny) * 0.5 > 0).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(("widths", "samples", "validation"), [
+    ((4, 10, 3), 200, 5), ((13, 7, 3), 37, 150), ((530, 20, 2), 37, 70), ((6, 5, 4, 60), 20, 300),
+    ((30, 250, 7), 70, 1)])
+def test_accuracies_between_the_steps(rng, monkeypatch, dtype, widths, samples, validation):
+    layers = [(rng.standard_normal((D, H)).astype(dtype), rng.standard_normal(H).astype(dtype))
+              for D, H in pairwise(widths)]
+    X, X_val = (rng.standard_normal((rows, widths[0])).astype(dtype) for rows in (40, validation))
+    y, y_val = (rng.randint(widths[-1], size=rows) for rows in (40, validation))
+    batches, due = rng.randint(40, size=(6, samples)), np.array([True, False, True, True, False, True])
+    expected = []
+    parameters = Parameters(layers)
+    for batch in batches:
+        Workspace(parameters, samples).run(X, y, batch[np.newaxis], 0.1, 0.01)
+        copied = like(layers, np.zeros_like)
+        parameters.store(copied)
+        expected.append([(passes.infer(copied, samples)[1] == labels).mean()
+                         for samples, labels in ((X[batch], y[batch]), (X_val, y_val))])
+    for shares in (1, 2, 3, 4) if COMPILED else (1, 3):
+        monkeypatch.setattr(workspaces, "share_count", lambda units, work, _, most=shares: min(most, units))
+        results = Workspace(Parameters(layers), samples).run(X, y, batches, 0.1, 0.01,
+                                                             accuracies=Accuracies(due, X_val, y_val))
+        assert results.accuracies.tolist() == [pair for pair, wanted in zip(expected, due, strict=True) if wanted]
+
+
+def test_a_score_that_is_no_number_is_the_largest_as_in_numpy():
+    # The first NaN of a row is what NumPy's argmax finds, and a label that is none is never right.
+    layers = [(np.array([[1.0, 1.0, 1.0], [1.0, -1.0, 1.0]]), np.zeros(3))]
+    X = np.array([[0.0, 0.0], [np.inf, np.inf], [1.0, 1.0], [-1.0, 1.0]])
+    assert (X @ layers[0][0]).argmax(axis=1).tolist() == [0, 1, 0, 0]
+    for y_val in [[0, 1, 0, 0], [0, 0, 0, 1], [-1, 3, 2**40, 1]]:
+        results = Workspace(Parameters(layers), 1).run(
+            X, np.array([0, 1, 2, 0]), np.array([[0]]), 0.0, 0.0,
+            accuracies=Accuracies(np.array([True]), X, np.array(y_val)))
+        assert results.accuracies[0, 1] == np.mean(np.array([0, 1, 0, 0]) == y_val)
+
+
+@pytest.mark.parametrize("change", [{"due": np.ones(2, bool)}, {"y": np.zeros(3, int)}, {"X": np.ones((2, 3))}])
+def test_accuracies_are_checked_before_anything_is_changed(change):
+    workspace = Workspace(Parameters([(np.ones((4, 3)), np.ones(3))]), 2)
+    given = Accuracies(np.ones(1, bool), np.ones((2, 4)), np.zeros(2, int))._replace(**change)
+    with pytest.raises(ValueError, match=r"accuracies|X must be"):
+        workspace.run(np.ones((2, 4)), np.array([0, 1]), np.array([[0, 1]]), 0.1, 0.0, accuracies=given)

@@ -6,6 +6,7 @@ import pytest
 import fastnet
 from fastnet import TwoLayerNet, reference
 from fastnet.datasets import load_digits
+from fastnet.training import loop
 
 from ..conftest import COMPILED
 
@@ -44,6 +45,20 @@ def test_history_is_the_references(samples, batch_size):
     for name, parameter in ref.params.items():
         np.testing.assert_allclose(net.params[name], parameter, rtol=1e-8, atol=1e-10)
     assert state == ref_state
+
+
+@pytest.mark.parametrize("other", [{"callback": lambda *_: None}, {"verbose": True}, {"progress": True}, {}])
+def test_where_accuracies_are_taken_changes_nothing(monkeypatch, capfd, other):
+    # Between two steps, or where Python has to be there, or the validation data are many, in calls of their own.
+    (inside, history, _), _ = train_both(140, 20, iterations=30)
+    if not other:
+        monkeypatch.setattr(loop, "CHECK_WORK", 0)
+    np.random.seed(42)
+    outside = TwoLayerNet(64, 100, 10, std=1e-1)
+    assert outside.train(*digits(140), num_iters=30, batch_size=20, **OPTIONS, **other) == history
+    assert len(history["val_acc_history"]) == 5
+    for name, array in inside.params.items():
+        np.testing.assert_array_equal(outside.params[name], array)
 
 
 def test_float32_follows_the_reference():
@@ -232,7 +247,7 @@ def test_drawing_ahead_changes_nothing(monkeypatch):
         net = TwoLayerNet(64, 8, 10, std=0.1, rng=random, threads=threads)
         history = net.train(*digits(50), num_iters=40, batch_size=17)  # checked at iteration 0 alone
         results.append((history, {name: array.tolist() for name, array in net.params.items()}, random.random_sample()))
-        assert len(asked) == 2  # the run of 39 after the first step
+        assert len(asked) == 2  # one run, of three parts
     assert results[0] == results[1] == results[2]
 
 
@@ -242,6 +257,7 @@ def test_an_error_ends_drawing_ahead(monkeypatch):
     from fastnet.training import minibatches, pace
     monkeypatch.setattr(minibatches, "AHEAD_INDICES", 1)
     monkeypatch.setattr(pace, "RUN_SECONDS", 1e9)
+    monkeypatch.setattr(pace, "FIRST_WORK", 1)
     run = workspace.Workspace.run
 
     def failing(self, X, y, batches, *rest):

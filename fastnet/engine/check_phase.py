@@ -1,0 +1,51 @@
+"""The check phase: how many samples have their largest score at their label, after an update.
+
+Accuracies are taken of the minibatch that the update has been made with, and of the validation data. The weights are
+those in panels, which lie in the caches of the cores that have just updated them, and nobody leaves compiled code.
+"""
+
+from __future__ import annotations
+
+from ..blocks.heads import hits_block, transpose_in_block
+from ..blocks.partition import ZERO, tile_share_start
+from ..jit.decorators import inline, phase
+from ..llvm.arrays import item_size
+from ..llvm.stacks import layer_of
+from ..tuning import FEW_ROWS
+from .layers import activate_layer, affine_layer, gather_samples, unit_span
+
+__all__ = ["check_phase"]
+
+
+@phase
+def check_phase(head, method, plan, parameters, samples, schedule, checks, check_buffers, scratch, step, check, share):
+    """Do one share of check number `check`, after the update of a step."""
+    if head is None:  # the estimators are judged by scikit-learn
+        shares, rows = checks.hits.shape[2], schedule.counts[step]
+        for part in range(2):
+            given, count = (checks.validation, checks.validation.labels.shape[0]) if part else (samples, rows)
+            first, last = tile_share_start(share, shares, count), tile_share_start(share + 1, shares, count)
+            hits = ZERO
+            for start in range(first, last, FEW_ROWS):
+                m, row = min(FEW_ROWS, last - start), share * FEW_ROWS
+                for i in range(m):
+                    check_buffers.rows[row + i] = start + i if part else schedule.batches[step, start + i]
+                hits += hits_of_rows(method, plan, parameters, given, check_buffers, scratch, share, row, m)
+            checks.hits[check, part, share] = hits
+
+
+@inline
+def hits_of_rows(method, plan, parameters, samples, check_buffers, scratch, share, row, m):
+    """How many of m samples have their largest score at their label; `rows` has their indices, from place `row` on."""
+    rows, stop, depth = check_buffers.rows, row + m, parameters.sizes.shape[0] - 1
+    gather_samples(samples, rows, check_buffers.X0, row, stop)
+    for layer in range(depth):
+        for panel in range(layer_of(check_buffers.A, layer + 1).shape[0]):
+            affine_layer(plan, parameters, samples, rows, check_buffers.X0, check_buffers, scratch, share, layer, panel,
+                         row, stop)
+            activate_layer(method, parameters, check_buffers, layer, panel, row, stop)
+    Z, scores = layer_of(check_buffers.A, depth), scratch.scores[share]
+    for panel in range(Z.shape[0]):
+        j0, n = unit_span(plan, parameters.sizes, depth, panel, Z.shape[0], item_size(scratch.zeros))
+        transpose_in_block(Z[panel, row:stop], scores, j0, n, m)
+    return hits_block(scores, samples.labels, rows[row:stop], scratch.maxima[share], scratch.labels[share])
