@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,24 @@ from .arguments import PackedParameters
 from .plan import halves_hidden_units
 
 __all__ = ["Parameters"]
+
+
+class Panels(NamedTuple):
+    """How some columns lie in panels."""
+
+    width: int
+    """Columns of memory of each panel."""
+    spans: tuple[tuple[int, slice, slice], ...]
+    """For each panel: its number, its columns among all, and the same in its own memory."""
+
+
+@functools.lru_cache(maxsize=1000)
+def _panels_of(columns: int, halved: bool, itemsize: int) -> Panels:
+    """How so many columns lie in panels: asked for again in each call, so it is remembered."""
+    panels = (halved_panel_count if halved else panel_count)(columns, itemsize)
+    spans = (panel_span(panel, panels, columns, halved, itemsize) for panel in range(panels))
+    return Panels(panel_width(panels, columns, halved, itemsize),
+                  tuple((panel, slice(j0, j0 + n), slice(n)) for panel, (j0, n) in enumerate(spans)))
 
 
 class Parameters:
@@ -96,9 +115,7 @@ class Parameters:
     def zeros(self, index: int, rows: int, copies: int = 1) -> NDArray[Any]:
         """Return panels of `sizes[index]` columns, as often as said: (copies panels, rows, width)."""
         panels = self._panels(index)
-        width = panel_width(panels, self.sizes[index], self._is_halved(index), self.dtype.itemsize)
-        shape = copies * panels, rows, width
-        return aligned(shape, self.dtype, clear=True)
+        return aligned((copies * len(panels.spans), rows, panels.width), self.dtype, clear=True)
 
     def _weights(self, layers: range) -> Arrays:
         return tuple(self.zeros(layer + 1, -(-self.sizes[layer] // PACK) * PACK) for layer in layers)
@@ -109,30 +126,22 @@ class Parameters:
     def _biases(self) -> Arrays:
         return tuple(self.zeros(layer, 1) for layer in range(1, len(self.sizes)))
 
-    def _panels(self, index: int) -> int:
-        """How many panels `sizes[index]` columns are cut into."""
-        count = halved_panel_count if self._is_halved(index) else panel_count
-        return count(self.sizes[index], self.dtype.itemsize)
-
-    def _is_halved(self, index: int) -> bool:
-        """Whether no panel of `sizes[index]` columns lies across their middle."""
-        return index == 1 and self.halved
-
-    def _spans(self, index: int) -> Iterator[tuple[int, int, int]]:
-        columns, itemsize, panels = self.sizes[index], self.dtype.itemsize, self._panels(index)
-        for panel in range(panels):
-            yield panel, *panel_span(panel, panels, columns, self._is_halved(index), itemsize)
+    def _panels(self, index: int) -> Panels:
+        """How `sizes[index]` columns lie in panels: those of the first hidden layer may be halved."""
+        return _panels_of(self.sizes[index], index == 1 and self.halved, self.dtype.itemsize)
 
     def _write(self, source: NDArray[Any], target: NDArray[Any], index: int) -> None:
         """Copy rows of `sizes[index]` columns into panels."""
-        for panel, j0, n in self._spans(index):
-            target[panel, :len(source), :n] = source[:, j0:j0 + n]
+        rows = len(source)
+        for panel, columns, own in self._panels(index).spans:
+            target[panel, :rows, own] = source[:, columns]
 
     def _columns(self, source: NDArray[Any], target: NDArray[Any],
                  index: int) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
         """For each panel its columns in `target`, which has rows of `sizes[index]`, and the panel as it is there."""
-        for panel, j0, n in self._spans(index):
-            yield target[:, j0:j0 + n], source[panel, :len(target), :n]
+        rows = len(target)
+        for panel, columns, own in self._panels(index).spans:
+            yield target[:, columns], source[panel, :rows, own]
 
 
 def _moment_parts(moment: Sequence[Layer],

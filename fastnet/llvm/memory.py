@@ -23,12 +23,12 @@ def aligned(shape: Sequence[int], dtype: np.dtype[Any], *, clear: bool = False) 
 
     NumPy's own begin anywhere, mostly 16 bytes after a line: each vector then straddles two, and costs twice.
     """
-    size = math.prod(shape) * dtype.itemsize
-    if size > sys.maxsize - CACHE_LINE:
+    count, itemsize = math.prod(shape), dtype.itemsize
+    if count * itemsize > sys.maxsize - CACHE_LINE:
         raise MemoryError(f"there is no room for an array of shape {tuple(shape)} and dtype {dtype}")
-    memory = (np.zeros if clear else np.empty)(size + CACHE_LINE, np.uint8)
-    start = -address_of(memory) % CACHE_LINE
-    return memory[start:start + size].view(dtype).reshape(shape)
+    memory = (np.zeros if clear else np.empty)(count + CACHE_LINE // itemsize, dtype)
+    start = -address_of(memory) % CACHE_LINE // itemsize
+    return memory[start:start + count].reshape(shape)
 
 
 def address_of(array: NDArray[Any]) -> int:

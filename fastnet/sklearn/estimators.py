@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn import neural_network
+from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..aliases import Layer
@@ -23,6 +24,9 @@ from . import private, storage
 from .stochastic import FLOATS, OUTPUT_HEADS, fit_stochastic, own, trained_layers
 
 __all__ = ["MLPClassifier", "MLPRegressor"]
+
+_FEW_LABELS = 20
+"""With more labels than that, half as many of which differ, scikit-learn warns that they may be no classes."""
 
 
 class _Accelerated:
@@ -38,6 +42,18 @@ class _Accelerated:
 
     def _fit(self, X: Any, y: Any, *args: Any, **options: Any) -> Any:
         return super()._fit(own(X), own(y), *args, **options)  # type: ignore[misc]
+
+    def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> Any:
+        """Validate samples and truth. In `partial_fit` that takes longer than a step: what is plain has a look only."""
+        if incremental and not reset and self._is_plain(X) and type(y) is np.ndarray and y.shape == (len(X),):
+            truth = self._plain_truth(y)
+            if truth is not None and np.isfinite(X).all():
+                return X, truth
+        return super()._validate_input(X, y, incremental, reset)  # type: ignore[misc]
+
+    def _plain_truth(self, y: NDArray[Any]) -> NDArray[Any] | None:
+        """What `_validate_input` makes of y in a further `partial_fit`; None if that is for scikit-learn to say."""
+        raise NotImplementedError
 
     def _fit_stochastic(self, X: Any, y: Any, *rest: Any) -> None:
         if (self._overrides("_backprop", "_forward_pass", "_compute_loss_grad")
@@ -202,6 +218,26 @@ class MLPClassifier(_Accelerated, neural_network.MLPClassifier):  # noqa: D101
     _original = neural_network.MLPClassifier
     _parameter_constraints = private.constraints(neural_network.MLPClassifier, verbose="progress")
 
+    def _plain_truth(self, y: NDArray[Any]) -> NDArray[Any] | None:
+        binarizer = self._label_binarizer
+        classes = binarizer.classes_
+        count, integers = len(classes), all(
+            array.dtype.kind in "iu" and np.can_cast(array.dtype, np.int64) for array in (y, classes))
+        if (self.warm_start or not integers or count < 2
+                or binarizer.y_type_ not in ("binary", "multiclass") or _FEW_LABELS < len(y) < 2 * count):
+            return None
+        places = np.minimum(np.searchsorted(classes, y), count - 1)
+        if not (classes[places] == y).all():
+            return None
+        if binarizer.y_type_ == "binary":
+            return places.astype(bool).reshape(-1, 1)
+        truth = np.zeros((len(y), count), bool)
+        truth[np.arange(len(y)), places] = True
+        return truth
+
+    def _score(self, X: Any, y: Any, **weights: Any) -> Any:
+        return self._score_with_function(X, y, score_function=_accuracy, **weights)
+
     def _predict(self, X: Any, check_input: bool = True) -> Any:
         if type(self)._forward_pass_fast is not _Accelerated._forward_pass_fast:
             return super()._predict(X, check_input)
@@ -219,3 +255,27 @@ class MLPRegressor(_Accelerated, neural_network.MLPRegressor):  # noqa: D101
 
     _original = neural_network.MLPRegressor
     _parameter_constraints = private.constraints(neural_network.MLPRegressor, verbose="progress")
+
+    def _plain_truth(self, y: NDArray[Any]) -> NDArray[Any] | None:
+        return y if y.dtype in FLOATS and np.isfinite(y).all() else None
+
+    def _score(self, X: Any, y: Any, **weights: Any) -> Any:
+        return self._score_with_function(X, y, score_function=_r2, **weights)
+
+
+def _accuracy(y: Any, predicted: Any, sample_weight: Any = None) -> float:
+    """scikit-learn's `accuracy_score`, whose validation takes longer than an epoch of early stopping."""
+    if sample_weight is None and y.ndim == 1 and predicted.ndim == 1:
+        return float((y == predicted).mean())
+    return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+
+
+def _r2(y: Any, predicted: Any, sample_weight: Any = None) -> float:
+    """scikit-learn's `r2_score`, the same numbers in the same order, without its validation."""
+    if sample_weight is None and y.ndim == 1 and predicted.ndim == 1 and y.dtype == predicted.dtype == np.float64:
+        truth, errors = y.reshape(-1, 1), (y - predicted).reshape(-1, 1)
+        numerator = np.sum(errors**2, axis=0)[0]
+        denominator = np.sum((truth - np.average(truth, axis=0)) ** 2, axis=0)[0]
+        if numerator != 0 and denominator != 0:
+            return float(1 - numerator / denominator)
+    return float(r2_score(y, predicted, sample_weight=sample_weight))

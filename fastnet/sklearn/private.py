@@ -40,6 +40,10 @@ _KNOWN = {
     "_forward_pass_fast": (["self", "X", "check_input"],),
     "_predict": (["self", "X", "check_input"],),
     "_fit_lbfgs": (["self", "X", "y", "sample_weight", *_BUFFERS[:-1]], ["self", "X", "y", *_BUFFERS[:-1]]),
+    "_score": (["self", "X", "y", "sample_weight"], ["self", "X", "y"]),
+    "_score_with_function": (
+        ["self", "X", "y", "sample_weight", "score_function"], ["self", "X", "y", "score_function"]),
+    "_validate_input": (["self", "X", "y", "incremental", "reset"],),
     "_validate_params": (["self"],),
 }
 _STATE = ("_best_coefs", "_best_intercepts", "_no_improvement_count", "_optimizer", "_random_state")

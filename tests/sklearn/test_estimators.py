@@ -11,6 +11,7 @@ from sklearn import config_context, neural_network
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import GridSearchCV, LearningCurveDisplay
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -695,3 +696,52 @@ assert np.isfinite(net.predict(X)).all()
 
 def test_ctrl_c_warns_and_keeps_what_was_learned(run_python):
     run_python(INTERRUPTED, PYTHONWARNINGS="ignore")
+
+
+@pytest.mark.parametrize("classes", [[0, 1, 2], [-5, 3], [7, 1000, 2**40]])
+@pytest.mark.parametrize("dtype", [np.int64, np.int8, np.uint16])
+def test_plain_labels_of_partial_fit_are_taken_as_scikit_learn_takes_them(rng, monkeypatch, classes, dtype):
+    # What scikit-learn's validation makes of labels, and which it refuses, for those that are looked at here alone.
+    X = rng.standard_normal((30, 3))
+    ours = MLPClassifier((4,), random_state=0)
+    ours.partial_fit(X, np.resize(classes, 30), classes=classes)
+    validated = []
+    original = neural_network.MLPClassifier._validate_input
+    monkeypatch.setattr(neural_network.MLPClassifier, "_validate_input",
+                        lambda *args: validated.append(1) or original(*args))
+    for labels in (classes[:1], [classes[1]] * 3, classes * 15, [classes[0]] * 25, [1, *classes], [100]):
+        if max(labels) > np.iinfo(dtype).max or min(labels) < np.iinfo(dtype).min:
+            continue
+        y, results = np.array(labels, dtype), []
+        for call in (ours._validate_input, lambda *args: original(ours, *args)):
+            try:
+                results.append(call(X[:1].repeat(len(y), axis=0), y, True, False)[1])
+            except ValueError as error:
+                results.append(str(error))
+        if isinstance(results[1], str):
+            assert results[0] == results[1]
+        else:
+            assert results[0].dtype == results[1].dtype
+            np.testing.assert_array_equal(*results)
+    count = len(validated)
+    ours.partial_fit(X, np.resize(classes, 30))
+    assert len(validated) == count  # the short way
+    for X_bad, y_bad in [(np.full((30, 3), np.nan), np.resize(classes, 30)), (X, np.full(30, 77)),
+                         (X[:, :2].copy(), np.resize(classes, 30)), (X, np.resize(classes, 29))]:
+        with pytest.raises(ValueError, match=r"NaN|classes|features|inconsistent"):
+            ours.partial_fit(X_bad, y_bad)
+
+
+def test_scores_of_early_stopping_are_scikit_learns(rng):
+    for size in (2, 3, 17, 100, 1001):
+        noise, ones, steps = rng.standard_normal(size), np.ones(size), np.arange(size) * 1.0
+        for y, predicted in [(noise, steps), (steps, noise), (ones, ones), (ones, noise), (steps, steps)]:
+            assert estimators._r2(y, predicted) == r2_score(y, predicted)
+            assert estimators._r2(y.astype(np.float32), predicted) == r2_score(y.astype(np.float32), predicted)
+        labels, others = rng.randint(3, size=size), rng.randint(3, size=size)
+        for y, predicted in [(labels, others), (labels.astype(str), others.astype(str))]:
+            assert estimators._accuracy(y, predicted) == accuracy_score(y, predicted)
+            weights = rng.uniform(size=size)
+            assert estimators._accuracy(y, predicted, weights) == accuracy_score(y, predicted, sample_weight=weights)
+        both = rng.randint(2, size=(size, 2))
+        assert estimators._accuracy(both, both[::-1]) == accuracy_score(both, both[::-1])
