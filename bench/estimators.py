@@ -17,7 +17,6 @@ import importlib.metadata
 import json
 import platform
 import re
-import subprocess
 import sys
 import time
 import warnings
@@ -32,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench.machine import description, warn_if_busy
 from bench.registry import DTYPES
+from bench.timing import answer
 
 SIDES = {"scikit-learn": "sklearn.neural_network", "fastnet": "fastnet.sklearn"}
 CALLS = 500
@@ -143,11 +143,8 @@ def collect(cases: list[str], repeats: int) -> dict[str, dict[str, list[dict[str
             key = f"{case} {dtype}"
             runs[key] = {side: [] for side in SIDES}
             for side in ["fastnet", *(list(SIDES) * repeats)]:
-                command = [sys.executable, __file__, "--side", side, "--cases", case, "--dtype", dtype]
-                done = subprocess.run(command, capture_output=True, text=True)
-                if done.returncode:
-                    sys.exit(f"{side} failed on {key}:\n{done.stderr[-2000:]}")
-                runs[key][side].append(json.loads(done.stdout.splitlines()[-1]))
+                command = [__file__, "--side", side, "--cases", case, "--dtype", dtype]
+                runs[key][side].append(answer(command, f"{side} on {key}"))
             del runs[key]["fastnet"][0]
             print(f"{key}: done", file=sys.stderr)
     return runs

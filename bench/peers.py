@@ -30,9 +30,7 @@ import fastnet
 from bench.machine import cores, description, fma_peak, warn_if_busy
 from bench.registry import CASES, DTYPES, Case, step_products
 from bench.sides import SIDES, Problem
-
-LOOK = 0.15
-"""Seconds that one look at the clock takes, about."""
+from bench.timing import LOOK, microseconds, seconds_per_call
 
 SAMPLES = 5003
 """A prime number: no batch size divides it."""
@@ -69,23 +67,6 @@ def seconds_per_step(side: Any, problem: Problem) -> float:
         else:  # something else had the cores for longer than the steps took
             more *= 2
     return median(looks)
-
-
-def seconds_per_call(predict: Any, X: np.ndarray) -> float:
-    """Median duration of a call, in rounds long enough for the clock."""
-    predict(X)
-    rounds, times = 1, []
-    while True:
-        start = time.perf_counter()
-        for _ in range(rounds):
-            predict(X)
-        took = time.perf_counter() - start
-        if took < LOOK / 30:
-            rounds *= 2
-            continue
-        times.append(took / rounds)
-        if len(times) >= 9:
-            return median(times)
 
 
 def measure(name: str, cases: list[str]) -> dict[str, Any]:
@@ -148,12 +129,6 @@ def check(runs: dict[str, list[dict[str, Any]]], cases: list[str]) -> None:
                     seen = result["losses"].get(f"{case} {dtype}")
                     if seen is not None and not np.allclose(seen, losses, rtol=AGREE[dtype], atol=0):
                         sys.exit(f"no table: losses of {name} on {case}, {dtype}: {seen}; of NumPy: {losses.tolist()}")
-
-
-def microseconds(seconds: float) -> str:
-    """Three significant digits, in microseconds."""
-    value = seconds * 1e6
-    return f"{value:.{max(0, 2 - int(np.floor(np.log10(value))))}f}"
 
 
 def medians_of(runs: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, dict[str, float]]]:

@@ -115,7 +115,7 @@ def _loss_arguments(net_class: type, case: Case, dtype: str) -> tuple[Any, ...]:
     return _network(net_class, case, dtype), *_data(case.batch, case, dtype), REG
 
 
-def _predict_arguments(net_class: type, case: Case, dtype: str) -> tuple[Any, ...]:
+def _inference_arguments(net_class: type, case: Case, dtype: str) -> tuple[Any, ...]:
     return _loss_arguments(net_class, case, dtype)[:2]
 
 
@@ -251,6 +251,10 @@ def _check_loss(actual: Any, expected: Any, net: Any, X: Array, y: Array, reg: f
         _close(actual[1][name], expected[1][name], bound, f"gradient of {name}")
 
 
+def _check_scores(actual: Any, expected: Any, net: Any, X: Array) -> None:
+    _close(actual, expected, _network_bounds(net, X, np.zeros(len(X), np.intp), 0.0)[0], "scores")
+
+
 def _check_train(actual: Any, expected: Any, net: Any, X: Array, y: Array, *arguments: Any) -> None:
     # Every step may add what one loss or gradient may be off by, of which the first minibatch's worth is the measure;
     # and at this learning rate no step amplifies it. Which units are in doubt differs from one minibatch to the next:
@@ -305,6 +309,10 @@ def _loss(net: Any, X: Array, y: Array, reg: float) -> Any:
     return net.loss(X, y, reg)
 
 
+def _scores(net: Any, X: Array) -> Any:
+    return net.loss(X)
+
+
 def _train(net: Any, *arguments: Any) -> tuple[Array, dict[str, Array]]:
     history = net.train(*arguments)
     return np.array(history["loss_history"]), net.params
@@ -354,6 +362,7 @@ COMPARISONS = {
     "axpy": Comparison(
         {"fastnet": _axpy(kernels.axpy), "numpy": _axpy(reference.axpy)}, _axpy_arguments, _check_axpy, rounds=50),
     "loss": Comparison(_both(_loss), _loss_arguments, _check_loss, step_products),
+    "scores": Comparison(_both(_scores), _inference_arguments, _check_scores, _forward_products),
     "train": Comparison(_both(_train), _train_arguments, _check_train, _train_products, rounds=5),
-    "predict": Comparison(_both(_predict), _predict_arguments, _check_predict, _forward_products),
+    "predict": Comparison(_both(_predict), _inference_arguments, _check_predict, _forward_products),
 }

@@ -20,7 +20,6 @@ import importlib.util
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -31,9 +30,11 @@ from typing import Any, NamedTuple
 
 # At the top nothing of fastnet: a number has to be set before the rest of it is imported.
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from bench.timing import answer, seconds_per_call
+
+ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "fastnet"
 FACTORS = (0.25, 0.5, 1, 2, 4)
 """The values that are tried, in today's, unless a measurement has values of its own."""
@@ -54,7 +55,7 @@ def single_steps(*case: int) -> float:
     """A training step in a run of its own, with the calling of a team."""
     import numpy as np
 
-    from bench.peers import problem_of, seconds_per_call
+    from bench.peers import problem_of
     from bench.registry import Case
     from fastnet.engine.packed import Parameters
     from fastnet.engine.workspace import Workspace
@@ -88,14 +89,13 @@ def short_training() -> float:
 
 def kernel(name: str, *cases: tuple[int, int, int, int]) -> float:
     """A call of a kernel, on arrays of a network of these sizes."""
-    from bench.peers import seconds_per_call
     from bench.registry import COMPARISONS, Case
 
     function = COMPARISONS[name].functions["fastnet"]
     times = []
     for case in cases:
         arguments = COMPARISONS[name].make("fastnet", Case(*case), "float32")
-        times.append(seconds_per_call(lambda first, rest=arguments[1:]: function(first, *rest), arguments[0]))
+        times.append(seconds_per_call(function, *arguments))
     return geometric_mean(times)
 
 
@@ -103,7 +103,6 @@ def scores(inputs: int, hidden: int, *rows: int) -> float:
     """Scores and labels of so many samples, by a network with 10 classes."""
     import numpy as np
 
-    from bench.peers import seconds_per_call
     from fastnet.network import passes
 
     layers = [(np.full(shape, 1 / shape[0], np.float32), np.zeros(shape[1], np.float32))
@@ -116,11 +115,10 @@ def drawing(samples: int, *counts: int) -> float:
     """The drawing of so many indices."""
     import numpy as np
 
-    from bench.peers import seconds_per_call
     from fastnet.training.minibatches import draw
 
     rng = np.random.RandomState(0)
-    return geometric_mean(seconds_per_call(lambda _, count=count: draw(rng, samples, count), None) for count in counts)
+    return geometric_mean(seconds_per_call(draw, rng, samples, count) for count in counts)
 
 
 def estimator() -> float:
@@ -129,7 +127,6 @@ def estimator() -> float:
 
     import numpy as np
 
-    from bench.peers import seconds_per_call
     from fastnet.sklearn import MLPClassifier
 
     random = np.random.RandomState(0)
@@ -137,14 +134,13 @@ def estimator() -> float:
     classifier = MLPClassifier((8,), max_iter=500, tol=0.0, n_iter_no_change=500, random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return seconds_per_call(lambda _: classifier.fit(X, y), None) / 500
+        return seconds_per_call(classifier.fit, X, y) / 500
 
 
 def finite() -> float:
     """A look through 16 MiB for NaN and inf."""
     import numpy as np
 
-    from bench.peers import seconds_per_call
     from fastnet.checks import features
 
     dtype = np.dtype(np.float32)
@@ -155,7 +151,6 @@ def checksum() -> float:
     """The checksum of 64 MiB."""
     import numpy as np
 
-    from bench.peers import seconds_per_call
     from fastnet.training.checkpoints import data_checksum
 
     return seconds_per_call(data_checksum, np.ones(1 << 26, np.uint8))
@@ -348,12 +343,8 @@ def child(name: str, value: Any, cache: str) -> None:
 
 def measured(name: str, value: Any, cache: Path) -> float:
     """Seconds that a child has measured; it has to have used the value."""
-    command = [sys.executable, __file__, "--child", name, "--value", json.dumps(value), "--cache", str(cache)]
-    environment = {**os.environ, **MEASUREMENTS[name].environment}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, check=False)
-    if done.returncode:
-        sys.exit(f"{name} = {value}: the process failed:\n{done.stderr[-2000:]}")
-    result = json.loads(done.stdout.splitlines()[-1])
+    command = [__file__, "--child", name, "--value", json.dumps(value), "--cache", cache]
+    result = answer(command, f"{name} = {value}", **MEASUREMENTS[name].environment)
     used = list(result["seen"].values())
     if not used or any(other != json.loads(json.dumps(value)) for other in used):
         sys.exit(f"{name} = {value}: modules have other values: {result['seen']}")

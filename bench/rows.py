@@ -1,0 +1,340 @@
+"""The rows of calls.py: whole calls, each behind the same few lines, and how it is known that two sides do the same.
+
+calls.py runs this program in processes of their own. PYTHONPATH says which checkout of fastnet is measured: it is
+imported before this folder's parent is on the path, so two checkouts are measured by the same benchmark.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import importlib
+import json
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+import fastnet
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from bench.registry import COMPARISONS, DTYPES, IMPLEMENTATIONS, Case
+from bench.timing import seconds_per_call
+from fastnet import kernels
+from fastnet.datasets import load_digits
+
+# Of fastnet nothing but what users have: another checkout may have other folders.
+
+Array = np.ndarray[Any, Any]
+Data = tuple[Array, Array, Array, Array]
+Call = Callable[[], Any]
+
+SEED = 1
+SPAN = 0.5
+"""Seconds for which a call is repeated that needs a new model each time."""
+
+SAMPLES = 10_000
+"""How many of CIFAR-10's 49 000 training samples, unless calls.py is told otherwise: these take 250 MB."""
+
+CLOSE = {"float32": 1e-4, "float64": 1e-9}
+"""How far two losses of a training may lie apart, relatively: a hundred times what rounding makes of it, and more."""
+
+LABELS = {"float32": 0.01, "float64": 0.0}
+"""Fraction of labels that rounding may turn."""
+
+MODULES = {"scikit-learn": "sklearn.neural_network", "fastnet": "fastnet.sklearn"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A call that is timed from its beginning to its return."""
+
+    what: str
+    """For people."""
+    make: Callable[[str, str, bool], Call]
+    """Given a side, a dtype and whether it is to warm up only: a call that is ready to be made, on a model of its own.
+
+    To warm up, that is a shorter call of the same kind.
+    """
+    check: Callable[[Any, Any, str], None]
+    """Called with fastnet's result, the peer's and the dtype; raises AssertionError unless they agree."""
+    peer: str = "NumPy"
+    dtypes: tuple[str, ...] = ("float64",)
+    fresh: bool = False
+    """The call changes its model, so each has a new one."""
+    once: bool = False
+    """Only the first in a process is timed."""
+    calls: int = 1
+    """So many of the user's calls are one of `make`'s."""
+    one_thread: bool = False
+    """Timed with one thread only."""
+    process: str = ""
+    """Rows with the same one are timed in the same process, one after the other."""
+
+    def threads(self, counts: list[int]) -> list[int]:
+        """With how many threads it is timed, of these."""
+        return [1] if self.one_thread else counts
+
+    def verify(self, dtype: str) -> float:
+        """Raise AssertionError unless both sides do the same; return the size of what the peer has found."""
+        actual, expected = (self.make(side, dtype, False)() for side in ("fastnet", self.peer))
+        self.check(actual, expected, dtype)
+        return size(expected)
+
+    def seconds(self, side: str, dtype: str) -> float:
+        """Duration of a call in this process, warm."""
+        if not self.fresh:
+            return seconds_per_call(self.make(side, dtype, False))
+        self.make(side, dtype, True)()
+        times: list[float] = []
+        while not times or (not self.once and sum(times) < SPAN):
+            call = self.make(side, dtype, False)
+            start = time.perf_counter()
+            call()
+            times.append(time.perf_counter() - start)
+        return median(times) / self.calls
+
+
+def size(result: Any) -> float:
+    """The sum of all numbers of a result, without their signs: two checkouts that do the same have the same."""
+    if isinstance(result, dict):
+        return sum(map(size, result.values()))
+    if isinstance(result, tuple | list):
+        return sum(map(size, result))
+    return float(np.abs(np.asarray(getattr(result, "loss_", result), np.float64)).sum())
+
+
+# ---- training --------------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def _toy(_: str) -> Data:
+    """The course's toy problem."""
+    X, y = 10 * np.random.RandomState(SEED).standard_normal((5, 4)), np.array([0, 1, 2, 2, 1])
+    return X, y, X, y
+
+
+@functools.cache
+def _clusters(_: str) -> Data:
+    """Three clusters in four dimensions: 1000 samples, and 200 to validate."""
+    random = np.random.RandomState(SEED)
+    centers, y = random.standard_normal((3, 4)), random.randint(3, size=1200)
+    X = centers[y] + random.standard_normal((1200, 4))
+    return X[:1000], y[:1000], X[1000:], y[1000:]
+
+
+@functools.cache
+def _digits(dtype: str) -> Data:
+    X, y = load_digits()
+    X = X.astype(dtype)
+    return X[:1400], y[:1400], X[1400:], y[1400:]
+
+
+@functools.cache
+def _pixels(samples: int, convert: Callable[[Array], Array]) -> Data:
+    """Images of CIFAR-10's size, brighter from class to class, and 1000 to validate."""
+    random = np.random.RandomState(SEED)
+    y = random.randint(10, size=samples + 1000)
+    X = random.randint(156, size=(len(y), 3072), dtype=np.uint8)
+    X += (10 * y[:, None]).astype(np.uint8)
+    return convert(X[:samples]), y[:samples], convert(X[samples:]), y[samples:]
+
+
+def _floats(X: Array) -> Array:
+    return X / 255
+
+
+def _same_history(actual: Any, expected: Any, dtype: str) -> None:
+    for name, rtol, atol in (("loss_history", CLOSE[dtype], 0.0), ("train_acc_history", 0.0, LABELS[dtype]),
+                             ("val_acc_history", 0.0, LABELS[dtype])):
+        np.testing.assert_allclose(actual[name], expected[name], rtol, atol, err_msg=name)
+
+
+def _training(what: str, data: Callable[[str], Data], sizes: tuple[int, int, int], *, std: float, batch: int,
+              steps: int, rate: float, reg: float, **options: Any) -> Row:
+    """A whole `train`, which draws from NumPy's global generator, as it does by default."""
+    def make(side: str, dtype: str, warming: bool) -> Call:
+        X, y, X_val, y_val = data(dtype)
+        if warming:  # in memory of its own and the same layout
+            X, y = X[:2 * batch].copy("K"), y[:2 * batch]
+        np.random.seed(SEED)
+        net = IMPLEMENTATIONS[side.lower()](*sizes, std=std, dtype=np.dtype(dtype))
+        return functools.partial(net.train, X, y, X_val[:batch] if warming else X_val,
+                                 y_val[:batch] if warming else y_val, learning_rate=rate, reg=reg,
+                                 num_iters=min(steps, 10) if warming else steps, batch_size=batch)
+
+    return Row(what, make, _same_history, fresh=True, **options)
+
+
+def _cifar(samples: int, what: str, convert: Callable[[Array], Array] = _floats, rate: float = 1e-3, steps: int = 300,
+           **options: Any) -> Row:
+    return _training(f"`train`, {samples} x 3072-50-10, {what}, batch 200, {steps} iterations",
+                     lambda _: _pixels(samples, convert), (3072, 50, 10), std=1e-2, batch=200, steps=steps, rate=rate,
+                     reg=1e-3, once=True, **options)
+
+
+def _training_rows(samples: int) -> dict[str, Row]:
+    digits = {f"digits-{batch}": _training(
+        f"`train`, digits, H 100, batch {batch}, 1000 iterations", _digits, (64, 100, 10), std=1e-2, batch=batch,
+        steps=1000, rate=0.5, reg=1e-3, dtypes=DTYPES) for batch in (200, 100)}
+    return {
+        "toy": _training("`train`, the course's toy problem: 5 x 4-10-3, batch 200, 100 iterations", _toy, (4, 10, 3),
+                         std=1e-1, batch=200, steps=100, rate=1e-1, reg=5e-6),
+        "clusters": _training("`train`, 1000 x 4-10-3, batch 50, 1000 iterations", _clusters, (4, 10, 3), std=1e-1,
+                              batch=50, steps=1000, rate=1e-1, reg=1e-3),
+        **digits,
+        "cifar-default": _cifar(samples, "X in float64"),
+        "cifar-one-thread": _cifar(samples, "one thread", steps=100, one_thread=True),
+        "cifar-float32": _cifar(samples, "X in float32", lambda X: np.divide(X, 255, dtype=np.float32)),
+        "cifar-uint8": _cifar(samples, "X in uint8", np.copy, rate=1e-8),
+        "cifar-fortran": _cifar(samples, "X in Fortran order", lambda X: np.asfortranarray(X / 255)),
+    }
+
+
+# ---- estimators ------------------------------------------------------------------------------------------------------
+
+
+def _classifier(side: str, **parameters: Any) -> Any:
+    return importlib.import_module(MODULES[side]).MLPClassifier(random_state=0, **parameters)
+
+
+def _same_fit(actual: Any, expected: Any, dtype: str) -> None:
+    X, _ = load_digits()
+    np.testing.assert_array_equal(actual.predict(X), expected.predict(X))
+    np.testing.assert_allclose(actual.loss_curve_, expected.loss_curve_, rtol=CLOSE[dtype], atol=0)
+
+
+def _same_minimum(actual: Any, expected: Any, dtype: str) -> None:
+    # A search for the minimum may take another path where a number is rounded otherwise, to a place as good.
+    X, _ = load_digits()
+    assert np.mean(actual.predict(X) != expected.predict(X)) <= 0.01, "other labels"
+    assert abs(actual.n_iter_ - expected.n_iter_) <= 0.1 * expected.n_iter_, "another number of iterations"
+    np.testing.assert_allclose(actual.loss_, expected.loss_, rtol=0.2, atol=0)
+
+
+def _fit(what: str, check: Callable[[Any, Any, str], None], **parameters: Any) -> Row:
+    def make(side: str, dtype: str, warming: bool) -> Call:
+        X, y = load_digits()
+        if warming:
+            return functools.partial(_classifier(side, **parameters, max_iter=2).fit, X[:400], y[:400])
+        return functools.partial(_classifier(side, **parameters).fit, X, y)
+
+    return Row(what, make, check, "scikit-learn", fresh=True)
+
+
+def _partial_fit(rows: int) -> Row:
+    """`partial_fit` call by call, on one part of the digits after the other."""
+    calls = 50
+
+    def make(side: str, dtype: str, warming: bool) -> Call:
+        X, y = load_digits()
+        estimator = _classifier(side)
+        parts = [slice(start, start + rows) for start in np.arange(calls + 1) * rows % (len(X) - rows)]
+        estimator.partial_fit(X[parts[0]], y[parts[0]], classes=np.arange(10))
+
+        def call() -> Any:
+            for part in parts[1:]:
+                estimator.partial_fit(X[part], y[part])
+            return estimator
+
+        return call
+
+    return Row(f"`partial_fit` of {rows} rows, digits", make, _same_fit, "scikit-learn", fresh=True, calls=calls)
+
+
+def _estimator_rows() -> dict[str, Row]:
+    return {
+        "early-stopping": _fit("`MLPClassifier(early_stopping=True).fit`, digits", _same_fit, early_stopping=True),
+        **{f"partial-fit-{rows}": _partial_fit(rows) for rows in (1, 32, 200)},
+        "lbfgs": _fit('`MLPClassifier(solver="lbfgs").fit`, digits', _same_minimum, solver="lbfgs"),
+    }
+
+
+# ---- short calls -----------------------------------------------------------------------------------------------------
+
+
+def _compared(what: str, name: str, case: Case, **options: Any) -> Row:
+    """A comparison of the registry."""
+    comparison = COMPARISONS[name]
+
+    def make(side: str, dtype: str, warming: bool) -> Call:
+        implementation = side.lower()
+        return functools.partial(comparison.functions[implementation], *comparison.make(implementation, case, dtype))
+
+    def check(actual: Any, expected: Any, dtype: str) -> None:
+        comparison.check(actual, expected, *comparison.make("numpy", case, dtype))
+
+    return Row(what, make, check, dtypes=DTYPES, **options)
+
+
+SIZES = {"toy": Case(4, 10, 3, 5), "digits": Case(64, 100, 10, 200), "cifar": Case(3072, 50, 10, 200)}
+
+
+def _shape(case: Case) -> str:
+    return f"{case.batch} x {case.inputs}-{case.hidden}-{case.classes}"
+
+
+def _short_rows() -> dict[str, Row]:
+    digits = SIZES["digits"]
+    return {
+        **{f"loss-{size}": _compared(f"`loss(X, y)`, {_shape(case)}", "loss", case) for size, case in SIZES.items()},
+        "scores-toy": _compared(f"`loss(X)`, {_shape(SIZES['toy'])}", "scores", SIZES["toy"]),
+        **{f"predict-{rows}": _compared(f"`predict`, {_shape(digits._replace(batch=rows))}", "predict",
+                                        digits._replace(batch=rows)) for rows in (1, 100, 397)},
+    }
+
+
+KERNEL_SHAPES = ((5, 4, 10), (50, 4, 10), (200, 64, 100), (128, 784, 128), (200, 3072, 50), (150, 1500, 260),
+                 (1024, 784, 1024))
+"""Samples, inputs and hidden units."""
+
+KERNELS = [name for name in COMPARISONS if name in kernels.__all__]
+
+
+def _kernel_rows() -> dict[str, Row]:
+    rows = {}
+    for N, D, H in KERNEL_SHAPES:
+        shape = f"{N}x{D}x{H}"
+        for name in KERNELS:
+            case = Case(D, H, 3 if D == 4 else 10, N)
+            rows[f"kernels-{shape}-{name}"] = _compared(f"`{name}`, {shape}", name, case, process=f"kernels-{shape}")
+    return rows
+
+
+def all_rows(samples: int = SAMPLES) -> dict[str, Row]:
+    """Each row by its name."""
+    return {**_training_rows(samples), **_estimator_rows(), **_short_rows(), **_kernel_rows()}
+
+
+# ---- a process of calls.py -------------------------------------------------------------------------------------------
+
+
+def main() -> None:
+    """Compare the sides of some rows, or time one; print where fastnet is from, and sizes of results or seconds."""
+    parser = argparse.ArgumentParser(description="A process of bench/calls.py.")
+    parser.add_argument("--verify", action="store_true")
+    parser.add_argument("--side", default="fastnet")
+    parser.add_argument("--rows", nargs="+", required=True)
+    parser.add_argument("--dtypes", nargs="+", required=True)
+    parser.add_argument("--samples", type=int, required=True)
+    options = parser.parse_args()
+    rows = all_rows(options.samples)
+    figures = {}
+    warnings.filterwarnings("ignore", "Stochastic Optimizer|lbfgs failed to converge")  # scikit-learn's, of few epochs
+    for name in options.rows:
+        for dtype in rows[name].dtypes:
+            if dtype in options.dtypes:
+                figures[f"{name} {dtype}"] = (rows[name].verify(dtype) if options.verify
+                                              else rows[name].seconds(options.side, dtype))
+    print(json.dumps({"checkout": str(Path(fastnet.__file__).resolve().parent.parent), "figures": figures}))
+
+
+if __name__ == "__main__":
+    main()
