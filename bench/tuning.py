@@ -78,7 +78,7 @@ def training(*case: int) -> float:
 
 def short_training() -> float:
     """A whole call of `train` with few steps of a small network, and accuracies after each of them."""
-    from bench.peers import problem_of, seconds_per_call
+    from bench.peers import problem_of
     from bench.registry import Case
     from fastnet import TwoLayerNet
 

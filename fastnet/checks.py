@@ -10,7 +10,7 @@ import math
 import operator
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 
 from . import kernels
 from .aliases import Layer
+from .llvm.conversion import source_kind
 from .llvm.memory import memory_view
 from .parallel.interpreter_end import without_gil
 from .tuning import FINITE_PIECE
 
 __all__ = ["choice", "features", "floating_dtype", "integer", "labels", "layers", "not_finite", "number", "path",
-           "random_source", "shortened", "writable"]
+           "pieces", "random_source", "samples", "shortened", "writable"]
 
 
 def number(value: Any, name: str, *, minimum: float | None = None) -> float:
@@ -109,8 +110,42 @@ def features(X: Any, name: str, *, columns: int | None, dtype: np.dtype[Any], fi
         if array.ndim == 2 and array.dtype == dtype and array.shape[1] == columns and len(array) and (
                 array.flags.c_contiguous and array.flags.aligned):
             return _finite(array, name) if finite else array
-    else:
-        array = _array(X, name)
+    array = _rows(X, name, columns)
+    with np.errstate(over="ignore", invalid="ignore"):  # what does not fit the dtype becomes inf, which is reported
+        array = np.require(array, dtype=dtype, requirements=["C", "A"])
+    return _finite(array, name) if finite else array
+
+
+def samples(X: Any, name: str, *, columns: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return `X` as `features` does, but of its own dtype and layout, if it can be converted by the minibatch.
+
+    That is, if its dtype is one of :data:`fastnet.llvm.conversion.SOURCE_DTYPES`. It is finite in `dtype`.
+    """
+    array = _rows(X, name, columns)
+    if not source_kind(array.dtype) or (array.dtype == dtype and array.flags.c_contiguous):
+        return features(array, name, columns=columns, dtype=dtype)
+    if array.dtype.kind == "f":  # whole numbers are finite, and fit
+        row = 0
+        for piece in pieces(array, dtype):
+            if not kernels.all_finite(piece.reshape(-1)):
+                bad = int(np.flatnonzero(~np.isfinite(piece).all(axis=1))[0])
+                raise not_finite(piece, bad, name, row)
+            row += len(piece)
+    return array
+
+
+def pieces(X: NDArray[Any], dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
+    """Yield the rows of X, some at a time, as C-contiguous arrays of `dtype`: never a copy of all."""
+    rows = max(1, FINITE_PIECE // max(X.shape[1], 1))
+    for start in range(0, len(X), rows):
+        with np.errstate(over="ignore", invalid="ignore"):
+            piece: NDArray[Any] = np.require(X[start:start + rows], dtype=dtype, requirements=["C", "A"])
+        yield piece
+
+
+def _rows(X: Any, name: str, columns: int | None) -> NDArray[Any]:
+    """A view of `X` as an array (N, `columns`) of real numbers, which nobody else has; copied if it cannot be one."""
+    array = X.view() if type(X) is np.ndarray else _array(X, name)
     if array.dtype.kind not in "buif":
         raise TypeError(f"{name} must be an array of real numbers, got dtype {array.dtype}")
     if array.ndim < 2:
@@ -124,9 +159,7 @@ def features(X: Any, name: str, *, columns: int | None, dtype: np.dtype[Any], fi
     if columns not in (None, width):
         raise ValueError(f"{name} must have {columns} features for each sample, as params['W1'] has rows, "
                          f"got {width} (shape {array.shape})")
-    with np.errstate(over="ignore", invalid="ignore"):  # what does not fit the dtype becomes inf, which is reported
-        array = np.require(array.reshape(array.shape[0], width), dtype=dtype, requirements=["C", "A"])
-    return _finite(array, name) if finite else array
+    return array.reshape(array.shape[0], width)
 
 
 @without_gil

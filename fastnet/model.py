@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from itertools import combinations, pairwise
+from itertools import chain, combinations, pairwise
 from typing import Any, Self, overload
 
 import numpy as np
@@ -247,9 +247,9 @@ class TwoLayerNet:
         """
         layers, _ = _Trained(self).layers()
         inputs, classes = len(layers[0][0]), layers[-1][0].shape[1]
-        samples = checks.features(X, "X", columns=inputs, dtype=self.dtype)
+        samples = checks.samples(X, "X", columns=inputs, dtype=self.dtype)
         targets = checks.labels(y, "y", samples=len(samples), classes=classes)
-        samples_val = checks.features(X_val, "X_val", columns=inputs, dtype=self.dtype)
+        samples_val = checks.samples(X_val, "X_val", columns=inputs, dtype=self.dtype)
         targets_val = checks.labels(y_val, "y_val", samples=len(samples_val), classes=classes)
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be callable or None, got {checks.shortened(callback)}")
@@ -265,7 +265,8 @@ class TwoLayerNet:
         resume = None if resume is None else checks.path(resume, "resume")
         if checkpoint is not None or resume is not None:
             run = {**arguments, "dtype": str(self.dtype),
-                   "data": data_checksum(samples, targets, samples_val, targets_val)}
+                   "data": data_checksum(chain(checks.pieces(samples, self.dtype), [targets],
+                                               checks.pieces(samples_val, self.dtype), [targets_val]))}
             if checkpoint is not None:
                 checkpoints = Checkpoints(checkpoint, every, run, self._named_arrays, self._rng)
             if resume is not None:
@@ -276,9 +277,9 @@ class TwoLayerNet:
                 restore()
         penalty = arguments.pop("l2")  # the name that it has in checkpoints
         return loop.train(
-            _Trained(self, inputs, classes), checks.writable(samples), targets, samples_val, targets_val, **arguments,
-            penalty=penalty, num_iters=steps, verbose=bool(verbose), progress=progress, callback=callback,
-            checkpoints=checkpoints, progress_so_far=so_far, threads=self._threads)
+            _Trained(self, inputs, classes), checks.writable(samples), targets, checks.writable(samples_val),
+            targets_val, **arguments, penalty=penalty, num_iters=steps, verbose=bool(verbose), progress=progress,
+            callback=callback, checkpoints=checkpoints, progress_so_far=so_far, threads=self._threads)
 
     def _named_arrays(self) -> dict[str, NDArray[Any]]:
         """The user's own arrays that are trained."""

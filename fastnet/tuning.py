@@ -322,7 +322,7 @@ Higher: fewer calls. Lower: less memory.
 FINITE_PIECE = 1 << 20
 """Unit: elements.
 
-So many are looked through at a time for NaN and inf.
+So many are looked through at a time for NaN and inf, or converted outside of minibatches.
 
 Higher: fewer calls. Lower: an error comes early, and Ctrl-C is not kept waiting.
 """

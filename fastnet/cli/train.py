@@ -78,7 +78,7 @@ def _fit(table: Table, args: argparse.Namespace) -> tuple[StoredModel, list[tupl
     compile_seconds = loop.prepare(dtype, scores=True)
 
     options = ("rate", "decay", "reg", "std", "hidden", "seed", "dtype", "standardize", "val_fraction")
-    run = {name: getattr(args, name) for name in options} | {"batch": batch, "data": data_checksum(X, table.y)}
+    run = {name: getattr(args, name) for name in options} | {"batch": batch, "data": data_checksum([X, table.y])}
     so_far = Progress(0, args.rate, {"loss_history": [], "train_acc_history": [], "val_acc_history": []})  # in epochs
     if args.resume is not None:
         so_far, restore = read_checkpoint(args.resume, run, net.params, rng)

@@ -90,7 +90,10 @@ class Samples(NamedTuple):
     """All samples; for one run."""
 
     X: Array
-    """(M, D), C-contiguous; in name only where `non_zeros` are given."""
+    """(M, D), C-contiguous; (0, D) where they lie in memory otherwise; in name only where `non_zeros` are given."""
+    source: NDArray[np.intp]
+    """Where and how they lie if not as `X`: address, bytes from sample to sample and from feature to feature, and the
+    number of their dtype (:data:`fastnet.llvm.conversion.SOURCE_DTYPES`), 0 for `X`, (4,)."""
     non_zeros: NonZeros | None
     """The same samples by their non-zeros, instead of `X`."""
     labels: NDArray[np.int64]

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from ..blocks.heads import hits_block, transpose_in_block
 from ..blocks.partition import ZERO, tile_share_start
-from ..jit.decorators import inline, phase
+from ..jit.decorators import merged
 from ..llvm.arrays import item_size
 from ..llvm.stacks import layer_of
 from ..tuning import FEW_ROWS
-from .layers import activate_layer, affine_layer, gather_samples, unit_span
+from .layers import activate_layer, affine_layer, gather, unit_span
 
 __all__ = ["check_phase"]
 
 
-@phase
+@merged
 def check_phase(head, method, plan, parameters, samples, schedule, checks, check_buffers, scratch, step, check, share):
     """Do one share of check number `check`, after the update of a step."""
     if head is None:  # the estimators are judged by scikit-learn
@@ -34,11 +34,11 @@ def check_phase(head, method, plan, parameters, samples, schedule, checks, check
             checks.hits[check, part, share] = hits
 
 
-@inline
+@merged
 def hits_of_rows(method, plan, parameters, samples, check_buffers, scratch, share, row, m):
     """How many of m samples have their largest score at their label; `rows` has their indices, from place `row` on."""
     rows, stop, depth = check_buffers.rows, row + m, parameters.sizes.shape[0] - 1
-    gather_samples(samples, rows, check_buffers.X0, row, stop)
+    gather(samples, rows, check_buffers.X0, ZERO, check_buffers.X0.shape[0], row, stop)
     for layer in range(depth):
         for panel in range(layer_of(check_buffers.A, layer + 1).shape[0]):
             affine_layer(plan, parameters, samples, rows, check_buffers.X0, check_buffers, scratch, share, layer, panel,

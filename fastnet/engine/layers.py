@@ -11,16 +11,17 @@ from ..blocks.partition import K_SLICES, NOT_HALVED, ZERO, k_slice_count, k_slic
 from ..blocks.products import affine_block, product_block
 from ..blocks.sparse import has_non_zeros, sparse_affine_block
 from ..blocks.sums import add_block
-from ..jit.decorators import block, inline
+from ..jit.decorators import block, merged
 from ..llvm.arrays import flat, item_size
+from ..llvm.conversion import convert, convert_pack
 from ..llvm.stacks import layer_of
 from ..llvm.target import PACK
 from ..llvm.tile import move
 from ..tuning import GATHERED_SAMPLES
 from .arguments import FIRST_LAYER
 
-__all__ = ["activate_layer", "affine_layer", "affine_slices", "finish_affine_layer", "gather_block", "gather_samples",
-           "propagate_layer", "unit_span"]
+__all__ = ["activate_layer", "affine_layer", "affine_slices", "finish_affine_layer", "gather", "propagate_layer",
+           "unit_span"]
 
 
 @block
@@ -54,14 +55,34 @@ def gather_block(X, batch, A, p0, p1, i0, i1):
                         target[d] = source[d]
 
 
-@inline
-def gather_samples(samples, batch, features, start, stop):
-    """features[:, start:stop] = the samples batch[start:stop], packed; nothing where they are given by non-zeros."""
+@block
+def convert_block(source, D, batch, A, p0, p1, i0, i1):
+    """`gather_block` for samples of D features that lie in memory as `Samples.source` says: they become floats here."""
+    N, address, row, column, kind = A.shape[1], source[0], source[1], source[2], source[3]
+    full = min(p1, D // PACK)
+    for start in range(i0, i1, GATHERED_SAMPLES):
+        stop = min(start + GATHERED_SAMPLES, i1)
+        for p in range(p0, full):
+            for i in range(start, stop):
+                convert_pack(A, (p * N + i) * PACK, address + batch[i] * row + p * PACK * column, column, kind)
+        if full < p1:
+            for i in range(start, stop):
+                for d in range(full * PACK, D):
+                    convert(A, (full * N + i) * PACK + d - full * PACK, address + batch[i] * row + d * column, column,
+                            kind)
+
+
+@merged
+def gather(samples, batch, features, p0, p1, start, stop):
+    """The packs p0 to p1 of features[:, start:stop] = the samples batch[start:stop]; nothing of non-zeros."""
     if not has_non_zeros(samples.non_zeros):
-        gather_block(samples.X, batch, features, ZERO, features.shape[0], start, stop)
+        if samples.source[3] == 0:
+            gather_block(samples.X, batch, features, p0, p1, start, stop)
+        else:
+            convert_block(samples.source, samples.X.shape[1], batch, features, p0, p1, start, stop)
 
 
-@inline
+@merged
 def affine_layer(plan, parameters, samples, batch, features, buffers, scratch, share, layer, panel, start, stop):
     """A panel of a layer's affine map, for the rows start to stop of the minibatch `batch`, packed in `features`."""
     sizes, target = parameters.sizes, layer_of(buffers.A, layer + 1)
@@ -78,7 +99,7 @@ def affine_layer(plan, parameters, samples, batch, features, buffers, scratch, s
         affine_block(features, packed_rows(features, start), W, ZERO, b, zeros, Z, products, rows, sizes[0], ZERO, n)
 
 
-@inline
+@merged
 def affine_slices(plan, parameters, features, buffers, scratch, slice0, slice1, start, stop):
     """The k-slices slice0 to slice1 of the affine map of layer `forward_layer`, for the rows start to stop."""
     layer, itemsize = plan.forward_layer, item_size(scratch.zeros)
@@ -99,7 +120,7 @@ def affine_slices(plan, parameters, features, buffers, scratch, slice0, slice1, 
                 add_block(slices[number, panel], slices[number - 1, panel], start, stop, ZERO, W.shape[2])
 
 
-@inline
+@merged
 def finish_affine_layer(plan, buffers, start, stop):
     """The affine map of layer `forward_layer` for the rows start to stop: its k-slices, added up pairwise."""
     slices, Z = buffers.slices, layer_of(buffers.A, plan.forward_layer + 1)
@@ -115,7 +136,7 @@ def finish_affine_layer(plan, buffers, start, stop):
             target[h] = first[h] + other[h]
 
 
-@inline
+@merged
 def activate_layer(method, parameters, buffers, layer, panel, start, stop):
     """What a layer puts out, in the place of its affine map; the last layer is left as it is."""
     if layer < parameters.sizes.shape[0] - 2:
@@ -123,7 +144,7 @@ def activate_layer(method, parameters, buffers, layer, panel, start, stop):
         activate_block(flat(Z, ZERO, Z.size), method.activation)  # with what is padded: all at once
 
 
-@inline
+@merged
 def propagate_layer(method, plan, parameters, buffers, scratch, layer, panel0, panel1, start, stop):
     """The deltas of the layer below for the rows start to stop, in the panels panel0 to panel1 of what it puts out."""
     sizes, WT, zeros = parameters.sizes, layer_of(parameters.WT, layer), scratch.zeros

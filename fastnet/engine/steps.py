@@ -21,7 +21,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..aliases import Array
-from ..jit.decorators import block, inline, worker
+from ..jit.decorators import block, merged, worker
 from ..llvm.subnormals import flush_subnormals, restore_control
 from ..parallel.phases import claim, complete, enter, leave, wait_until
 from .arguments import Buffers, CheckBuffers, Checks, Method, PackedParameters, Plan, Samples, Schedule, Scratch
@@ -94,7 +94,7 @@ def shares_of_phase(plan, checks, kind, due):
     return plan.sample_shares if kind == SAMPLES else plan.feature_shares
 
 
-@inline
+@merged
 def do_sample_share(method, plan, parameters, samples, schedule, buffers, scratch, step, share):
     """A share of the sample phase of a step; the first one also makes the loss of the step before."""
     if share == 0 and step > 0:

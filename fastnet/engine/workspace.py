@@ -14,7 +14,8 @@ from ..aliases import Array
 from ..blocks.heads import method_indices
 from ..blocks.partition import gradient_splits, k_slice_count
 from ..blocks.sparse import NonZeros, ascending
-from ..llvm.memory import aligned
+from ..llvm.conversion import source_kind
+from ..llvm.memory import address_of, aligned
 from ..llvm.stacks import Stack, stack
 from ..llvm.target import PACK, tile_width
 from ..parallel.phases import new_counters
@@ -165,7 +166,10 @@ class Workspace:
 
         Parameters
         ----------
-        X : array (M, D), C-contiguous, or NonZeros
+        X : array (M, D), or NonZeros
+            An array may be of any dtype of :data:`fastnet.llvm.conversion.SOURCE_DTYPES` and lie in any way: samples
+            become floats when they are gathered. Those that are C-contiguous and of the dtype of the parameters take
+            the least time.
         y : int64 array (M,), or array (M, C)
             Labels for a softmax; else what the outputs should be, in the dtype of the parameters.
         batches : intp array (steps, N)
@@ -186,7 +190,7 @@ class Workspace:
             If an index, a label or a shape is wrong; nothing has been changed then.
         """
         dtype, classes = self._parameters.dtype, self._parameters.sizes[-1]
-        given, non_zeros, M = self._given(X)
+        given, source, non_zeros, M = self._given(X)
         labels, targets = y, np.empty((1, 1), dtype)
         # Read as unsigned numbers, negative ones are the largest.
         if batches.shape[1] != self._batch_size:
@@ -215,7 +219,7 @@ class Workspace:
             by_step.append(np.empty(steps_count))
             by_step[-1][:] = values
         losses = np.empty(steps_count)
-        samples = Samples(given, non_zeros, labels, targets, weights)
+        samples = Samples(given, source, non_zeros, labels, targets, weights)
         rates, penalties, weight_sums = by_step
         schedule = Schedule(batches, counts, rates, penalties, weight_sums, losses)
         checks = self._checks(accuracies, samples, steps_count)
@@ -229,21 +233,25 @@ class Workspace:
         if accuracies is None:
             return Checks(np.zeros(steps, np.bool_), samples, np.zeros((0, 2, self.workers), np.intp))
         due, X, y = accuracies
-        given, _, M = self._given(X)
+        given, source, _, M = self._given(X)
         if self._head is not None or due.shape != (steps,) or y.shape != (M,):
             raise ValueError(f"accuracies must be of the course's network, of {steps} steps and {M} labels, got "
                              f"{self._head}, {due.shape} and {y.shape}")
-        return Checks(due, samples._replace(X=given, labels=y),
+        return Checks(due, samples._replace(X=given, source=source, labels=y),
                       np.zeros((np.count_nonzero(due), 2, self.workers), np.intp))
 
-    def _given(self, X: NDArray[Any] | NonZeros) -> tuple[NDArray[Any], NonZeros | None, int]:
-        """The samples as an array, their non-zeros, and how many they are; one of the two is in name only."""
+    def _given(self,
+               X: NDArray[Any] | NonZeros) -> tuple[NDArray[Any], NDArray[np.intp], NonZeros | None, int]:
+        """`X`, `source` and `non_zeros` of `Samples`, and how many samples there are."""
         D, dtype = self._parameters.sizes[0], self._parameters.dtype
         if not self._sparse:
-            if (isinstance(X, NonZeros) or X.shape[1:] != (D,) or X.dtype != dtype or not X.flags.c_contiguous):
-                raise ValueError(f"X must be a C-contiguous {dtype} array with {D} columns, got "
+            if isinstance(X, NonZeros) or X.shape[1:] != (D,) or not source_kind(X.dtype):
+                raise ValueError(f"X must be an array of real numbers with {D} columns, got "
                                  f"{'NonZeros' if isinstance(X, NonZeros) else f'{X.dtype} {X.shape}'}")
-            return X, None, len(X)
+            if X.dtype == dtype and X.flags.c_contiguous:
+                return X, np.zeros(4, np.intp), None, len(X)
+            source = np.array([address_of(X), *X.strides, source_kind(X.dtype)], np.intp)
+            return np.empty((0, D), dtype), source, None, len(X)
         if not isinstance(X, NonZeros) or X.data.dtype != dtype:
             raise ValueError(f"X must be NonZeros of {dtype}, got {type(X).__name__} of {getattr(X[0], 'dtype', None)}")
         if X is not self._checked_non_zeros:
@@ -257,4 +265,4 @@ class Workspace:
             if not ascending(X):
                 raise ValueError("columns in X must ascend in each row")
             self._checked_non_zeros = X
-        return np.empty((1, 1), dtype), X, len(X.indptr) - 1
+        return np.empty((1, 1), dtype), np.zeros(4, np.intp), X, len(X.indptr) - 1

@@ -14,7 +14,7 @@ from .disk_cache import DiskCache, cache_directory, plain_cache
 from .libraries import for_merged, for_parts, for_wholes
 from .numba_internals import DISK_CACHE, MISSING, THREADS_IN_KERNELS, no_references, no_wrappers, set_cache
 
-__all__ = ["block", "cache_directory", "inline", "kernel", "operation", "phase", "shared", "task", "worker"]
+__all__ = ["block", "cache_directory", "inline", "kernel", "merged", "operation", "shared", "task", "worker"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -49,8 +49,8 @@ def block(function: Function) -> Function:
     return cast(Function, _njit(function, **no_references(), **_PART))
 
 
-def phase(function: Function) -> Function:
-    """Compile a large block with structs among its arguments, which has one caller: LLVM makes it a part of that.
+def merged(function: Function) -> Function:
+    """Compile a block with structs among its arguments: LLVM makes it a part of its callers.
 
     numba's own inlining takes twice as long to compile: it walks through the caller once for each call in it. And a
     call that is left would hand some three hundred numbers over, which takes a small network a tenth of a step.

@@ -120,7 +120,7 @@ class _PartCompiler(PreparedCompiler):
 
 
 class _MergedCompiler(_PartCompiler):
-    """The same for what is merged with its caller."""
+    """The same for what is merged with its callers."""
 
     library = _MergedLibrary
 
@@ -133,4 +133,4 @@ for_parts: dict[str, Any] = for_wholes if PARTS in MISSING else {"pipeline_class
 """Options of what only other compiled functions call."""
 
 for_merged: dict[str, Any] = for_wholes if PARTS in MISSING else {"pipeline_class": _MergedCompiler}
-"""Options of what is merged with its only caller."""
+"""Options of what is merged with its callers."""

@@ -23,10 +23,23 @@ from ..llvm.target import PACK, tile_width
 from ..parallel.phases import new_counters
 from ..parallel.team import run as run_team
 from ..parallel.threads import share_count, slow_regions, using_threads
-from ..tuning import BLOCK_ROWS, CHUNK_ROWS, CHUNK_WORK, REGION_WORK, SHARES_PER_THREAD, SLOW_REGION_WORK
+from ..tuning import (
+    BLOCK_ROWS,
+    CHUNK_ROWS,
+    CHUNK_WORK,
+    FINITE_PIECE,
+    REGION_WORK,
+    SHARES_PER_THREAD,
+    SLOW_REGION_WORK,
+)
 from .inference import Network, Outputs, few_scores, network_scores, panel_lines, scratch_lines
 
-__all__ = ["forward", "infer", "loss_and_grads"]
+__all__ = ["computable", "forward", "infer", "loss_and_grads"]
+
+
+def computable(X: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return samples as kernels take them: C-contiguous and of `dtype`; copied only if need be."""
+    return X if X.dtype == dtype and X.flags.carray else np.require(X, dtype, ["C", "A"])
 
 
 def forward(layers: Sequence[Layer], X: NDArray[Any]) -> list[NDArray[Any]]:
@@ -96,6 +109,8 @@ def infer(layers: Sequence[Layer], X: NDArray[Any], name: str = "X", check: Call
     work = sum([W.size for W in Ws])
     method = method_indices(activation, head)
     rows = max(CHUNK_ROWS, CHUNK_WORK // work)
+    if X.dtype != Ws[0].dtype or not X.flags.c_contiguous:  # a chunk is converted, never all
+        rows = min(rows, max(1, FINITE_PIECE // X.shape[1]))
     if len(X) <= rows and check is None:
         return _infer(method, Ws, bs, X, 0, work, name, region, threads)
     parts: list[tuple[NDArray[Any], NDArray[np.intp]]] = []
@@ -113,7 +128,8 @@ def _infer(method: tuple[int | None, int | None], Ws: tuple[NDArray[Any], ...], 
            X: NDArray[Any], first: int, work: int, name: str, region: bool,
            threads: int | None) -> tuple[NDArray[Any], NDArray[np.intp]]:
     """Scores and labels of one chunk, whose samples are counted from `first` on; `work` is multiply-adds for each."""
-    N, dtype = len(X), X.dtype
+    N, dtype = len(X), Ws[0].dtype
+    X = computable(X, dtype)
     samples = writable(X).reshape(1, N, X.shape[1])
     # One sample has no region. To ask has numba load its threads, which are of no use without one.
     slow = region and N > 1 and slow_regions()

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +55,7 @@ def checked_interval(value: Any) -> int | float:
     return value
 
 
-def data_checksum(*arrays: NDArray[Any]) -> int:
+def data_checksum(arrays: Iterable[NDArray[Any]]) -> int:
     """Return a checksum of C-contiguous arrays: a run is to go on with the data that it began with."""
     checksum = 0
     for array in arrays:

@@ -71,7 +71,7 @@ def train(trainee: Trainee, X: NDArray[Any], y: NDArray[np.int64],
     trainee
         Whose parameters are trained.
     X, y, X_val, y_val
-        Checked data, of the layers' dtype.
+        Checked data; samples of any dtype and layout that steps can convert.
     learning_rate, learning_rate_decay, penalty, num_iters, batch_size, verbose, progress, callback
         As in :meth:`fastnet.TwoLayerNet.train`, with the L2 penalty as 0.5 * penalty * sum(W^2).
     checkpoints
@@ -92,7 +92,7 @@ def train(trainee: Trainee, X: NDArray[Any], y: NDArray[np.int64],
     # What a check of the validation data takes; if it is much, Ctrl-C has to be looked for in between.
     check_work = len(X_val) * sum(W.size for W, _ in layers)
     if num_iters:  # here, where Ctrl-C still works at once
-        prepare(X.dtype, scores=not in_place or check_work > CHECK_WORK)
+        prepare(layers[0][0].dtype, scores=not in_place or check_work > CHECK_WORK)
     with (DeferredInterrupt() as interrupt,
           Session(batch_size, threads=threads, other_work=check_work / iterations_per_epoch) as session):
         bar = iter(progress_bar(range(now.iteration, num_iters),
@@ -116,7 +116,8 @@ def train(trainee: Trainee, X: NDArray[Any], y: NDArray[np.int64],
                     _mask(due - it, done - it) if inside else None, X_val, y_val)
             else:
                 (batch,), = trainee.minibatches(samples, batch_size, 1, False)
-                loss, grads = passes.loss_and_grads(layers, X[batch], y[batch], penalty, threads)
+                drawn_samples = passes.computable(X[batch], layers[0][0].dtype)
+                loss, grads = passes.loss_and_grads(layers, drawn_samples, y[batch], penalty, threads)
                 trainee.update(grads, now.learning_rate)
                 layers, in_place = trainee.layers()
                 losses, accuracies = [loss], []

@@ -61,6 +61,43 @@ def test_where_accuracies_are_taken_changes_nothing(monkeypatch, capfd, other):
         np.testing.assert_array_equal(outside.params[name], array)
 
 
+LAYOUTS = {
+    "C": np.ascontiguousarray, "Fortran": np.asfortranarray, "every second": lambda X: np.repeat(X, 2, axis=1)[:, ::2],
+    "backwards": lambda X: np.ascontiguousarray(X[::-1, ::-1])[::-1, ::-1]}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("kind", ["uint8", "int16", "int64", "float32", "float64", "float16", ">f8"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_data_of_any_dtype_and_layout(dtype, kind, layout):
+    # Samples become floats when they are gathered: the same bits as if all of them had been converted before.
+    X, y, X_val, y_val = digits(150)
+    X, X_val, results = np.rint(X * 16)[:, :60], np.rint(X_val * 16)[:, :60], []
+    for change in (lambda X: X.astype(dtype), lambda X: LAYOUTS[layout](X.astype(kind))):
+        net = TwoLayerNet(60, 20, 10, std=1e-2, dtype=dtype, rng=0)
+        given = change(X)
+        given.setflags(write=False)
+        history = net.train(given, y, change(X_val), y_val, num_iters=6, batch_size=25, learning_rate=1e-3)
+        results.append((history, {name: array.tobytes() for name, array in net.params.items()}))
+    assert results[0] == results[1]
+
+
+def test_data_that_are_not_as_they_should_be_are_refused_as_they_come():
+    X, y, X_val, y_val = digits(100)
+    for value, dtype, kind in [(np.nan, np.float64, np.float32), (np.inf, np.float32, np.float64),
+                               (1e300, np.float32, np.float64)]:
+        bad, net = X.astype(kind), TwoLayerNet(64, 8, 10, dtype=dtype, rng=0)
+        before = net.params["W1"].copy()
+        bad[77, 5] = value
+        for given in (bad, np.asfortranarray(bad)):
+            for data in ((given, y, X_val, y_val), (X, y, given, y)):
+                with pytest.raises(ValueError, match=r"finite \(in float\d\d\), got (nan|inf) at sample 77, feature 5"):
+                    net.train(*data, num_iters=1)
+        np.testing.assert_array_equal(net.params["W1"], before)
+    with pytest.raises(TypeError, match="X must be an array of real numbers, got dtype complex128"):
+        net.train(X * 1j, y, X_val, y_val)
+
+
 def test_float32_follows_the_reference():
     (_, history, _), (_, ref_history, _) = train_both(140, 20, iterations=30, dtype=np.float32)
     np.testing.assert_allclose(history["loss_history"], ref_history["loss_history"], rtol=1e-3)
