@@ -182,6 +182,13 @@ def check_network(sides, dtype, random):
         options = {"num_iters": 3, "batch_size": batch_size, "learning_rate": 1e-2, "reg": 0.1}
         history = net.train(given, labels, given, labels, **options)
         close(history["loss_history"], twin.train(X, y, X, y, **options)["loss_history"], where, dtype)
+        # Data that are converted where they lie: of the other dtype, and in columns.
+        other = np.float32 if dtype == np.float64 else np.float64
+        rounded, columns = X.astype(other), fences.array(np.ascontiguousarray(X.T)).T
+        net.train(fences.array(rounded), labels, columns, labels, **options)
+        twin.train(rounded.astype(dtype), y, X, y, **options)
+        net.train(columns, labels, fences.array(rounded), labels, **options)
+        twin.train(X, y, rounded.astype(dtype), y, **options)
         for name, array in twin.params.items():
             close(net.params[name], array, f"{where} {name} after training", dtype)
         fences.look(where)
