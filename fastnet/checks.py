@@ -127,7 +127,7 @@ def samples(X: Any, name: str, *, columns: int, dtype: np.dtype[Any]) -> NDArray
     if array.dtype.kind == "f":  # whole numbers are finite, and fit
         row = 0
         for piece in pieces(array, dtype):
-            if not kernels.all_finite(piece.reshape(-1)):
+            if not kernels.all_finite(writable(piece).reshape(-1)):
                 bad = int(np.flatnonzero(~np.isfinite(piece).all(axis=1))[0])
                 raise not_finite(piece, bad, name, row)
             row += len(piece)

@@ -37,6 +37,8 @@ def _to_float(builder: Any, value: Any, dtype: np.dtype[Any], result: Any) -> An
         if bits == dtype.itemsize * 8:
             return value
         return (builder.fpext if bits == 64 else builder.fptrunc)(value, result)
+    if dtype.kind == "b":  # whatever is not 0 is true
+        value = builder.icmp_unsigned("!=", value, ir.Constant(value.type, None))
     return (builder.sitofp if dtype.kind == "i" else builder.uitofp)(value, result)
 
 

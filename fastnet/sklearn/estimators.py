@@ -272,10 +272,10 @@ def _accuracy(y: Any, predicted: Any, sample_weight: Any = None) -> float:
 
 def _r2(y: Any, predicted: Any, sample_weight: Any = None) -> float:
     """scikit-learn's `r2_score`, the same numbers in the same order, without its validation."""
-    if sample_weight is None and y.ndim == 1 and predicted.ndim == 1 and y.dtype == predicted.dtype == np.float64:
-        truth, errors = y.reshape(-1, 1), (y - predicted).reshape(-1, 1)
-        numerator = np.sum(errors**2, axis=0)[0]
+    if sample_weight is None and y.size == len(y) == predicted.size and y.dtype == predicted.dtype == np.float64:
+        truth = y.reshape(-1, 1)
+        numerator = np.sum((truth - predicted.reshape(-1, 1)) ** 2, axis=0)[0]
         denominator = np.sum((truth - np.average(truth, axis=0)) ** 2, axis=0)[0]
-        if numerator != 0 and denominator != 0:
+        if np.isfinite([numerator, denominator]).all() and numerator != 0 and denominator != 0:
             return float(1 - numerator / denominator)
     return float(r2_score(y, predicted, sample_weight=sample_weight))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
+import operator
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -14,10 +16,12 @@ from numpy.typing import NDArray
 
 from .. import checks
 from ..aliases import Layer
+from ..engine.plan import affine_work
 from ..engine.workspace import Accuracies
 from ..network import passes
+from ..parallel.threads import most_threads, share_count
 from ..progress import progress_bar
-from ..tuning import CHECK_WORK
+from ..tuning import CHECK_WORK, ELEMENT_WORK
 from .checkpoints import Checkpoints, Progress
 from .interrupts import DeferredInterrupt
 from .minibatches import Minibatches, keep
@@ -89,10 +93,10 @@ def train(trainee: Trainee, X: NDArray[Any], y: NDArray[np.int64],
     now = progress_so_far or Progress(0, learning_rate, empty)
     history = now.history
     layers, in_place = trainee.layers()
-    # What a check of the validation data takes; if it is much, Ctrl-C has to be looked for in between.
-    check_work = len(X_val) * sum(W.size for W, _ in layers)
+    check_work = _check_work(layers, X_val)
+    checks_of_a_run = _checks_of_a_run(layers, check_work, batch_size, threads)
     if num_iters:  # here, where Ctrl-C still works at once
-        prepare(layers[0][0].dtype, scores=not in_place or check_work > CHECK_WORK)
+        prepare(layers[0][0].dtype, scores=not (in_place and checks_of_a_run) or callback is not None)
     with (DeferredInterrupt() as interrupt,
           Session(batch_size, threads=threads, other_work=check_work / iterations_per_epoch) as session):
         bar = iter(progress_bar(range(now.iteration, num_iters),
@@ -106,9 +110,11 @@ def train(trainee: Trainee, X: NDArray[Any], y: NDArray[np.int64],
             done = min(it + session.steps if in_place else it + 1, num_iters,
                        num_iters if checkpoints is None else checkpoints.next_stop(it))
             due = _due(it, done, iterations_per_epoch)
-            inside = in_place and check_work <= CHECK_WORK
-            if due.size and not (inside and callback is None):  # Python has to be there right after the first of them
-                due, done = due[:1], int(due[0]) + 1
+            inside = in_place and checks_of_a_run > 0
+            alone = not inside or callback is not None  # Python has to be there right after a check
+            if due.size > (0 if alone else checks_of_a_run):
+                due = due[:1 if alone else checks_of_a_run]
+                done = int(due[-1]) + 1
             if in_place:
                 drawn = trainee.minibatches(samples, batch_size, done - it, session.leaves_a_core())
                 losses, accuracies, batch = _take_steps(
@@ -143,6 +149,7 @@ def train(trainee: Trainee, X: NDArray[Any], y: NDArray[np.int64],
                 now.stopped = callback(done - 1, history) is True
                 if not now.stopped:
                     layers, in_place = trainee.layers()
+                    checks_of_a_run = _checks_of_a_run(layers, _check_work(layers, X_val), batch_size, threads)
                     session.forget()
             now.iteration = done
             ending = now.stopped or done == num_iters
@@ -193,6 +200,25 @@ def _due(start: int, stop: int, iterations_per_epoch: float) -> NDArray[np.intp]
     return due[(due >= start) & (due < stop) & (due % iterations_per_epoch == 0)].astype(np.intp)
 
 
+def _check_work(layers: Sequence[Layer], X_val: NDArray[Any]) -> int:
+    """What a check of the validation data takes, in multiply-adds.
+
+    Gathering a feature takes as long as some of them, and as more where each feature lies by itself.
+    """
+    apart = X_val.strides[1] != X_val.itemsize
+    return len(X_val) * (sum(W.size for W, _ in layers) + (8 if apart else 1) * ELEMENT_WORK * X_val.shape[1])
+
+
+def _checks_of_a_run(layers: Sequence[Layer], check_work: int, batch_size: int, threads: int | None) -> int:
+    """How many checks there may be between the steps of one run; 0 if each has to be a call of its own.
+
+    That is where Ctrl-C would have to wait for it, or more threads would be at work on it than on a step.
+    """
+    sizes = (*(len(W) for W, _ in layers), layers[-1][0].shape[1])
+    team = share_count(batch_size * max(sizes), affine_work(sizes, batch_size), threads)
+    return CHECK_WORK * team // most_threads(threads) // check_work
+
+
 def _mask(due: NDArray[np.intp], steps: int) -> NDArray[np.bool_]:
     """Whether each of so many steps is among those that are due."""
     mask = np.zeros(steps, np.bool_)
@@ -203,7 +229,7 @@ def _mask(due: NDArray[np.intp], steps: int) -> NDArray[np.bool_]:
 def _rates(rate: float, decay: float, due: NDArray[np.intp], steps: int) -> NDArray[np.float64]:
     """The learning rate of each of so many steps: after each that is due it is multiplied by `decay`."""
     # One multiplication after the other, as in the course: the same bits.
-    after = np.cumprod(np.array([rate, *[decay] * len(due)]))
+    after = np.array(list(itertools.accumulate([decay] * len(due), operator.mul, initial=rate)))
     rates: NDArray[np.float64] = after[np.searchsorted(due, np.arange(steps))]
     return rates
 

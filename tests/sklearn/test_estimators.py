@@ -737,6 +737,7 @@ def test_scores_of_early_stopping_are_scikit_learns(rng):
         noise, ones, steps = rng.standard_normal(size), np.ones(size), np.arange(size) * 1.0
         for y, predicted in [(noise, steps), (steps, noise), (ones, ones), (ones, noise), (steps, steps)]:
             assert estimators._r2(y, predicted) == r2_score(y, predicted)
+            assert estimators._r2(y.reshape(-1, 1), predicted) == r2_score(y, predicted)
             assert estimators._r2(y.astype(np.float32), predicted) == r2_score(y.astype(np.float32), predicted)
         labels, others = rng.randint(3, size=size), rng.randint(3, size=size)
         for y, predicted in [(labels, others), (labels.astype(str), others.astype(str))]:

@@ -61,6 +61,21 @@ def test_where_accuracies_are_taken_changes_nothing(monkeypatch, capfd, other):
         np.testing.assert_array_equal(outside.params[name], array)
 
 
+def test_a_run_has_few_checks_of_many_samples(monkeypatch):
+    # Ctrl-C waits for a run: it has no more checks than take a moment, whatever the pace has learned without one.
+    from fastnet.engine import workspace
+    checks, run = [], workspace.Workspace.run
+    monkeypatch.setattr(workspace.Workspace, "run", lambda self, *args: (
+        checks.append(args[-1].due.sum()), run(self, *args))[1])
+    X, y, X_val, y_val = digits(40)
+    for threads in (1, None):
+        monkeypatch.setattr(loop, "CHECK_WORK", 3 * len(X_val) * (64 * 8 + 8 * 10 + loop.ELEMENT_WORK * 64))
+        checks.clear()
+        TwoLayerNet(64, 8, 10, rng=0, threads=threads).train(X, y, X_val, y_val, num_iters=50, batch_size=20)
+        assert max(checks) == (3 if threads == 1 or fastnet.get_num_threads() == 1 else 1)
+        assert sum(checks) == 25
+
+
 LAYOUTS = {
     "C": np.ascontiguousarray, "Fortran": np.asfortranarray, "every second": lambda X: np.repeat(X, 2, axis=1)[:, ::2],
     "backwards": lambda X: np.ascontiguousarray(X[::-1, ::-1])[::-1, ::-1]}
