@@ -224,9 +224,10 @@ def test_plain_sgd_is_the_course_s(rng):
 @pytest.mark.parametrize(("change", "message"), [
     ({"y": np.zeros((5, 2))}, "y must be a float64 array with 3 columns, got float64 \\(5, 2\\)"),
     ({"y": np.zeros((5, 3), np.float32)}, "y must be a float64 array"),
-    ({"X": np.zeros((5, 3))}, "X must be a C-contiguous float64 array with 4 columns"),
-    ({"X": np.zeros((5, 4), order="F")}, "X must be a C-contiguous"),
-    ({"X": np.zeros((5, 4), np.float32)}, "X must be a C-contiguous float64"),
+    ({"X": np.zeros((5, 3))}, "X must be an array of real numbers with 4 columns, got float64 \\(5, 3\\)"),
+    ({"X": np.zeros((5, 4, 1))}, "X must be an array of real numbers with 4 columns"),
+    ({"X": np.zeros((5, 4), np.float16)}, "X must be an array of real numbers with 4 columns, got float16"),
+    ({"X": np.zeros((5, 4), np.complex128)}, "X must be an array of real numbers"),
     ({"weights": np.ones(4)}, "weights must be a float64 array of shape \\(5,\\)"),
     ({"weights": np.ones(5, np.float32)}, "weights must be a float64 array"),
     ({"batches": np.array([[0, 5]])}, "indices in batches"), ({"batches": np.array([[-1, 0]])}, "indices in batches")])
