@@ -193,7 +193,8 @@ class Fitting:
     def _recorded(self):
         seen, run, Workspace = set(), workspace.Workspace.run, workspace.Workspace
 
-        def one_by_one(self, X, y, batches, rates, l2, weights=None, weight_sums=None, counts=None):
+        def one_by_one(self, X, y, batches, rates, l2, weights=None, weight_sums=None, counts=None,
+                       accuracies=None):
             layers = [(np.empty(shape), np.empty(shape[1])) for shape in zip(
                 self._parameters.sizes, self._parameters.sizes[1:], strict=False)]
             losses = []
@@ -201,8 +202,9 @@ class Fitting:
                 self._parameters.store(layers)
                 seen.add(digest([W for W, _ in layers] + [b for _, b in layers]))
                 part = slice(at, at + 1)
-                losses.append(run(self, X, y, batches[part], rates[part], l2[part], weights, weight_sums, counts[part]))
-            return np.concatenate(losses)
+                results = run(self, X, y, batches[part], rates[part], l2[part], weights, weight_sums, counts[part])
+                losses.append(results.losses)
+            return results._replace(losses=np.concatenate(losses))
 
         Workspace.run = one_by_one
         try:
