@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numba import config
+
 from ..tuning import FIRST_WORK, RUN_INDICES, RUN_SECONDS
 
 __all__ = ["Pace"]
@@ -25,7 +27,8 @@ class Pace:
 
     def __init__(self, batch_size: int, work: float) -> None:
         self._most = max(1, RUN_INDICES // batch_size)
-        self.steps = max(1, min(int(FIRST_WORK / work), self._most))
+        # Without compilation a step takes a thousand times as long.
+        self.steps = 1 if config.DISABLE_JIT else max(1, min(int(FIRST_WORK / work), self._most))
 
     def learn(self, seconds: float, steps: int) -> None:
         """Take note of how long a run of so many steps took."""
