@@ -66,7 +66,7 @@ def test_a_run_has_few_checks_of_many_samples(monkeypatch):
     from fastnet.engine import workspace
     checks, run = [], workspace.Workspace.run
     monkeypatch.setattr(workspace.Workspace, "run", lambda self, *args: (
-        checks.append(args[-1].due.sum()), run(self, *args))[1])
+        checks.append(0 if args[-1] is None else args[-1].due.sum()), run(self, *args))[1])
     X, y, X_val, y_val = digits(40)
     for threads in (1, None):
         # One thread is at work on so small a step: the more there may be, the fewer checks it may make alone.
@@ -74,7 +74,7 @@ def test_a_run_has_few_checks_of_many_samples(monkeypatch):
         monkeypatch.setattr(loop, "CHECK_WORK", 3 * cores * len(X_val) * (64 * 8 + 8 * 10 + loop.ELEMENT_WORK * 64))
         checks.clear()
         TwoLayerNet(64, 8, 10, rng=0, threads=threads).train(X, y, X_val, y_val, num_iters=50, batch_size=20)
-        assert max(checks) == 3
+        assert max(checks) == 3 if COMPILED else max(checks) <= 3  # without compilation a run has few steps anyway
         assert sum(checks) == 25
 
 
