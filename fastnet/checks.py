@@ -23,8 +23,8 @@ from .llvm.memory import memory_view
 from .parallel.interpreter_end import without_gil
 from .tuning import FINITE_PIECE
 
-__all__ = ["choice", "features", "floating_dtype", "integer", "labels", "layers", "not_finite", "number", "path",
-           "pieces", "random_source", "samples", "shortened", "writable"]
+__all__ = ["choice", "computable", "features", "floating_dtype", "integer", "labels", "layers", "not_finite", "number",
+           "path", "pieces", "random_source", "samples", "shortened", "writable"]
 
 
 def number(value: Any, name: str, *, minimum: float | None = None) -> float:
@@ -110,9 +110,7 @@ def features(X: Any, name: str, *, columns: int | None, dtype: np.dtype[Any], fi
         if array.ndim == 2 and array.dtype == dtype and array.shape[1] == columns and len(array) and (
                 array.flags.c_contiguous and array.flags.aligned):
             return _finite(array, name) if finite else array
-    array = _rows(X, name, columns)
-    with np.errstate(over="ignore", invalid="ignore"):  # what does not fit the dtype becomes inf, which is reported
-        array = np.require(array, dtype=dtype, requirements=["C", "A"])
+    array = computable(_rows(X, name, columns), dtype)
     return _finite(array, name) if finite else array
 
 
@@ -124,23 +122,25 @@ def samples(X: Any, name: str, *, columns: int, dtype: np.dtype[Any]) -> NDArray
     array = _rows(X, name, columns)
     if not source_kind(array.dtype) or (array.dtype == dtype and array.flags.c_contiguous):
         return features(array, name, columns=columns, dtype=dtype)
-    if array.dtype.kind == "f":  # whole numbers are finite, and fit
-        row = 0
-        for piece in pieces(array, dtype):
-            if not kernels.all_finite(writable(piece).reshape(-1)):
-                bad = int(np.flatnonzero(~np.isfinite(piece).all(axis=1))[0])
-                raise not_finite(piece, bad, name, row)
-            row += len(piece)
-    return array
+    return _finite(array, name, dtype) if array.dtype.kind == "f" else array  # whole numbers are finite, and fit
 
 
 def pieces(X: NDArray[Any], dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
     """Yield the rows of X, some at a time, as C-contiguous arrays of `dtype`: never a copy of all."""
     rows = max(1, FINITE_PIECE // max(X.shape[1], 1))
     for start in range(0, len(X), rows):
-        with np.errstate(over="ignore", invalid="ignore"):
-            piece: NDArray[Any] = np.require(X[start:start + rows], dtype=dtype, requirements=["C", "A"])
-        yield piece
+        yield computable(X[start:start + rows], dtype)
+
+
+def computable(array: NDArray[Any], dtype: np.dtype[Any], *, to_write: bool = False) -> NDArray[Any]:
+    """Return an array as compiled code takes it: C-contiguous, aligned, of `dtype`; copied only if need be.
+
+    It may be read-only unless it is `to_write`. What does not fit the dtype becomes inf.
+    """
+    if array.dtype == dtype and array.flags.carray:
+        return array
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.require(array, dtype, ["C", "A", "W"] if to_write else ["C", "A"])
 
 
 def _rows(X: Any, name: str, columns: int | None) -> NDArray[Any]:
@@ -163,13 +163,13 @@ def _rows(X: Any, name: str, columns: int | None) -> NDArray[Any]:
 
 
 @without_gil
-def _finite(array: NDArray[Any], name: str) -> NDArray[Any]:
-    flat = writable(array).reshape(-1)
-    for start in range(0, flat.size, FINITE_PIECE):
-        piece = flat[start:start + FINITE_PIECE]
-        if not kernels.all_finite(piece):
-            at = start + int(np.flatnonzero(~np.isfinite(piece))[0])
-            raise not_finite(array, at // array.shape[1], name)
+def _finite(array: NDArray[Any], name: str, dtype: np.dtype[Any] | None = None) -> NDArray[Any]:
+    """Return an array (N, D) that is finite in `dtype`, by default its own, or raise the error that says where not."""
+    first = 0
+    for piece in pieces(array, dtype or array.dtype):
+        if not kernels.all_finite(writable(piece).reshape(-1)):
+            raise not_finite(piece, int(np.flatnonzero(~np.isfinite(piece).all(axis=1))[0]), name, first)
+        first += len(piece)
     return array
 
 
@@ -229,7 +229,7 @@ def layers(params: Any, depth: int, dtype: np.dtype[Any]) -> list[Layer]:
         if result and W.shape[0] != result[-1][0].shape[1]:
             raise ValueError(f"params['W{number_}'] must have a row for each of the {result[-1][0].shape[1]} columns "
                              f"of params['W{number_ - 1}'], got shape {W.shape}")
-        result.append((_computable(W, dtype), _computable(b, dtype).reshape(-1)))
+        result.append((computable(W, dtype, to_write=True), computable(b, dtype, to_write=True).reshape(-1)))
     return result
 
 
@@ -241,13 +241,6 @@ def _parameter(params: Mapping[str, Any], name: str) -> NDArray[Any]:
         kind = f"an array of dtype {array.dtype}" if isinstance(array, np.ndarray) else shortened(array)
         raise TypeError(f"params[{name!r}] must be a NumPy array of real numbers, got {kind}")
     return _array(array, f"params[{name!r}]")
-
-
-def _computable(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    if array.dtype == dtype and array.flags.carray:
-        return array
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.require(array, dtype=dtype, requirements=["C", "A", "W"])
 
 
 def _array(value: Any, name: str) -> NDArray[Any]:

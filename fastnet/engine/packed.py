@@ -26,8 +26,8 @@ class Panels(NamedTuple):
 
     width: int
     """Columns of memory of each panel."""
-    spans: tuple[tuple[int, slice, slice], ...]
-    """For each panel: its number, its columns among all, and the same in its own memory."""
+    spans: tuple[tuple[slice, slice], ...]
+    """For each panel: its columns among all, and the same in its own memory."""
 
 
 @functools.lru_cache(maxsize=1000)
@@ -36,7 +36,7 @@ def _panels_of(columns: int, halved: bool, itemsize: int) -> Panels:
     panels = (halved_panel_count if halved else panel_count)(columns, itemsize)
     spans = (panel_span(panel, panels, columns, halved, itemsize) for panel in range(panels))
     return Panels(panel_width(panels, columns, halved, itemsize),
-                  tuple((panel, slice(j0, j0 + n), slice(n)) for panel, (j0, n) in enumerate(spans)))
+                  tuple((slice(j0, j0 + n), slice(n)) for j0, n in spans))
 
 
 class Parameters:
@@ -133,14 +133,14 @@ class Parameters:
     def _write(self, source: NDArray[Any], target: NDArray[Any], index: int) -> None:
         """Copy rows of `sizes[index]` columns into panels."""
         rows = len(source)
-        for panel, columns, own in self._panels(index).spans:
+        for panel, (columns, own) in enumerate(self._panels(index).spans):
             target[panel, :rows, own] = source[:, columns]
 
     def _columns(self, source: NDArray[Any], target: NDArray[Any],
                  index: int) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
         """For each panel its columns in `target`, which has rows of `sizes[index]`, and the panel as it is there."""
         rows = len(target)
-        for panel, columns, own in self._panels(index).spans:
+        for panel, (columns, own) in enumerate(self._panels(index).spans):
             yield target[:, columns], source[panel, :rows, own]
 
 

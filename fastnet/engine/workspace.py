@@ -183,7 +183,6 @@ class Workspace:
         accuracies : Accuracies, optional
             For the course's network.
 
-
         Raises
         ------
         ValueError

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from .. import kernels
 from ..aliases import Layer
 from ..blocks.heads import method_indices
-from ..checks import not_finite, writable
+from ..checks import computable, not_finite, writable
 from ..llvm.memory import aligned
 from ..llvm.target import PACK, tile_width
 from ..parallel.phases import new_counters
@@ -34,12 +34,7 @@ from ..tuning import (
 )
 from .inference import Network, Outputs, few_scores, network_scores, panel_lines, scratch_lines
 
-__all__ = ["computable", "forward", "infer", "loss_and_grads"]
-
-
-def computable(X: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return samples as kernels take them: C-contiguous and of `dtype`; copied only if need be."""
-    return X if X.dtype == dtype and X.flags.carray else np.require(X, dtype, ["C", "A"])
+__all__ = ["forward", "infer", "loss_and_grads"]
 
 
 def forward(layers: Sequence[Layer], X: NDArray[Any]) -> list[NDArray[Any]]:

@@ -112,8 +112,9 @@ def train(trainee: Trainee, X: NDArray[Any], y: NDArray[np.int64],
             due = _due(it, done, iterations_per_epoch)
             inside = in_place and checks_of_a_run > 0
             alone = not inside or callback is not None  # Python has to be there right after a check
-            if due.size > (0 if alone else checks_of_a_run):
-                due = due[:1 if alone else checks_of_a_run]
+            most = 1 if alone else checks_of_a_run
+            due = due[:most]
+            if due.size == most:
                 done = int(due[-1]) + 1
             if in_place:
                 drawn = trainee.minibatches(samples, batch_size, done - it, session.leaves_a_core())
@@ -122,7 +123,7 @@ def train(trainee: Trainee, X: NDArray[Any], y: NDArray[np.int64],
                     _mask(due - it, done - it) if inside else None, X_val, y_val)
             else:
                 (batch,), = trainee.minibatches(samples, batch_size, 1, False)
-                drawn_samples = passes.computable(X[batch], layers[0][0].dtype)
+                drawn_samples = checks.computable(X[batch], layers[0][0].dtype)
                 loss, grads = passes.loss_and_grads(layers, drawn_samples, y[batch], penalty, threads)
                 trainee.update(grads, now.learning_rate)
                 layers, in_place = trainee.layers()
