@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import sys
 import tempfile
 import time
@@ -36,7 +35,7 @@ from bench.peers import versions
 from bench.registry import DTYPES
 from bench.rows import CLOSE, SAMPLES, Row, all_rows
 from bench.starts import STARTS, STATES, install, measure, read
-from bench.timing import answer, three_digits, with_path
+from bench.timing import answer, publish, three_digits, with_path
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {"NumPy": "numpy", "scikit-learn": "sklearn"}
@@ -310,13 +309,8 @@ def main() -> None:
     old = f"old is {contest.against.name}; " if contest.against else ""
     text = (f"{report(rows, figures, started, contest)}\n\n{description()}; {versions(there)}; {old}"
             f"medians of {options.repeats} processes each.")
-    print(text)
-    if options.markdown:
-        options.markdown.write_text(text + "\n")
-    if options.json:
-        options.json.write_text(json.dumps({
-            "machine": description(), "versions": versions(there), "samples": options.samples,
-            "against": contest.against and str(contest.against), "calls": figures, "starts": started}, indent=1) + "\n")
+    publish(text, {"machine": description(), "versions": versions(there), "samples": options.samples,
+                   "against": contest.against and str(contest.against), "calls": figures, "starts": started}, options)
 
 
 if __name__ == "__main__":

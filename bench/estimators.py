@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench.machine import description, warn_if_busy
 from bench.registry import DTYPES
-from bench.timing import answer
+from bench.timing import answer, publish
 
 SIDES = {"scikit-learn": "sklearn.neural_network", "fastnet": "fastnet.sklearn"}
 CALLS = 500
@@ -203,11 +203,7 @@ def main() -> None:
         ("scikit-learn", "scikit-learn"), ("NumPy", "numpy"), ("Numba", "numba")])
     text = (f"{report(runs)}\n\n{description()}; Python "
             f"{platform.python_version()}, {versions}; medians of {options.repeats} processes each.")
-    print(text)
-    if options.markdown:
-        options.markdown.write_text(text + "\n")
-    if options.json:
-        options.json.write_text(json.dumps(runs, indent=1) + "\n")
+    publish(text, runs, options)
 
 
 if __name__ == "__main__":

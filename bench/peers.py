@@ -30,7 +30,7 @@ import fastnet
 from bench.machine import cores, description, fma_peak, warn_if_busy
 from bench.registry import CASES, DTYPES, Case, step_products
 from bench.sides import SIDES, Problem
-from bench.timing import LOOK, microseconds, seconds_per_call
+from bench.timing import LOOK, microseconds, publish, seconds_per_call
 
 SAMPLES = 5003
 """A prime number: no batch size divides it."""
@@ -233,12 +233,8 @@ def main() -> None:
     text = (f"{report(medians, options.cases, peak)}\n\n{description()}; FMA peak of these cores in the same run: "
             f"{', '.join(f'{value:.0f} GFLOP/s in {dtype}' for dtype, value in peak.items())}; {versions(names)}; "
             f"medians of {options.repeats} processes each.")
-    print(text)
-    if options.markdown:
-        options.markdown.write_text(text + "\n")
-    if options.json:
-        options.json.write_text(json.dumps({"machine": description(), "versions": versions(names), "peak": peak,
-                                            "medians": medians, "runs": runs}, indent=1) + "\n")
+    publish(text, {"machine": description(), "versions": versions(names), "peak": peak, "medians": medians,
+                   "runs": runs}, options)
     if options.png:
         draw(medians, options.cases, options.png)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import os
@@ -44,6 +45,15 @@ def three_digits(value: float) -> str:
 def microseconds(seconds: float) -> str:
     """Three significant digits, in microseconds."""
     return three_digits(seconds * 1e6)
+
+
+def publish(text: str, found: Any, options: argparse.Namespace) -> None:
+    """Print a table; write it, and all that was found, to the files that are asked for."""
+    print(text)
+    if options.markdown:
+        options.markdown.write_text(text + "\n")
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def with_path(folder: Path) -> str:

@@ -15,6 +15,7 @@ from ..jit.decorators import block, inline
 from ..llvm.arrays import flat
 from ..llvm.exponential import exp_nonpositive, log_from_one
 from .activations import ACTIVATIONS, logistic_block, logistic_element
+from .rows import exceeds
 
 __all__ = ["HEADS", "cross_entropy_block", "hits_block", "losses_block", "method_indices", "output_rows_block",
            "softmax_block", "transpose_in_block", "transpose_out_block"]
@@ -127,7 +128,7 @@ def hits_block(S, y, samples, maxima, labels):
     for c in range(1, S.shape[0]):
         for i in range(m):
             z, best = S[c, i], maxima[i]
-            better = (not z <= best) and best == best
+            better = exceeds(z, best)
             maxima[i], labels[i] = z if better else best, c if better else labels[i]
     for i in range(m):
         hits += int(labels[i] == y[samples[i]])

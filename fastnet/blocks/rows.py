@@ -7,7 +7,7 @@ import numpy as np
 from ..jit.decorators import block
 from ..llvm.arrays import item_size
 
-__all__ = ["argmax_block", "clear_block", "finite_block"]
+__all__ = ["argmax_block", "clear_block", "exceeds", "finite_block"]
 
 
 @block
@@ -18,13 +18,19 @@ def clear_block(v):
 
 
 @block
+def exceeds(z, best):
+    """Whether z is the largest so far: no number exceeds a NaN, and a NaN exceeds every number, as NumPy has it."""
+    return (not z <= best) and best == best
+
+
+@block
 def argmax_block(Z, labels, start, stop):
     """labels_i = index of the first of the largest elements of row i, or of the first NaN, as NumPy has it."""
     for i in range(start, stop):
         best, at = Z[i, 0], 0
         for c in range(1, Z.shape[1]):
             z = Z[i, c]
-            better = (not z <= best) and best == best
+            better = exceeds(z, best)
             best, at = z if better else best, c if better else at
         labels[i] = at
 

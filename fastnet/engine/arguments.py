@@ -22,8 +22,8 @@ from ..blocks.optimizers import Optimizer
 from ..blocks.sparse import NonZeros
 from ..llvm.stacks import Stack
 
-__all__ = ["FIRST_LAYER", "NO_LAYER", "SECOND_LAYER", "Buffers", "CheckBuffers", "Checks", "Method", "PackedParameters",
-           "Plan", "Samples", "Schedule", "Scratch"]
+__all__ = ["FIRST_LAYER", "NO_LAYER", "NO_SOURCE", "SECOND_LAYER", "Buffers", "CheckBuffers", "Checks", "Method",
+           "PackedParameters", "Plan", "Samples", "Schedule", "Scratch", "Source"]
 
 NO_LAYER, FIRST_LAYER, SECOND_LAYER = -1, 0, 1
 """Values of `Plan.forward_layer`."""
@@ -86,14 +86,28 @@ class PackedParameters(NamedTuple):
     """As `first_moments_b`."""
 
 
+class Source(NamedTuple):
+    """Where samples lie that are not C-contiguous, or of another dtype than the parameters; who made it holds them."""
+
+    address: int
+    sample_stride: int
+    """Bytes from sample to sample."""
+    feature_stride: int
+    """Bytes from feature to feature."""
+    kind: int
+    """The number of their dtype (:func:`fastnet.llvm.conversion.source_kind`); 0 where they are not here."""
+
+
+NO_SOURCE = Source(0, 0, 0, 0)
+
+
 class Samples(NamedTuple):
     """All samples; for one run."""
 
     X: Array
     """(M, D), C-contiguous; (0, D) where they lie in memory otherwise; in name only where `non_zeros` are given."""
-    source: NDArray[np.intp]
-    """Where and how they lie if not as `X`: address, bytes from sample to sample and from feature to feature, and the
-    number of their dtype (:data:`fastnet.llvm.conversion.SOURCE_DTYPES`), 0 for `X`, (4,)."""
+    source: Source
+    """Where and how they lie if not as `X`."""
     non_zeros: NonZeros | None
     """The same samples by their non-zeros, instead of `X`."""
     labels: NDArray[np.int64]

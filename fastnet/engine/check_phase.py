@@ -19,7 +19,10 @@ __all__ = ["check_phase"]
 
 @merged
 def check_phase(head, method, plan, parameters, samples, schedule, checks, check_buffers, scratch, step, check, share):
-    """Do one share of check number `check`, after the update of a step."""
+    """Do one share of check number `check`, after the update of a step.
+
+    `head` is that of the method: where it is an argument by itself, numba leaves out what is for None only.
+    """
     if head is None:  # the estimators are judged by scikit-learn
         shares, rows = checks.hits.shape[2], schedule.counts[step]
         for part in range(2):

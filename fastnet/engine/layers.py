@@ -58,25 +58,25 @@ def gather_block(X, batch, A, p0, p1, i0, i1):
 @block
 def convert_block(source, D, batch, A, p0, p1, i0, i1):
     """`gather_block` for samples of D features that lie in memory as `Samples.source` says: they become floats here."""
-    N, address, row, column, kind = A.shape[1], source[0], source[1], source[2], source[3]
-    full = min(p1, D // PACK)
+    N, column, full = A.shape[1], source.feature_stride, min(p1, D // PACK)
     for start in range(i0, i1, GATHERED_SAMPLES):
         stop = min(start + GATHERED_SAMPLES, i1)
         for p in range(p0, full):
             for i in range(start, stop):
-                convert_pack(A, (p * N + i) * PACK, address + batch[i] * row + p * PACK * column, column, kind)
+                convert_pack(A, (p * N + i) * PACK,
+                             source.address + batch[i] * source.sample_stride + p * PACK * column, column, source.kind)
         if full < p1:
             for i in range(start, stop):
                 for d in range(full * PACK, D):
-                    convert(A, (full * N + i) * PACK + d - full * PACK, address + batch[i] * row + d * column, column,
-                            kind)
+                    convert(A, (full * N + i) * PACK + d - full * PACK,
+                            source.address + batch[i] * source.sample_stride + d * column, column, source.kind)
 
 
 @merged
 def gather(samples, batch, features, p0, p1, start, stop):
     """The packs p0 to p1 of features[:, start:stop] = the samples batch[start:stop]; nothing of non-zeros."""
     if not has_non_zeros(samples.non_zeros):
-        if samples.source[3] == 0:
+        if samples.source.kind == 0:
             gather_block(samples.X, batch, features, p0, p1, start, stop)
         else:
             convert_block(samples.source, samples.X.shape[1], batch, features, p0, p1, start, stop)

@@ -22,7 +22,19 @@ from ..parallel.phases import new_counters
 from ..parallel.team import run as run_team
 from ..parallel.threads import share_count
 from ..tuning import BLOCK_ROWS, FEW_ROWS
-from .arguments import NO_LAYER, SECOND_LAYER, Buffers, CheckBuffers, Checks, Method, Samples, Schedule, Scratch
+from .arguments import (
+    NO_LAYER,
+    NO_SOURCE,
+    SECOND_LAYER,
+    Buffers,
+    CheckBuffers,
+    Checks,
+    Method,
+    Samples,
+    Schedule,
+    Scratch,
+    Source,
+)
 from .packed import Parameters
 from .plan import affine_work, gradient_is_split, plan
 from .steps import training_steps
@@ -239,8 +251,7 @@ class Workspace:
         return Checks(due, samples._replace(X=given, source=source, labels=y),
                       np.zeros((np.count_nonzero(due), 2, self.workers), np.intp))
 
-    def _given(self,
-               X: NDArray[Any] | NonZeros) -> tuple[NDArray[Any], NDArray[np.intp], NonZeros | None, int]:
+    def _given(self, X: NDArray[Any] | NonZeros) -> tuple[NDArray[Any], Source, NonZeros | None, int]:
         """`X`, `source` and `non_zeros` of `Samples`, and how many samples there are."""
         D, dtype = self._parameters.sizes[0], self._parameters.dtype
         if not self._sparse:
@@ -248,8 +259,9 @@ class Workspace:
                 raise ValueError(f"X must be an array of real numbers with {D} columns, got "
                                  f"{'NonZeros' if isinstance(X, NonZeros) else f'{X.dtype} {X.shape}'}")
             if X.dtype == dtype and X.flags.c_contiguous:
-                return X, np.zeros(4, np.intp), None, len(X)
-            source = np.array([address_of(X), *X.strides, source_kind(X.dtype)], np.intp)
+                return X, NO_SOURCE, None, len(X)
+            sample_stride, feature_stride = X.strides
+            source = Source(address_of(X), sample_stride, feature_stride, source_kind(X.dtype))
             return np.empty((0, D), dtype), source, None, len(X)
         if not isinstance(X, NonZeros) or X.data.dtype != dtype:
             raise ValueError(f"X must be NonZeros of {dtype}, got {type(X).__name__} of {getattr(X[0], 'dtype', None)}")
@@ -264,4 +276,4 @@ class Workspace:
             if not ascending(X):
                 raise ValueError("columns in X must ascend in each row")
             self._checked_non_zeros = X
-        return np.empty((1, 1), dtype), np.zeros(4, np.intp), X, len(X.indptr) - 1
+        return np.empty((1, 1), dtype), NO_SOURCE, X, len(X.indptr) - 1
