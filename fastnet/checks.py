@@ -109,20 +109,21 @@ def features(X: Any, name: str, *, columns: int | None, dtype: np.dtype[Any], fi
         array = X.view()
         if array.ndim == 2 and array.dtype == dtype and array.shape[1] == columns and len(array) and (
                 array.flags.c_contiguous and array.flags.aligned):
-            return _finite(array, name) if finite else array
+            return checked_finite(array, name) if finite else array
     array = computable(_rows(X, name, columns), dtype)
-    return _finite(array, name) if finite else array
+    return checked_finite(array, name) if finite else array
 
 
 def samples(X: Any, name: str, *, columns: int, dtype: np.dtype[Any]) -> NDArray[Any]:
     """Return `X` as `features` does, but of its own dtype and layout, if it can be converted by the minibatch.
 
-    That is, if its dtype is one of :data:`fastnet.llvm.conversion.SOURCE_DTYPES`. It is finite in `dtype`.
+    That is, if its dtype is one of :data:`fastnet.llvm.conversion.SOURCE_DTYPES`. Whether it is finite is asked of
+    `checked_finite` once its labels are known to be as many: a view may claim more samples than can ever be read.
     """
     array = _rows(X, name, columns)
     if not source_kind(array.dtype) or (array.dtype == dtype and array.flags.c_contiguous):
-        return features(array, name, columns=columns, dtype=dtype)
-    return _finite(array, name, dtype) if array.dtype.kind == "f" else array  # whole numbers are finite, and fit
+        return features(array, name, columns=columns, dtype=dtype, finite=False)
+    return array
 
 
 def pieces(X: NDArray[Any], dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
@@ -163,8 +164,10 @@ def _rows(X: Any, name: str, columns: int | None) -> NDArray[Any]:
 
 
 @without_gil
-def _finite(array: NDArray[Any], name: str, dtype: np.dtype[Any] | None = None) -> NDArray[Any]:
+def checked_finite(array: NDArray[Any], name: str, dtype: np.dtype[Any] | None = None) -> NDArray[Any]:
     """Return an array (N, D) that is finite in `dtype`, by default its own, or raise the error that says where not."""
+    if array.dtype.kind != "f":
+        return array  # whole numbers are finite, and fit
     first = 0
     for piece in pieces(array, dtype or array.dtype):
         if not kernels.all_finite(writable(piece).reshape(-1)):

@@ -260,9 +260,11 @@ class TwoLayerNet:
             "l2": self._l2_strength(reg),
             "batch_size": checks.integer(batch_size, "batch_size", minimum=1, maximum=2**48)}
         every = checked_interval(checkpoint_every)
-        checkpoints, so_far = None, None
         checkpoint = None if checkpoint is None else checks.path(checkpoint, "checkpoint")
         resume = None if resume is None else checks.path(resume, "resume")
+        checks.checked_finite(samples, "X", self.dtype)  # last, as it reads all of the data
+        checks.checked_finite(samples_val, "X_val", self.dtype)
+        checkpoints, so_far = None, None
         if checkpoint is not None or resume is not None:
             run = {**arguments, "dtype": str(self.dtype),
                    "data": data_checksum(chain(checks.pieces(samples, self.dtype), [targets],

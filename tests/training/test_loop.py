@@ -111,6 +111,10 @@ def test_data_that_are_not_as_they_should_be_are_refused_as_they_come():
                 with pytest.raises(ValueError, match=r"finite \(in float\d\d\), got (nan|inf) at sample 77, feature 5"):
                     net.train(*data, num_iters=1)
         np.testing.assert_array_equal(net.params["W1"], before)
+    endless = np.broadcast_to(np.float32(.5), (2**40, 64))  # is not read: it would take days
+    for data, name in (((endless, y, X_val, y_val), "y"), ((X, y, endless, y_val), "y_val")):
+        with pytest.raises(ValueError, match=f"{name} must have one label for each sample: expected {2**40}, got"):
+            net.train(*data, num_iters=1)
     with pytest.raises(TypeError, match="X must be an array of real numbers, got dtype complex128"):
         net.train(X * 1j, y, X_val, y_val)
 
