@@ -23,8 +23,11 @@ from .llvm.memory import memory_view
 from .parallel.interpreter_end import without_gil
 from .tuning import FINITE_PIECE
 
-__all__ = ["choice", "computable", "features", "floating_dtype", "integer", "labels", "layers", "not_finite", "number",
-           "path", "pieces", "random_source", "samples", "shortened", "writable"]
+__all__ = ["LARGEST", "checked_finite", "choice", "computable", "features", "floating_dtype", "integer", "labels",
+           "layers", "not_finite", "number", "path", "pieces", "random_source", "samples", "shortened", "writable"]
+
+LARGEST = {np.dtype(kind): float(np.finfo(kind).max) for kind in (np.float32, np.float64)}
+"""The largest number of each dtype that a network may have; to ask NumPy takes microseconds."""
 
 
 def number(value: Any, name: str, *, minimum: float | None = None) -> float:
@@ -33,14 +36,14 @@ def number(value: Any, name: str, *, minimum: float | None = None) -> float:
     odd = isinstance(value, str | bytes | complex) or value is np.ma.masked or (
         isinstance(value, np.ndarray | np.generic) and value.dtype.kind not in "buif")
     try:
-        result = None if odd or np.ndim(value) else float(value)
+        result = None if odd or (type(value) is not float and np.ndim(value)) else float(value)
     except OverflowError:  # an integer beyond every float
-        result = np.inf
+        result = math.inf
     except (TypeError, ValueError):
         result = None
     if result is None:
         raise TypeError(f"{name} must be a number, got {shortened(value)}")
-    if not np.isfinite(result):
+    if not math.isfinite(result):
         raise ValueError(f"{name} must be finite, got {result}")
     if minimum is not None and result < minimum:
         raise ValueError(f"{name} must be at least {minimum:g}, got {result:g}")
@@ -200,7 +203,11 @@ def labels(y: Any, name: str, *, samples: int, classes: int) -> NDArray[np.int64
         raise ValueError(f"{name} must have one dimension, one label for each sample, got shape {array.shape}")
     if array.shape[0] != samples:
         raise ValueError(f"{name} must have one label for each sample: expected {samples}, got {array.shape[0]}")
-    array = np.array(array)  # values are checked in the copy: nothing can change them in between
+    if array.dtype.kind != "f":
+        result = array.astype(np.int64)  # values are checked in the copy: nothing can change them in between
+        if result.view(np.uint64).max() < classes:  # a negative one is large then
+            return result
+    array = np.array(array)  # what is wrong is looked for in a copy as well
     if array.dtype.kind == "f":
         odd = np.flatnonzero(~(np.isfinite(array) & (array == np.floor(array))))
         if odd.size:

@@ -18,29 +18,37 @@ from numba import prange
 from .aliases import Array
 from .blocks.activations import relu_block, relu_mask_block
 from .blocks.heads import cross_entropy_block, softmax_block, transpose_in_block, transpose_out_block
-from .blocks.operands import plain_columns, plain_rows
 from .blocks.optimizers import axpy_block
+from .blocks.packed_products import (
+    LEFT_LINE,
+    affine_rows_block,
+    gradient_rows_block,
+    gradient_scratch,
+    product_rows_block,
+    product_scratch,
+)
 from .blocks.partition import (
     K_SLICES,
     NOT_HALVED,
     ZERO,
     gradient_splits,
+    k_slice_count,
     panel_count,
     panel_span,
     sample_splits,
     share_start,
     tile_share_start,
 )
-from .blocks.products import affine_block, bias_sums_block, gradient_block, product_block
+from .blocks.products import bias_sums_block
 from .blocks.rows import clear_block, finite_block
 from .blocks.sums import add_squares_block, ordered_sum, square_sums_block, total_of_squares
 from .jit.argument_types import takes
 from .jit.decorators import block, inline, kernel, task
 from .llvm.arrays import flat, item_size
-from .llvm.target import PACK, tile_rows
+from .llvm.target import PACK, tile_rows, tile_width
 from .parallel.regions import enter_region, leave_region
 from .parallel.threads import shares
-from .tuning import BLOCK_ROWS, ELEMENT_WORK, EXP_WORK
+from .tuning import BLOCK_ROWS, ELEMENT_WORK, EXP_WORK, K_BLOCK
 
 __all__ = [
     "affine_forward",
@@ -59,38 +67,6 @@ __all__ = [
 # Each share of a parallel loop writes rows (or columns) of its own, a multiple of half a tile high, so nothing is
 # summed twice.
 # Between `enter_region` and `leave_region` nothing allocates or raises: who does not leave shuts all others out.
-
-
-@block
-def affine_rows_block(A, W, b, Z, zeros, scratch, i0, i1):
-    """Z[i0:i1] = A W + b; A is (1, N, D), b and zeros are (1, H), scratch is (K_SLICES - 1, BLOCK_ROWS, H)."""
-    K, columns = W.shape
-    panels = panel_count(columns, item_size(Z))
-    for start in range(i0, i1, BLOCK_ROWS):
-        stop = min(start + BLOCK_ROWS, i1)
-        for panel in range(panels):
-            j0, n = panel_span(panel, panels, columns, NOT_HALVED, item_size(Z))
-            affine_block(A, plain_rows(A, start), W, j0, b, zeros, Z[start:stop], scratch, stop - start, K, j0, n)
-
-
-@block
-def product_rows_block(A, B, zeros, C, i0, i1):
-    """C[i0:i1] = A B, A (1, N, K)."""
-    K, columns = B.shape
-    panels = panel_count(columns, item_size(C))
-    for panel in range(panels):
-        j0, n = panel_span(panel, panels, columns, NOT_HALVED, item_size(C))
-        product_block(A, plain_rows(A, ZERO), B, j0, zeros, C, i0, i1, ZERO, K, j0, n)
-
-
-@block
-def gradient_rows_block(A, delta, zeros, parts, i0, i1):
-    """parts[0, i0:i1] = A^T delta, A (1, N, D), as a sum of as many parts as there are."""
-    columns = delta.shape[1]
-    panels = panel_count(columns, item_size(delta))
-    for panel in range(panels):
-        j0, n = panel_span(panel, panels, columns, NOT_HALVED, item_size(delta))
-        gradient_block(A, plain_columns(A), delta, zeros, parts, parts.shape[0], delta.shape[0], i0, i1, j0, n)
 
 
 @block
@@ -145,6 +121,15 @@ def relu_mask_rows_block(dA, A, dZ, i0, i1):
 
 
 @block
+def propagate_rows_block(delta, W, zeros, A, dZ, left, right, i0, i1):
+    """dZ[i0:i1] = (delta[i0:i1] W^T) * (A[i0:i1] > 0); delta is (1, N, C), scratch as in `product_rows_block`."""
+    for start in range(i0, i1, BLOCK_ROWS):
+        stop = min(start + BLOCK_ROWS, i1)
+        product_rows_block(delta, start, W, True, zeros, dZ[start:stop], stop - start, ZERO, W.shape[1], left, right)
+        mask_rows_block(dZ, A, start, stop)
+
+
+@block
 def mask_rows_block(dZ, A, i0, i1):
     """dZ[i0:i1] *= A[i0:i1] > 0."""
     for i in range(i0, i1):
@@ -194,15 +179,18 @@ def affine_forward(X: Array, W: Array, b: Array) -> Array:
     clear_block(zeros[0])
     Z = np.empty((N, H), X.dtype)
     count = tile_shares(N, N * D * H)
-    scratch = np.empty((count, K_SLICES - 1, min(N, BLOCK_ROWS), H), X.dtype)
+    sums = np.empty((count, k_slice_count(D) - 1, min(N, BLOCK_ROWS), H), X.dtype)
+    left_rows, right_rows = product_scratch(N, D, H, item_size(Z))
+    left = np.empty((count, 1, left_rows, LEFT_LINE), X.dtype)
+    right = np.empty((count, right_rows, tile_width(item_size(Z))), X.dtype)
     A = np.ascontiguousarray(X).reshape(1, N, D)
     if count == 1 or not enter_region():
-        affine_rows_block(A, W, bias, Z, zeros, scratch[0], ZERO, N)
+        affine_rows_block(A, W, bias, zeros, Z, sums[0], left[0], right[0], ZERO, N)
     else:
         for t in prange(count):
             share = np.intp(t)  # the index of a prange is unsigned
-            affine_rows_block(A, W, bias, Z, zeros, scratch[share], tile_share_start(share, count, N),
-                              tile_share_start(share + 1, count, N))
+            affine_rows_block(A, W, bias, zeros, Z, sums[share], left[share], right[share],
+                              tile_share_start(share, count, N), tile_share_start(share + 1, count, N))
         leave_region()
     return Z
 
@@ -398,21 +386,22 @@ def propagate_delta(delta: Array, W: Array, A: Array) -> Array:
         raise ValueError("propagate_delta: W must have as many columns as delta")
     if A.shape[0] != N or A.shape[1] != H:
         raise ValueError("propagate_delta: A must have the rows of delta and a column for each row of W")
-    WT = np.ascontiguousarray(W.T)
+    W = np.ascontiguousarray(W)
     zeros = np.empty((1, H), delta.dtype)
     clear_block(zeros[0])
     D = np.ascontiguousarray(delta).reshape(1, N, C)
     dZ = np.empty((N, H), delta.dtype)
     count = tile_shares(N, N * C * H)
+    left_rows, right_rows = product_scratch(N, C, H, item_size(dZ))
+    left = np.empty((count, 1, left_rows, LEFT_LINE), delta.dtype)
+    right = np.empty((count, right_rows, tile_width(item_size(dZ))), delta.dtype)
     if count == 1 or not enter_region():
-        product_rows_block(D, WT, zeros, dZ, ZERO, N)
-        mask_rows_block(dZ, A, ZERO, N)
+        propagate_rows_block(D, W, zeros, A, dZ, left[0], right[0], ZERO, N)
     else:
         for t in prange(count):
             share = np.intp(t)
-            i0, i1 = tile_share_start(share, count, N), tile_share_start(share + 1, count, N)
-            product_rows_block(D, WT, zeros, dZ, i0, i1)
-            mask_rows_block(dZ, A, i0, i1)
+            propagate_rows_block(D, W, zeros, A, dZ, left[share], right[share], tile_share_start(share, count, N),
+                                 tile_share_start(share + 1, count, N))
         leave_region()
     return dZ
 
@@ -447,16 +436,19 @@ def weight_gradient(A: Array, delta: Array) -> Array:
     delta = np.ascontiguousarray(delta)
     zeros = np.empty((1, H), A.dtype)
     clear_block(zeros[0])
-    left = np.ascontiguousarray(A).reshape(1, N, D)
+    rows = np.ascontiguousarray(A).reshape(1, N, D)
     parts = np.empty((gradient_splits(N, D, H), D, H), A.dtype)  # there are two only where they are small
     count = tile_shares(D, N * D * H)
+    packs, right_rows = gradient_scratch(N, H, item_size(parts))
+    left = np.empty((count, packs, K_BLOCK, PACK), A.dtype)
+    right = np.empty((count, right_rows, tile_width(item_size(parts))), A.dtype)
     if count == 1 or not enter_region():
-        gradient_rows_block(left, delta, zeros, parts, ZERO, D)
+        gradient_rows_block(rows, delta, zeros, parts, left[0], right[0], ZERO, D)
     else:
         for t in prange(count):
             share = np.intp(t)
-            gradient_rows_block(left, delta, zeros, parts, tile_share_start(share, count, D),
-                                tile_share_start(share + 1, count, D))
+            gradient_rows_block(rows, delta, zeros, parts, left[share], right[share],
+                                tile_share_start(share, count, D), tile_share_start(share + 1, count, D))
         leave_region()
     return parts[0]
 

@@ -84,7 +84,7 @@ class TwoLayerNet:
         self._l2 = checks.choice(l2, "l2", ("full", "half"))
         self._rng = checks.random_source(rng)
         self._threads = None if threads is None else checked_threads(threads)
-        if scale * 40 > float(np.finfo(self.dtype).max):  # no normal number that is drawn is larger
+        if scale * 40 > checks.LARGEST[self.dtype]:  # no normal number that is drawn is larger
             raise ValueError(f"std is too large for {self.dtype}, got {scale:g}")
         self.params = {}
         for index, shape in enumerate(pairwise(sizes), start=1):
@@ -135,7 +135,7 @@ class TwoLayerNet:
     def _l2_strength(self, reg: float) -> float:
         """The penalty p of the engine, with loss 0.5 * p * sum(W^2), for the user's reg."""
         strength = checks.number(reg, "reg", minimum=0) * (2 if self.l2 == "full" else 1)
-        if strength > float(np.finfo(self.dtype).max):  # else NumPy warns that it does not fit
+        if strength > checks.LARGEST[self.dtype]:  # else NumPy warns that it does not fit
             raise ValueError(f"reg is too large for {self.dtype}, got {reg:g}")
         return strength
 

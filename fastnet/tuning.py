@@ -48,6 +48,22 @@ Higher: sums are stored and loaded less often. Lower: what tiles need of the rig
 tile, stays in the first-level cache.
 """
 
+GRADIENT_ROWS = 64
+"""Unit: rows of a gradient, features; a multiple of 8.
+
+So many features, of K_BLOCK samples, the kernel of a gradient copies at a time.
+
+Higher: deltas come less often from the second-level cache. Lower: what is copied stays there, too.
+"""
+
+PANEL_ROWS = 16
+"""Unit: rows of the left factor of a product.
+
+From so many on a kernel copies the right factor into panels, block by block.
+
+Higher: fewer copies. Lower: tiles read panels, row below row.
+"""
+
 BLOCK_ROWS = 128
 """Unit: rows, of samples or of weights; a multiple of 8, at least `FEW_ROWS`, and at least 64: a tile is not wider.
 

@@ -54,18 +54,19 @@ def strided(base, tile_stride, row_stride, term_stride, block_stride, jump):
 
 
 @block
-def plain_rows(A, start):
-    """A (1, N, at least K), from row `start` on, as left factor."""
+def plain_rows(A, start, term):
+    """A (1, N, at least K), from row `start` and column `term` on, as left factor."""
     itemsize, K = item_size(A), A.shape[2]
     row = K * itemsize
-    return strided(start * row, row, row, itemsize, itemsize, ZERO)
+    return strided(start * row + term * itemsize, row, row, itemsize, itemsize, ZERO)
 
 
 @block
-def plain_columns(A):
-    """A^T as left factor, A (1, K, N)."""
+def plain_columns(A, start, term):
+    """A^T as left factor, A (1, K, N), from column `start` and row `term` on."""
     itemsize, N = item_size(A), A.shape[2]
-    return strided(ZERO, itemsize, itemsize, N * itemsize, N * itemsize, ZERO)
+    row = N * itemsize
+    return strided(start * itemsize + term * row, itemsize, itemsize, row, row, ZERO)
 
 
 @block

@@ -22,7 +22,7 @@ where it is full, the tallest tiles do without in the sum.
 Each element of `C` is one chain of multiply-adds in the order of `k`, begun at `start`, whatever the tile: results do
 not depend on how the work was cut.
 
-:func:`move` copies :data:`PACK` elements in a row.
+:func:`move` copies :data:`PACK` elements in a row, `move_line` as many as the widest tile has columns.
 
 The multiply-add is LLVM's ``fmuladd`` on vectors: vfmadd231ps and vfmadd231pd with AVX2 and AVX-512, fmla on Arm, and a
 multiplication and an addition where there is only SSE2.
@@ -41,9 +41,9 @@ from numba.extending import intrinsic
 from ..jit.numba_internals import cgutils
 from ..tuning import CACHE_LINE, FAR_BYTES, ROW_VECTORS
 from .memory import memory_view
-from .target import ISA, PACK, lanes
+from .target import ISA, PACK, lanes, tile_width
 
-__all__ = ["move", "row_tile", "tile", "tile_function_name"]
+__all__ = ["move", "move_line", "row_tile", "tile", "tile_function_name"]
 
 _ROW_SHAPES = [(1, vectors) for vectors in range(1, ROW_VECTORS + 1)]
 
@@ -287,29 +287,33 @@ def _twin(A: Any, base: int, row: int, term: int, jump: int, B: Any, b: int, sta
         C[i:i + m, j:j + n] = first + (np.hstack(left) @ B[k0:k1, b:b + n] if left else 0)
 
 
-def _move_typing(typingctx: Any, target: Any, t: Any, source: Any, s: Any) -> Any:
-    """Type and emit `move`: one vector load and one store."""
-    arrays = target, source
-    if not all(isinstance(x, types.Array) and x.layout == "C" for x in arrays) or target.dtype != source.dtype:
-        return None
+def _mover(name: str, doc: str, count: Callable[[int], int]) -> tuple[Any, Callable[..., None]]:
+    """An intrinsic that moves `count` (of the size of an element) elements, and its twin in plain Python."""
 
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        vector_p = ir.VectorType(context.get_data_type(target.dtype), PACK).as_pointer()
-        t, s = args[1], args[3]
-        pointers = []
-        for at, offset in ((0, t), (2, s)):
-            array = context.make_array(signature.args[at])(context, builder, value=args[at])
-            pointers.append(builder.bitcast(builder.gep(array.data, [offset]), vector_p))
-        align = target.dtype.bitwidth // 8
-        builder.store(builder.load(pointers[1], align=align), pointers[0], align=align)
-        return context.get_dummy_value()
+    def typing(typingctx: Any, target: Any, t: Any, source: Any, s: Any) -> Any:
+        arrays = target, source
+        if not all(isinstance(x, types.Array) and x.layout == "C" for x in arrays) or target.dtype != source.dtype:
+            return None
 
-    return types.void(target, types.intp, source, types.intp), codegen
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            align = target.dtype.bitwidth // 8
+            vector_p = ir.VectorType(context.get_data_type(target.dtype), count(align)).as_pointer()
+            t, s = args[1], args[3]
+            pointers = []
+            for at, offset in ((0, t), (2, s)):
+                array = context.make_array(signature.args[at])(context, builder, value=args[at])
+                pointers.append(builder.bitcast(builder.gep(array.data, [offset]), vector_p))
+            builder.store(builder.load(pointers[1], align=align), pointers[0], align=align)
+            return context.get_dummy_value()
 
+        return types.void(target, types.intp, source, types.intp), codegen
 
-def _move_twin(target: Any, t: int, source: Any, s: int) -> None:
-    target.reshape(-1)[t:t + PACK] = source.reshape(-1)[s:s + PACK]
+    def twin(target: Any, t: int, source: Any, s: int) -> None:
+        elements = count(target.itemsize)
+        target.reshape(-1)[t:t + elements] = source.reshape(-1)[s:s + elements]
 
+    typing.__name__, typing.__qualname__, typing.__doc__ = name, name, doc
+    return intrinsic(typing), twin
 
 _tile_typing.__name__ = _tile_typing.__qualname__ = "tile"
 tile_intrinsic = intrinsic(_tile_typing)
@@ -317,7 +321,8 @@ tile: Callable[..., None] = _twin if config.DISABLE_JIT else tile_intrinsic
 _row_tile_typing.__name__ = _row_tile_typing.__qualname__ = "row_tile"
 row_tile_intrinsic = intrinsic(_row_tile_typing)
 row_tile: Callable[..., None] = _twin if config.DISABLE_JIT else row_tile_intrinsic
-_move_typing.__name__ = _move_typing.__qualname__ = "move"
-move_intrinsic = intrinsic(_move_typing)
-move: Callable[..., None] = _move_twin if config.DISABLE_JIT else move_intrinsic
-
+move_intrinsic, move_twin = _mover("move", "Type and emit `move`: one vector load and one store.", lambda _: PACK)
+move: Callable[..., None] = move_twin if config.DISABLE_JIT else move_intrinsic
+move_line_intrinsic, move_line_twin = _mover("move_line", "Type and emit `move_line`: as many vectors as a tile has.",
+                                             tile_width)
+move_line: Callable[..., None] = move_line_twin if config.DISABLE_JIT else move_line_intrinsic

@@ -138,7 +138,7 @@ def scores_block(network, X, panels_of_W, outputs, scratch, start, stop):
             if panels_of_W.size:
                 W, w = panels_of_W[offset:offset + K], ZERO
                 offset += K
-            A, left = X, plain_rows(X, start)
+            A, left = X, plain_rows(X, start, ZERO)
             if layer > 0:
                 A = scratch.activations[(layer - 1) % 2]
                 left = panel_rows(A, ZERO, K, panel_count(K, itemsize), NOT_HALVED)

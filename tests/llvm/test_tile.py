@@ -9,7 +9,7 @@ from numba import types
 from numba.core.registry import CPUDispatcher
 
 from fastnet.llvm import target, tile
-from fastnet.llvm.tile import move_intrinsic, row_tile_intrinsic, tile_intrinsic
+from fastnet.llvm.tile import row_tile_intrinsic, tile_intrinsic
 
 from ..conftest import COMPILED
 from ..tolerances import product_bound
@@ -83,16 +83,20 @@ def test_an_empty_sum_is_its_start(tile):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_move_copies_a_pack(dtype):
-    def move_compiled(copy, t, source, s):
-        move_intrinsic(copy, t, source, s)
+@pytest.mark.parametrize("name", ["move", "move_line"])
+def test_moves(dtype, name):
+    intrinsic = getattr(tile, f"{name}_intrinsic")
 
-    source = np.arange(6.0 * target.PACK, dtype=dtype).reshape(3, -1)
-    for move in (CPUDispatcher(move_compiled, targetoptions={"nopython": True}), tile._move_twin):
-        copy = np.zeros((2, 2 * target.PACK), dtype)
-        move(copy, target.PACK + 1, source, 3)
+    def move_compiled(copy, t, source, s):
+        intrinsic(copy, t, source, s)
+
+    count = target.PACK if name == "move" else target.tile_width(np.dtype(dtype).itemsize)
+    source = np.arange(6.0 * count, dtype=dtype).reshape(3, -1)
+    for move in (CPUDispatcher(move_compiled, targetoptions={"nopython": True}), getattr(tile, f"{name}_twin")):
+        copy = np.zeros((2, 2 * count), dtype)
+        move(copy, count + 1, source, 3)
         flat = np.zeros(copy.size, dtype)
-        flat[target.PACK + 1:2 * target.PACK + 1] = np.arange(3, 3 + target.PACK)
+        flat[count + 1:2 * count + 1] = np.arange(3, 3 + count)
         np.testing.assert_array_equal(copy.reshape(-1), flat)
 
 
@@ -197,6 +201,6 @@ def test_only_matrices_of_one_floating_dtype_are_typed(wrong):
 
 def test_only_contiguous_arrays_of_one_dtype_are_moved():
     C, A, other = types.float64[::1], types.float64[:], types.float32[::1]
-    assert tile._move_typing(None, C, types.intp, C, types.intp) is not None
+    assert tile.move_intrinsic.__wrapped__(None, C, types.intp, C, types.intp) is not None
     for to, source in ((A, C), (C, A), (C, other), (types.float64, C)):
-        assert tile._move_typing(None, to, types.intp, source, types.intp) is None
+        assert tile.move_intrinsic.__wrapped__(None, to, types.intp, source, types.intp) is None
