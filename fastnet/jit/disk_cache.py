@@ -43,6 +43,7 @@ from .numba_internals import (
     dumps,
     initialize_memory,
 )
+from .shared_code import link_names_in
 
 __all__ = ["DiskCache", "cache_directory", "plain_cache"]
 
@@ -185,6 +186,7 @@ class _Files:
             saved_key, data = pickle.loads(body)
             if saved_key != key:
                 raise ValueError("saved for another key")
+            link_names_in(body)
             _log(f"loaded from {path}")
             return data
         return None

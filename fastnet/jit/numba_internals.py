@@ -14,6 +14,7 @@ longer or promise less, and one warning says so. What nothing can be done withou
 from __future__ import annotations
 
 import contextlib
+import gc
 import inspect
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -95,7 +96,7 @@ _NEEDED = (
     *(_Look(f"llvmlite.binding:{name}") for name in (
         "address_of_symbol", "add_symbol", "get_host_cpu_features", "get_host_cpu_name", "get_process_triple")),
     *(_Look(f"numba.core.cgutils:{name}") for name in (
-        "alloca_once", "alloca_once_value", "gep_inbounds", "get_or_insert_function", "unpack_tuple")),
+        "alloca_once", "alloca_once_value", "gep_inbounds", "get_or_insert_function", "pack_array", "unpack_tuple")),
     _Look("numba.core.cgutils:_StructProxy._getvalue", ("self",)),
     *(_Look(f"numba.core.cpu:CPUContext.{name}") for name in (
         "get_abi_sizeof", "get_c_value", "get_constant", "get_data_type", "get_dummy_value", "make_array")),
@@ -301,9 +302,18 @@ class PreparedCompiler(_Compiler):
         raise NotImplementedError
 
     def compile_extra(self, func: Callable[..., Any]) -> Any:
-        """Compile a function of Python."""
+        """Compile a function of Python, and what it calls: in one go, without looks for garbage.
+
+        These take an eighth of the time: numba makes millions of objects, most of which stay until it is done.
+        """
         self.state.library = self.prepare(self.state.targetctx, func.__qualname__)
-        return super().compile_extra(func)
+        enabled = gc.isenabled()
+        try:
+            gc.disable()
+            return super().compile_extra(func)
+        finally:
+            if enabled:
+                gc.enable()
 
 
 _PythonAPI: Any = _found("numba.core.pythonapi:PythonAPI", object)

@@ -16,8 +16,9 @@ here: the caller keeps the indices inside the arrays.
 they wait for. It is apart because only inference has a use for it, and each shape takes time to compile.
 
 Behind it stands one function for each shape in rows and vectors, which keeps all its accumulators in registers over the
-whole sum. The last vector of a row is loaded and stored under a mask, so no dimension has to be a multiple of anything;
-where it is full, the tallest tiles do without in the sum.
+whole sum. These are compiled once for each dtype (`tile_addresses`) and called by their names. The last vector of a row
+is loaded and stored under a mask, so no dimension has to be a multiple of anything; where it is full, the tallest tiles
+do without in the sum.
 
 Each element of `C` is one chain of multiply-adds in the order of `k`, begun at `start`, whatever the tile: results do
 not depend on how the work was cut.
@@ -38,12 +39,14 @@ from llvmlite import ir
 from numba import config, types
 from numba.extending import intrinsic
 
-from ..jit.numba_internals import cgutils
+from ..jit.decorators import task
+from ..jit.numba_internals import DISK_CACHE, MISSING, cgutils
+from ..jit.shared_code import link, share
 from ..tuning import CACHE_LINE, FAR_BYTES, ROW_VECTORS
 from .memory import memory_view
 from .target import ISA, PACK, lanes, tile_width
 
-__all__ = ["move", "move_line", "row_tile", "tile", "tile_function_name"]
+__all__ = ["move", "move_line", "row_tile", "tile", "tile_addresses", "tile_function_name"]
 
 _ROW_SHAPES = [(1, vectors) for vectors in range(1, ROW_VECTORS + 1)]
 
@@ -62,26 +65,39 @@ def _prefetch(builder: ir.IRBuilder, pointer: Any) -> None:
     builder.call(function, [builder.bitcast(pointer, _BYTE_P), read, second_level, data])
 
 
+_PREFIX = "fastnet_tile_"
+
+
+def _group(itemsize: int) -> str:
+    """What the names of all tiles of a dtype have after the prefix."""
+    return f"f{8 * itemsize}x{lanes(itemsize)}"
+
+
 def tile_function_name(rows: int, vectors: int, itemsize: int) -> str:
     """Return the name that the tile of this shape has in the machine code."""
-    return f"fastnet_tile_{rows}x{vectors}_f{8 * itemsize}x{lanes(itemsize)}"
+    return f"{_PREFIX}{_group(itemsize)}_{rows}x{vectors}"
 
 
-def _tile_function(module: ir.Module, elem: ir.Type, rows: int, vectors: int, vl: int, pack: int) -> ir.Function:
-    """Emit the tile as a function of its own, once per module: its code exists once, however often it is used."""
-    index = ir.IntType(64)
-    pointer = elem.as_pointer()
-    suffix = "f32" if isinstance(elem, ir.FloatType) else "f64"
+def _declared_tile(module: ir.Module, elem: ir.Type, rows: int, vectors: int, vl: int) -> ir.Function:
+    """The function for a shape, declared in a module or, if it is there, defined."""
+    index, pointer = ir.IntType(64), elem.as_pointer()
     name = tile_function_name(rows, vectors, ISA.vector_bytes // vl)
     # Strides are in bytes: those of A need not be multiples of an element (a field of records).
     signature = ir.FunctionType(ir.VoidType(), [pointer, index, index, index, pointer, index, pointer, index, pointer,
                                                 index, index, index])
     function = cgutils.get_or_insert_function(module, signature, name)
+    function.attributes.add("nounwind")
+    return function
+
+
+def _defined_tile(module: ir.Module, elem: ir.Type, rows: int, vectors: int, vl: int, pack: int) -> ir.Function:
+    """The function for a shape, with its code, once per module."""
+    function = _declared_tile(module, elem, rows, vectors, vl)
     if not function.is_declaration:
         return function
-    function.linkage = "linkonce_odr"
+    index, pointer = ir.IntType(64), elem.as_pointer()
+    suffix = "f32" if isinstance(elem, ir.FloatType) else "f64"
     function.attributes.add("noinline")
-    function.attributes.add("nounwind")
     a, a_i, a_k, a_jump, b, b_k, s, s_i, c, c_i, depth, last_lanes = function.args
 
     vector = ir.VectorType(elem, vl)
@@ -262,8 +278,15 @@ def _typed(A: Any, B: Any, start: Any, C: Any, shapes: list[tuple[int, int]]) ->
         key = builder.add(builder.mul(m, constant(ROW_VECTORS + 1)), vectors)
         done = builder.append_basic_block("tile.done")
         switch = builder.switch(key, done)
+        if _SHARED:
+            link(_PREFIX, _group(C.dtype.bitwidth // 8))
         for rows, v in shapes:
-            function = _tile_function(builder.module, context.get_data_type(C.dtype), rows, v, vl, PACK)
+            shape = builder.module, context.get_data_type(C.dtype), rows, v, vl
+            if _SHARED:
+                function = _declared_tile(*shape)
+            else:
+                function = _defined_tile(*shape, PACK)
+                function.linkage = "linkonce_odr"  # other modules that this one is linked with have it, too
             block = builder.append_basic_block(f"tile.{rows}x{v}")
             switch.add_case(constant(rows * (ROW_VECTORS + 1) + v), block)
             builder.position_at_end(block)
@@ -285,6 +308,43 @@ def _twin(A: Any, base: int, row: int, term: int, jump: int, B: Any, b: int, sta
     first = start[i:i + m, j:j + n] if start.shape[0] > 1 else start[:, j:j + n]
     with np.errstate(all="ignore"):  # as compiled code, which gives NaN and inf without a word
         C[i:i + m, j:j + n] = first + (np.hstack(left) @ B[k0:k1, b:b + n] if left else 0)
+
+
+_SHAPES = [*ISA.shapes, *(shape for shape in _ROW_SHAPES if shape not in ISA.shapes)]
+
+
+def _addresses_typing(typingctx: Any, like: Any) -> Any:
+    """Type and emit the tiles of a dtype; the result is where each of `_SHAPES` is."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        elem, vl = context.get_data_type(like.dtype), lanes(like.dtype.bitwidth // 8)
+        functions = [_defined_tile(builder.module, elem, *shape, vl, PACK) for shape in _SHAPES]
+        return cgutils.pack_array(builder, [builder.ptrtoint(function, ir.IntType(64)) for function in functions])
+
+    return types.UniTuple(types.intp, len(_SHAPES))(like), codegen
+
+
+_addresses = intrinsic(_addresses_typing)
+
+
+@task
+def tile_addresses(like: Any) -> tuple[int, ...]:
+    """Return the address of each tile of the dtype of an array, in the order of `_SHAPES`; they stay there."""
+    return _addresses(like)
+
+
+def _provide(group: str) -> list[tuple[str, int]]:
+    """The names and addresses of the tiles of a dtype."""
+    dtype = np.dtype("f4") if group == _group(4) else np.dtype("f8")
+    return [(tile_function_name(*shape, dtype.itemsize), address)
+            for shape, address in zip(_SHAPES, tile_addresses(np.empty(0, dtype)), strict=True)]
+
+
+share(_PREFIX, _provide)
+
+_SHARED = DISK_CACHE not in MISSING and not config.DISABLE_JIT
+"""Whether tiles are called by their names. numba's own cache does not say what it is going to load: then each library
+has tiles of its own."""
 
 
 def _mover(name: str, doc: str, count: Callable[[int], int]) -> tuple[Any, Callable[..., None]]:
