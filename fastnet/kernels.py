@@ -16,7 +16,7 @@ import numpy as np
 from numba import prange
 
 from .aliases import Array
-from .blocks.activations import relu_block, relu_mask_block
+from .blocks.activations import relu_into_block, relu_mask_block, relu_mask_into_block
 from .blocks.heads import cross_entropy_block, softmax_block, transpose_in_block, transpose_out_block
 from .blocks.optimizers import axpy_block
 from .blocks.packed_products import (
@@ -109,15 +109,15 @@ def tile_shares(rows, work):
 @block
 def relu_rows_block(Z, A, i0, i1):
     """A[i0:i1] = max(0, Z[i0:i1])."""
-    copy_rows_block(Z, A, i0, i1)
-    relu_block(flat(A, i0 * A.shape[1], (i1 - i0) * A.shape[1]))
+    place, size = i0 * A.shape[1], (i1 - i0) * A.shape[1]
+    relu_into_block(flat(Z, place, size), flat(A, place, size))
 
 
 @block
 def relu_mask_rows_block(dA, A, dZ, i0, i1):
     """dZ[i0:i1] = dA[i0:i1] * (A[i0:i1] > 0)."""
-    copy_rows_block(dA, dZ, i0, i1)
-    mask_rows_block(dZ, A, i0, i1)
+    place, size = i0 * A.shape[1], (i1 - i0) * A.shape[1]
+    relu_mask_into_block(flat(dA, place, size), flat(A, place, size), flat(dZ, place, size))
 
 
 @block
@@ -134,15 +134,6 @@ def mask_rows_block(dZ, A, i0, i1):
     """dZ[i0:i1] *= A[i0:i1] > 0."""
     for i in range(i0, i1):
         relu_mask_block(dZ[i], A[i])
-
-
-@block
-def copy_rows_block(X, Y, i0, i1):
-    """Y[i0:i1] = X[i0:i1]."""
-    for i in range(i0, i1):
-        source, target = X[i], Y[i]
-        for j in range(target.shape[0]):
-            target[j] = source[j]
 
 
 @takes(X=2, W=2, b=1)
@@ -216,6 +207,7 @@ def relu(Z: Array) -> Array:
     N, H = Z.shape
     if N == 0:
         raise ValueError("relu: Z must have at least one row")
+    Z = np.ascontiguousarray(Z)
     A = np.empty((N, H), Z.dtype)
     count = shares(N, ELEMENT_WORK * N * H)
     if count == 1 or not enter_region():
@@ -254,6 +246,7 @@ def relu_mask(dA: Array, A: Array) -> Array:
         raise ValueError("relu_mask: A must have at least one row")
     if dA.shape[0] != N or dA.shape[1] != H:
         raise ValueError("relu_mask: dA and A must have the same shape")
+    dA, A = np.ascontiguousarray(dA), np.ascontiguousarray(A)
     dZ = np.empty((N, H), dA.dtype)
     count = shares(N, ELEMENT_WORK * N * H)
     if count == 1 or not enter_region():

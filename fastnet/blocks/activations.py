@@ -13,27 +13,61 @@ from ..llvm.arrays import flat, runs
 from ..llvm.exponential import exp_nonpositive
 
 __all__ = ["ACTIVATIONS", "activate_block", "activate_rows_block", "activation_mask_block", "logistic_block",
-           "relu_block", "relu_mask_block"]
+           "relu_block", "relu_into_block", "relu_mask_block", "relu_mask_into_block"]
 
 ACTIVATIONS = ("relu", "tanh", "logistic", "identity")
 
 _RELU, _TANH, _LOGISTIC = 0, 1, 2
 
 
+@inline
+def relu_element(z, zero):
+    """max(0, z), a NaN for a NaN, never -0; `zero` is 0 in the type of z.
+
+    As a condition LLVM would make it one store in place for each element that is not above 0, and no vectors.
+    """
+    return max(z, zero) + zero
+
+
+@inline
+def relu_mask_element(dz, a, zero, one):
+    """dz * (a > 0); a product, so that a NaN in dz stays one."""
+    return dz * (one if a > zero else zero)
+
+
+# Each twice: in place, and into another array. LLVM makes vectors of a loop over two arrays only where they are apart.
+
+
 @block
 def relu_block(z):
-    """z = max(0, z), written so that a NaN stays one."""
+    """z = max(0, z)."""
     zero = z.dtype.type(0)
     for h in range(z.shape[0]):
-        z[h] = zero if z[h] <= zero else z[h]
+        z[h] = relu_element(z[h], zero)
+
+
+@block
+def relu_into_block(z, a):
+    """a = max(0, z)."""
+    zero = z.dtype.type(0)
+    for h in range(z.shape[0]):
+        a[h] = relu_element(z[h], zero)
 
 
 @block
 def relu_mask_block(dz, a):
-    """dz *= a > 0; a product, so that a NaN in dz stays one."""
+    """dz *= a > 0."""
     zero, one = dz.dtype.type(0), dz.dtype.type(1)
     for h in range(dz.shape[0]):
-        dz[h] *= one if a[h] > zero else zero
+        dz[h] = relu_mask_element(dz[h], a[h], zero, one)
+
+
+@block
+def relu_mask_into_block(da, a, dz):
+    """dz = da * (a > 0)."""
+    zero, one = dz.dtype.type(0), dz.dtype.type(1)
+    for h in range(dz.shape[0]):
+        dz[h] = relu_mask_element(da[h], a[h], zero, one)
 
 
 @inline
