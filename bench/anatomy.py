@@ -1,0 +1,298 @@
+"""Where the time of a training step goes: each part by itself, beside what its products and its bytes would take.
+
+    python bench/anatomy.py [CASE ...] [--dtype float32] [--repeats N] [--markdown FILE]
+
+A part is the engine's own function, compiled into a loop here, on the structs of a real run, on one thread: so what it
+works on is in the cache that holds it. Beside its time is that of its multiply-adds at the peak of the core, and that
+of copying as many bytes as it has to read and write, from one array to another of that size. "Not in a part" is what
+the whole step takes more (or less) than its parts: the loss, the phases, and what the next part finds in another cache.
+The last lines say how much of the time of several threads is not work: they wait, or the work takes longer.
+
+Every figure is the median of the repeats, each of which goes through all parts once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+from unittest import mock
+
+import numba
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import fastnet
+from bench.machine import cores, description, fma_peak
+from bench.registry import CASES, DTYPES, Case, step_products
+from bench.timing import publish
+from fastnet.blocks.partition import ZERO
+from fastnet.engine import feature_phase, layers, sample_phase, workspace
+from fastnet.engine.packed import Parameters
+
+SAMPLES = 2000
+LOOK = 0.05
+"""Seconds that one look at the clock takes, about."""
+
+jit = numba.njit(error_model="numpy")
+
+# Each takes how often, and what a run hands to its team.
+
+
+@jit
+def gather(times, method, plan, parameters, samples, schedule, checks, buffers, check_buffers, scratch):
+    """The samples of a minibatch, packed."""
+    N, packs = schedule.batches.shape[1], buffers.X0.shape[1]
+    for _ in range(times):
+        for start in range(0, N, plan.chunk_rows):
+            layers.gather(samples, schedule.batches[0], buffers.X0[0], ZERO, packs, start,
+                          min(start + plan.chunk_rows, N))
+
+
+def affine(layer):
+    """The affine map of a layer."""
+
+    @jit
+    def part(times, method, plan, parameters, samples, schedule, checks, buffers, check_buffers, scratch):
+        N, batch = schedule.batches.shape[1], schedule.batches[0]
+        for _ in range(times):
+            for start in range(0, N, plan.chunk_rows):
+                for panel in range(layers.layer_of(buffers.A, layer + 1).shape[0]):
+                    layers.affine_layer(plan, parameters, samples, batch, buffers.X0[0], buffers, scratch, ZERO, layer,
+                                        panel, start, min(start + plan.chunk_rows, N))
+
+    return part
+
+
+@jit
+def activation(times, method, plan, parameters, samples, schedule, checks, buffers, check_buffers, scratch):
+    """ReLU, in place."""
+    N = schedule.batches.shape[1]
+    for _ in range(times):
+        for start in range(0, N, plan.chunk_rows):
+            for panel in range(layers.layer_of(buffers.A, 1).shape[0]):
+                layers.activate_layer(method, parameters, buffers, ZERO, panel, start, min(start + plan.chunk_rows, N))
+
+
+@jit
+def head(times, method, plan, parameters, samples, schedule, checks, buffers, check_buffers, scratch):
+    """Losses, and the gradient with respect to the scores."""
+    N = schedule.batches.shape[1]
+    for _ in range(times):
+        for start in range(0, N, plan.chunk_rows):
+            sample_phase.head_rows(method, plan, parameters, samples, schedule, buffers, scratch, ZERO, ZERO, start,
+                                   min(start + plan.chunk_rows, N))
+
+
+@jit
+def deltas(times, method, plan, parameters, samples, schedule, checks, buffers, check_buffers, scratch):
+    """The deltas of the hidden layer, with ReLU's mask."""
+    N = schedule.batches.shape[1]
+    for _ in range(times):
+        for start in range(0, N, plan.chunk_rows):
+            sample_phase.backward_rows(method, plan, parameters, buffers, scratch, start,
+                                       min(start + plan.chunk_rows, N))
+
+
+@jit
+def first_weights(times, method, plan, parameters, samples, schedule, checks, buffers, check_buffers, scratch):
+    """Gradient, penalty and update of the first layer's weights."""
+    owned = feature_phase.owned_by(plan, parameters.sizes, layers.layer_of(parameters.W, 0).shape[0],
+                                   buffers.slices.shape[0], ZERO, scratch.zeros.itemsize)
+    for _ in range(times):
+        feature_phase.update_first_layer(method, plan, parameters, samples, schedule, buffers, scratch, buffers.X0[0],
+                                         owned, ZERO, ZERO)
+
+
+@jit
+def second_weights(times, method, plan, parameters, samples, schedule, checks, buffers, check_buffers, scratch):
+    """The same of the second layer's."""
+    for _ in range(times):
+        feature_phase.update_upper_layer(method, plan, parameters, schedule, buffers, scratch, ZERO, ZERO, 1, ZERO,
+                                         parameters.sizes[1])
+
+
+@jit
+def biases(times, method, plan, parameters, samples, schedule, checks, buffers, check_buffers, scratch):
+    """Gradients and updates of the biases."""
+    for _ in range(times):
+        for layer in range(2):
+            feature_phase.update_biases(method, plan, parameters, schedule, buffers, scratch, ZERO, layer, ZERO,
+                                        parameters.sizes[layer + 1])
+
+
+class Part(NamedTuple):
+    """A part of a step."""
+
+    name: str
+    function: Callable[..., None]
+    numbers: Callable[[Case], int]
+    """How many numbers it has to read and write."""
+    products: Callable[[Case], int] | None = None
+    """Multiply-adds of its matrix products, if it has any."""
+
+
+def first_products(case: Case) -> int:
+    """Multiply-adds of one product with the first layer's weights, or of their gradient."""
+    return case.batch * case.inputs * case.hidden
+
+
+def second_products(case: Case) -> int:
+    """The same of the second layer."""
+    return case.batch * case.hidden * case.classes
+
+
+PARTS = (
+    Part("gather", gather, lambda c: 2 * c.batch * c.inputs),
+    Part("first affine map", affine(0), lambda c: c.batch * (c.inputs + c.hidden) + c.inputs * c.hidden,
+         first_products),
+    Part("ReLU", activation, lambda c: 2 * c.batch * c.hidden),
+    Part("second affine map", affine(1), lambda c: c.batch * (c.hidden + c.classes) + c.hidden * c.classes,
+         second_products),
+    Part("softmax and losses", head, lambda c: 2 * c.batch * c.classes),
+    Part("deltas of the hidden layer", deltas, lambda c: c.batch * (2 * c.hidden + c.classes) + c.hidden * c.classes,
+         second_products),
+    Part("first weights: gradient, update", first_weights,
+         lambda c: c.batch * (c.inputs + c.hidden) + 2 * c.inputs * c.hidden, first_products),
+    Part("second weights: gradient, update", second_weights,
+         lambda c: c.batch * (c.hidden + c.classes) + 4 * c.hidden * c.classes, second_products),
+    Part("biases", biases, lambda c: (c.batch + 2) * (c.hidden + c.classes)),
+)
+"""In the order in which a step with one thread has them."""
+
+
+class Run:
+    """A network in a workspace, and steps of it."""
+
+    def __init__(self, case: Case, dtype: str) -> None:
+        random = np.random.RandomState(0)
+        self._X = random.standard_normal((SAMPLES, case.inputs)).astype(dtype)
+        self._y = random.randint(case.classes, size=SAMPLES)
+        shapes = [(case.inputs, case.hidden), (case.hidden, case.classes)]
+        weights = [((random.standard_normal(shape) / np.sqrt(shape[0])).astype(dtype), np.zeros(shape[1], dtype))
+                   for shape in shapes]
+        self._batch, self._random = case.batch, random
+        self._layers, self._parameters = weights, Parameters(weights)
+        self._workspace = workspace.Workspace(self._parameters, case.batch)
+
+    def steps(self, count: int, rate: float = 0.0) -> None:
+        """Take so many steps; where the rate is 0 all are the same work."""
+        batches = self._random.randint(SAMPLES, size=(count, self._batch))
+        self._workspace.run(self._X, self._y, batches, rate, 1e-3)
+
+    def weights(self) -> list[np.ndarray]:
+        """The parameters as they are now, (W, b) of each layer."""
+        self._parameters.store(self._layers)
+        return [array.copy() for layer in self._layers for array in layer]
+
+    def structs(self, rate: float = 0.0) -> tuple[Any, ...]:
+        """What a run of one step hands to its team."""
+        taken: list[tuple[Any, ...]] = []
+        with mock.patch.object(workspace, "run_team", lambda *given: taken.append(given[3:])):
+            self.steps(1, rate)
+        return taken[0]
+
+
+def timed(function: Callable[[int], Any]) -> Callable[[], float]:
+    """Return what looks at the clock: seconds for one of as many as `function` takes for a number."""
+    def seconds(count: int) -> float:
+        start = time.perf_counter()
+        function(count)
+        return time.perf_counter() - start
+
+    seconds(1)
+    count = max(1, min(round(LOOK / (seconds(2) / 2)), 50_000))
+    return lambda: seconds(count) / count
+
+
+def copying(size: int) -> Callable[[int], None]:
+    """Return what moves so many bytes, read and written together, so often."""
+    source = np.ones(max(size // 2, 1), np.uint8)
+    target = source.copy()
+
+    def copy(count: int) -> None:
+        for _ in range(count):
+            np.copyto(target, source)
+
+    return copy
+
+
+def looks(case: Case, dtype: str, threads: int) -> Iterator[tuple[str, Callable[[], float]]]:
+    """Name and clock of all that is measured."""
+    fastnet.set_num_threads(1)
+    run = Run(case, dtype)
+    run.steps(1)
+    structs = run.structs()
+    for part in PARTS:
+        yield part.name, timed(lambda count, part=part: part.function(count, *structs))  # type: ignore[misc]
+        yield f"bytes of {part.name}", timed(copying(part.numbers(case) * np.dtype(dtype).itemsize))
+    yield "1", timed(run.steps)
+    if threads > 1:
+        fastnet.set_num_threads(threads)
+        yield str(threads), timed(Run(case, dtype).steps)
+
+
+def anatomy(case: Case, dtype: str, threads: int, repeats: int) -> dict[str, float]:
+    """Seconds of each part, of copying its bytes, and of a step with one thread and with several."""
+    clocks = dict(looks(case, dtype, threads))
+    found: dict[str, list[float]] = {name: [] for name in clocks}
+    for _ in range(repeats):
+        for name, look in clocks.items():
+            found[name].append(look())
+    return {name: median(seconds) for name, seconds in found.items()}
+
+
+def report(name: str, case: Case, dtype: str, seconds: dict[str, float], threads: int, peak: float) -> str:
+    """Return the table of a case; `peak` is that of one core, in operations per second."""
+    step = seconds["1"]
+    lines = [f"{name}, {case.inputs}-{case.hidden}-{case.classes}, batch {case.batch}, {dtype}, one thread:", "",
+             "| part | us | of the step | products at the peak, us | of the peak | bytes, KiB | copying them, us |",
+             "|---|--:|--:|--:|--:|--:|--:|"]
+    for part in PARTS:
+        took = seconds[part.name]
+        size = part.numbers(case) * np.dtype(dtype).itemsize / 1024
+        at_peak = " | "
+        if part.products:
+            products = 2 * part.products(case) / peak
+            at_peak = f"{products * 1e6:.2f} | {products / took:.2f}"
+        lines.append(f"| {part.name} | {took * 1e6:.2f} | {took / step:.0%} | {at_peak} | {size:.1f} | "
+                     f"{seconds[f'bytes of {part.name}'] * 1e6:.2f} |")
+    parts = sum(seconds[part.name] for part in PARTS)
+    products = 2 * step_products(case) / peak
+    lines += [f"| not in a part | {(step - parts) * 1e6:.2f} | {(step - parts) / step:.0%} | | | | |",
+              f"| the step | {step * 1e6:.2f} | | {products * 1e6:.2f} | {products / step:.2f} | | |", ""]
+    if threads > 1:
+        several = seconds[str(threads)]
+        lines += [f"With {threads} threads a step takes {several * 1e6:.2f} us: {step / several:.2f} times as fast; "
+                  f"{1 - step / several / threads:.0%} of the threads' time is waiting, or work that takes longer.", ""]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure, and print a table for each case."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}; default: all")
+    parser.add_argument("--dtype", choices=DTYPES, default="float32")
+    parser.add_argument("--threads", type=int, default=cores())
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--markdown", type=Path)
+    options = parser.parse_args()
+    if unknown := set(options.cases) - set(CASES):
+        parser.error(f"no such case: {', '.join(sorted(unknown))}")
+    peak = fma_peak(options.dtype, 1) * 1e9
+    found, tables = {}, []
+    for name in options.cases or CASES:
+        found[name] = anatomy(CASES[name], options.dtype, options.threads, options.repeats)
+        tables.append(report(name, CASES[name], options.dtype, found[name], options.threads, peak))
+    tables.append(f"{description()}; FMA peak of one core in the same run: {peak / 1e9:.1f} GFLOP/s.")
+    publish("\n".join(tables), found, options)
+
+
+if __name__ == "__main__":
+    main()
