@@ -126,13 +126,14 @@ def product_rows_block(A, start, B, transposed, first, C, rows, k0, k1, left, ri
             source, operand = left, plain_rows(left, ZERO, ZERO)
         for panel in range(panels):
             j0, n = panel_span(panel, panels, columns, NOT_HALVED, itemsize)
-            factor, j = B[begin:end], j0
             if copies_right:
                 factor, j = right, ZERO
                 if transposed:
                     copy_transposed_panel_block(B, begin, end, j0, n, right)
                 else:
                     copy_panel_block(B, begin, end, j0, n, right)
+            else:
+                factor, j = B[begin:end], j0
             product_block(source, operand, factor, j, C if number else first, C, ZERO, rows, ZERO, end - begin, j0, n)
 
 
@@ -189,9 +190,10 @@ def gradient_part_block(A, delta, zeros, sums, left, right, i0, i1, n0, n1):
             target = sums[start:start + rows]
             for panel in range(panels):
                 j0, n = panel_span(panel, panels, columns, NOT_HALVED, itemsize)
-                factor, j = delta[begin:end], j0
                 if copies_right:
                     factor, j = right[panel * lines:(panel + 1) * lines], ZERO
+                else:
+                    factor, j = delta[begin:end], j0
                 first = target if number else zeros
                 product_block(left, packed_columns(left, ZERO), factor, j, first, target, ZERO, copied, ZERO, lines,
                               j0, n)
