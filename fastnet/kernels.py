@@ -432,7 +432,7 @@ def weight_gradient(A: Array, delta: Array) -> Array:
     rows = np.ascontiguousarray(A).reshape(1, N, D)
     parts = np.empty((gradient_splits(N, D, H), D, H), A.dtype)  # there are two only where they are small
     count = tile_shares(D, N * D * H)
-    packs, right_rows = gradient_scratch(N, H, item_size(parts))
+    packs, right_rows = gradient_scratch(N, D, H, item_size(parts))
     left = np.empty((count, packs, K_BLOCK, PACK), A.dtype)
     right = np.empty((count, right_rows, tile_width(item_size(parts))), A.dtype)
     if count == 1 or not enter_region():

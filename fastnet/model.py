@@ -178,8 +178,9 @@ class TwoLayerNet:
         layers = self._layers()
         # To look at X and y may run code of theirs, which may change `params`: this call goes by what they were.
         shapes = [self.params[name].shape for name, _ in _named(layers)]
-        samples = checks.features(X, "X", columns=len(layers[0][0]), dtype=self.dtype)
+        samples = checks.features(X, "X", columns=len(layers[0][0]), dtype=self.dtype, finite=False)
         targets = checks.labels(y, "y", samples=len(samples), classes=layers[-1][0].shape[1])
+        checks.checked_finite(samples, "X")
         strength = self._l2_strength(reg)
         loss, grads = passes.loss_and_grads(layers, checks.writable(samples), targets, strength, self._threads)
         return loss, {name: grad.reshape(shape) for (name, grad), shape in zip(_named(grads), shapes, strict=True)}

@@ -57,10 +57,10 @@ def product_scratch(rows, K, columns, itemsize):
 
 
 @inline
-def gradient_scratch(rows, columns, itemsize):
-    """How many packs `left`, and how many rows `right`, of `gradient_rows_block` need; `rows` are those of A."""
+def gradient_scratch(N, D, columns, itemsize):
+    """How many packs `left`, and how many rows `right`, of `gradient_rows_block` need; A is (1, N, D)."""
     panels = panel_count(columns, itemsize)
-    return GRADIENT_ROWS // PACK if panels > 1 else 0, panels * min(rows, K_BLOCK)
+    return GRADIENT_ROWS // PACK if panels > 1 else 0, panels * min(N, K_BLOCK) if right_copied(D) else 0
 
 
 @block

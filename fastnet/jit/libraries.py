@@ -29,13 +29,16 @@ from .numba_internals import (
     ARRAY_HANDOVER,
     MISSING,
     PARTS,
+    SHARED_CODE,
     WIDE_VECTORS,
     Library,
+    LinkedLibrary,
     PreparedCompiler,
     PythonCalls,
     UnfinishedLibrary,
     cgutils,
 )
+from .shared_code import with_definitions
 
 __all__ = ["for_merged", "for_parts", "for_wholes"]
 
@@ -54,6 +57,14 @@ class _Library(Library):
             if not function.is_declaration:
                 set.update(function.attributes, self.attributes)  # llvmlite knows attributes by name only
         super().add_ir_module(ir_module)
+
+
+class _WholeLibrary(_Library, LinkedLibrary):
+    """What Python calls, and users' compiled functions."""
+
+    def module_for_linking(self, module: Any) -> Any:
+        """The module with what it calls by name: who links it may keep the code where nobody looks for names."""
+        return module if SHARED_CODE in MISSING else with_definitions(module)
 
 
 class _PartLibrary(_Library, UnfinishedLibrary):
@@ -103,7 +114,7 @@ class _WholeCompiler(PreparedCompiler):
             context.get_python_api = lambda builder: _PythonCalls(context, builder)
         if WIDE_VECTORS in MISSING:
             return None
-        library = _Library(context.codegen(), name)
+        library = _WholeLibrary(context.codegen(), name)
         library.enable_object_caching()
         return library
 

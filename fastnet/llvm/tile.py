@@ -40,8 +40,8 @@ from numba import config, types
 from numba.extending import intrinsic
 
 from ..jit.decorators import task
-from ..jit.numba_internals import DISK_CACHE, MISSING, cgutils
-from ..jit.shared_code import link, share
+from ..jit.numba_internals import DISK_CACHE, MISSING, SHARED_CODE, WIDE_VECTORS, cgutils
+from ..jit.shared_code import Shared, link, share
 from ..tuning import CACHE_LINE, FAR_BYTES, ROW_VECTORS
 from .memory import memory_view
 from .target import ISA, PACK, lanes, tile_width
@@ -333,16 +333,28 @@ def tile_addresses(like: Any) -> tuple[int, ...]:
     return _addresses(like)
 
 
-def _provide(group: str) -> list[tuple[str, int]]:
+_DTYPES = {_group(itemsize): np.dtype(f"f{itemsize}") for itemsize in (4, 8)}
+
+
+def _tiles_at(group: str) -> list[tuple[str, int]]:
     """The names and addresses of the tiles of a dtype."""
-    dtype = np.dtype("f4") if group == _group(4) else np.dtype("f8")
+    dtype = _DTYPES[group]
     return [(tile_function_name(*shape, dtype.itemsize), address)
             for shape, address in zip(_SHAPES, tile_addresses(np.empty(0, dtype)), strict=True)]
 
 
-share(_PREFIX, _provide)
+def _tiles_in_ir(group: str) -> str:
+    """The tiles of a dtype as a module of their own, for a library that is to have them itself."""
+    module, itemsize = ir.Module(), _DTYPES[group].itemsize
+    elem = ir.FloatType() if itemsize == 4 else ir.DoubleType()
+    for shape in _SHAPES:
+        _defined_tile(module, elem, *shape, lanes(itemsize), PACK).linkage = "linkonce_odr"
+    return str(module)
 
-_SHARED = DISK_CACHE not in MISSING and not config.DISABLE_JIT
+
+share(_PREFIX, Shared(_tiles_at, _tiles_in_ir))
+
+_SHARED = not {DISK_CACHE, SHARED_CODE, WIDE_VECTORS} & {*MISSING} and not config.DISABLE_JIT
 """Whether tiles are called by their names. numba's own cache does not say what it is going to load: then each library
 has tiles of its own."""
 
