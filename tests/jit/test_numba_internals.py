@@ -69,6 +69,7 @@ HIDDEN = {
     numba_internals.NO_REFERENCES: "numba.core.cpu:CPUTargetOptions._nrt",
     numba_internals.ARRAY_BOXING: "numba.core.pythonapi:PythonAPI._get_function",
     numba_internals.DISK_CACHE: "numba.core.caching:FunctionCache",
+    numba_internals.SHARED_CODE: "numba.core.codegen:JITCodeLibrary.serialize_using_object_code",
     numba_internals.ARGUMENT_TYPES: "numba.core.dispatcher:Dispatcher._compile_for_args",
     numba_internals.THREADS_IN_KERNELS: "numba.np.ufunc.parallel:_iget_num_threads",
     numba_internals.THREADS_WITHOUT_LOCK: "numba.np.ufunc.parallel:_load_threading_functions",
