@@ -30,79 +30,81 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import fastnet
 from bench.machine import cores, description, fma_peak
 from bench.registry import CASES, DTYPES, Case, step_products
+from bench.scaling import Run
 from bench.timing import publish
 from fastnet.blocks.partition import ZERO
 from fastnet.engine import feature_phase, layers, sample_phase, workspace
-from fastnet.engine.packed import Parameters
+from fastnet.jit.decorators import merged
+from fastnet.llvm.stacks import layer_of
 
-SAMPLES = 2000
 LOOK = 0.05
 """Seconds that one look at the clock takes, about."""
 
 jit = numba.njit(error_model="numpy")
 
-# Each takes how often, and what a run hands to its team.
+# Each part takes how often, and what a run hands to its team.
 
 
-@jit
-def gather(times, method, plan, parameters, samples, schedule, checks, buffers, check_buffers, scratch):
+def of_rows(rows):
+    """A part of the sample phase: what `rows` does to some rows of the minibatch, for all of them as a step has it."""
+
+    @jit
+    def part(times, method, plan, parameters, samples, schedule, checks, buffers, check_buffers, scratch):
+        N = schedule.batches.shape[1]
+        for _ in range(times):
+            for start in range(0, N, plan.chunk_rows):
+                rows(method, plan, parameters, samples, schedule, buffers, scratch, start,
+                     min(start + plan.chunk_rows, N))
+
+    return part
+
+
+@of_rows
+@merged
+def gather(method, plan, parameters, samples, schedule, buffers, scratch, start, stop):
     """The samples of a minibatch, packed."""
-    N, packs = schedule.batches.shape[1], buffers.X0.shape[1]
-    for _ in range(times):
-        for start in range(0, N, plan.chunk_rows):
-            layers.gather(samples, schedule.batches[0], buffers.X0[0], ZERO, packs, start,
-                          min(start + plan.chunk_rows, N))
+    layers.gather(samples, schedule.batches[0], buffers.X0[0], ZERO, buffers.X0.shape[1], start, stop)
 
 
 def affine(layer):
     """The affine map of a layer."""
 
-    @jit
-    def part(times, method, plan, parameters, samples, schedule, checks, buffers, check_buffers, scratch):
-        N, batch = schedule.batches.shape[1], schedule.batches[0]
-        for _ in range(times):
-            for start in range(0, N, plan.chunk_rows):
-                for panel in range(layers.layer_of(buffers.A, layer + 1).shape[0]):
-                    layers.affine_layer(plan, parameters, samples, batch, buffers.X0[0], buffers, scratch, ZERO, layer,
-                                        panel, start, min(start + plan.chunk_rows, N))
+    @of_rows
+    @merged
+    def part(method, plan, parameters, samples, schedule, buffers, scratch, start, stop):
+        for panel in range(layer_of(buffers.A, layer + 1).shape[0]):
+            layers.affine_layer(plan, parameters, samples, schedule.batches[0], buffers.X0[0], buffers, scratch, ZERO,
+                                layer, panel, start, stop)
 
     return part
 
 
-@jit
-def activation(times, method, plan, parameters, samples, schedule, checks, buffers, check_buffers, scratch):
+@of_rows
+@merged
+def activation(method, plan, parameters, samples, schedule, buffers, scratch, start, stop):
     """ReLU, in place."""
-    N = schedule.batches.shape[1]
-    for _ in range(times):
-        for start in range(0, N, plan.chunk_rows):
-            for panel in range(layers.layer_of(buffers.A, 1).shape[0]):
-                layers.activate_layer(method, parameters, buffers, ZERO, panel, start, min(start + plan.chunk_rows, N))
+    for panel in range(layer_of(buffers.A, 1).shape[0]):
+        layers.activate_layer(method, parameters, buffers, ZERO, panel, start, stop)
 
 
-@jit
-def head(times, method, plan, parameters, samples, schedule, checks, buffers, check_buffers, scratch):
+@of_rows
+@merged
+def head(method, plan, parameters, samples, schedule, buffers, scratch, start, stop):
     """Losses, and the gradient with respect to the scores."""
-    N = schedule.batches.shape[1]
-    for _ in range(times):
-        for start in range(0, N, plan.chunk_rows):
-            sample_phase.head_rows(method, plan, parameters, samples, schedule, buffers, scratch, ZERO, ZERO, start,
-                                   min(start + plan.chunk_rows, N))
+    sample_phase.head_rows(method, plan, parameters, samples, schedule, buffers, scratch, ZERO, ZERO, start, stop)
 
 
-@jit
-def deltas(times, method, plan, parameters, samples, schedule, checks, buffers, check_buffers, scratch):
+@of_rows
+@merged
+def deltas(method, plan, parameters, samples, schedule, buffers, scratch, start, stop):
     """The deltas of the hidden layer, with ReLU's mask."""
-    N = schedule.batches.shape[1]
-    for _ in range(times):
-        for start in range(0, N, plan.chunk_rows):
-            sample_phase.backward_rows(method, plan, parameters, buffers, scratch, start,
-                                       min(start + plan.chunk_rows, N))
+    sample_phase.backward_rows(method, plan, parameters, buffers, scratch, start, stop)
 
 
 @jit
 def first_weights(times, method, plan, parameters, samples, schedule, checks, buffers, check_buffers, scratch):
     """Gradient, penalty and update of the first layer's weights."""
-    owned = feature_phase.owned_by(plan, parameters.sizes, layers.layer_of(parameters.W, 0).shape[0],
+    owned = feature_phase.owned_by(plan, parameters.sizes, layer_of(parameters.W, 0).shape[0],
                                    buffers.slices.shape[0], ZERO, scratch.zeros.itemsize)
     for _ in range(times):
         feature_phase.update_first_layer(method, plan, parameters, samples, schedule, buffers, scratch, buffers.X0[0],
@@ -166,36 +168,12 @@ PARTS = (
 """In the order in which a step with one thread has them."""
 
 
-class Run:
-    """A network in a workspace, and steps of it."""
-
-    def __init__(self, case: Case, dtype: str) -> None:
-        random = np.random.RandomState(0)
-        self._X = random.standard_normal((SAMPLES, case.inputs)).astype(dtype)
-        self._y = random.randint(case.classes, size=SAMPLES)
-        shapes = [(case.inputs, case.hidden), (case.hidden, case.classes)]
-        weights = [((random.standard_normal(shape) / np.sqrt(shape[0])).astype(dtype), np.zeros(shape[1], dtype))
-                   for shape in shapes]
-        self._batch, self._random = case.batch, random
-        self._layers, self._parameters = weights, Parameters(weights)
-        self._workspace = workspace.Workspace(self._parameters, case.batch)
-
-    def steps(self, count: int, rate: float = 0.0) -> None:
-        """Take so many steps; where the rate is 0 all are the same work."""
-        batches = self._random.randint(SAMPLES, size=(count, self._batch))
-        self._workspace.run(self._X, self._y, batches, rate, 1e-3)
-
-    def weights(self) -> list[np.ndarray]:
-        """The parameters as they are now, (W, b) of each layer."""
-        self._parameters.store(self._layers)
-        return [array.copy() for layer in self._layers for array in layer]
-
-    def structs(self, rate: float = 0.0) -> tuple[Any, ...]:
-        """What a run of one step hands to its team."""
-        taken: list[tuple[Any, ...]] = []
-        with mock.patch.object(workspace, "run_team", lambda *given: taken.append(given[3:])):
-            self.steps(1, rate)
-        return taken[0]
+def structs_of(run: Run, rate: float = 0.0) -> tuple[Any, ...]:
+    """What a run of one step hands to its team, which does not take it."""
+    taken: list[tuple[Any, ...]] = []
+    with mock.patch.object(workspace, "run_team", lambda *given: taken.append(given[3:])):
+        run.steps(1, rate)
+    return taken[0]
 
 
 def timed(function: Callable[[int], Any]) -> Callable[[], float]:
@@ -227,14 +205,15 @@ def looks(case: Case, dtype: str, threads: int) -> Iterator[tuple[str, Callable[
     fastnet.set_num_threads(1)
     run = Run(case, dtype)
     run.steps(1)
-    structs = run.structs()
+    structs = structs_of(run)
     for part in PARTS:
         yield part.name, timed(lambda count, part=part: part.function(count, *structs))  # type: ignore[misc]
         yield f"bytes of {part.name}", timed(copying(part.numbers(case) * np.dtype(dtype).itemsize))
-    yield "1", timed(run.steps)
+    yield "1", timed(lambda count: run.steps(count, 0.0))  # a rate of 0: all steps are the same work
     if threads > 1:
         fastnet.set_num_threads(threads)
-        yield str(threads), timed(Run(case, dtype).steps)
+        several = Run(case, dtype)
+        yield str(threads), timed(lambda count: several.steps(count, 0.0))
 
 
 def anatomy(case: Case, dtype: str, threads: int, repeats: int) -> dict[str, float]:

@@ -38,25 +38,39 @@ LOOK = 0.1
 """Seconds that one look at the clock takes, about."""
 
 
-def seconds_per_step(case: Case, dtype: str) -> float:
-    """Duration of a training step, in one run of many."""
-    random = np.random.RandomState(0)
-    X = random.standard_normal((SAMPLES, case.inputs)).astype(dtype)
-    y = random.randint(case.classes, size=SAMPLES)
-    shapes = [(case.inputs, case.hidden), (case.hidden, case.classes)]
-    layers = [((random.standard_normal(shape) / np.sqrt(shape[0])).astype(dtype), np.zeros(shape[1], dtype))
-              for shape in shapes]
-    workspace = Workspace(Parameters(layers), case.batch)
+class Run:
+    """A network of random weights in a workspace, and steps of it on random samples."""
 
-    def seconds(steps: int) -> float:
-        batches = random.randint(SAMPLES, size=(steps, case.batch))
+    def __init__(self, case: Case, dtype: str) -> None:
+        random = np.random.RandomState(0)
+        self._X = random.standard_normal((SAMPLES, case.inputs)).astype(dtype)
+        self._y = random.randint(case.classes, size=SAMPLES)
+        shapes = [(case.inputs, case.hidden), (case.hidden, case.classes)]
+        self._layers = [((random.standard_normal(shape) / np.sqrt(shape[0])).astype(dtype), np.zeros(shape[1], dtype))
+                        for shape in shapes]
+        self._batch, self._random = case.batch, random
+        self._parameters = Parameters(self._layers)
+        self._workspace = Workspace(self._parameters, case.batch)
+
+    def steps(self, count: int, rate: float = 1e-3) -> float:
+        """Take so many steps; return how many seconds they took, without the drawing."""
+        batches = self._random.randint(SAMPLES, size=(count, self._batch))
         start = time.perf_counter()
-        workspace.run(X, y, batches, 1e-3, 1e-3)
+        self._workspace.run(self._X, self._y, batches, rate, 1e-3)
         return time.perf_counter() - start
 
-    seconds(2)
-    steps = max(2, min(round(LOOK / (seconds(4) / 4)), 20_000))
-    return seconds(steps) / steps
+    def weights(self) -> list[np.ndarray]:
+        """The parameters as they are now, (W, b) of each layer."""
+        self._parameters.store(self._layers)
+        return [array.copy() for layer in self._layers for array in layer]
+
+
+def seconds_per_step(case: Case, dtype: str) -> float:
+    """Duration of a training step, in one run of many."""
+    run = Run(case, dtype)
+    run.steps(2)
+    steps = max(2, min(round(LOOK / (run.steps(4) / 4)), 20_000))
+    return run.steps(steps) / steps
 
 
 def moved(case: Case, dtype: str) -> int:

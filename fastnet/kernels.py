@@ -20,7 +20,6 @@ from .blocks.activations import relu_into_block, relu_mask_block, relu_mask_into
 from .blocks.heads import cross_entropy_block, softmax_block, transpose_in_block, transpose_out_block
 from .blocks.optimizers import axpy_block
 from .blocks.packed_products import (
-    LEFT_LINE,
     affine_rows_block,
     gradient_rows_block,
     gradient_scratch,
@@ -45,10 +44,10 @@ from .blocks.sums import add_squares_block, ordered_sum, square_sums_block, tota
 from .jit.argument_types import takes
 from .jit.decorators import block, inline, kernel, task
 from .llvm.arrays import flat, item_size
-from .llvm.target import PACK, tile_rows, tile_width
+from .llvm.target import PACK, tile_rows
 from .parallel.regions import enter_region, leave_region
 from .parallel.threads import shares
-from .tuning import BLOCK_ROWS, ELEMENT_WORK, EXP_WORK, K_BLOCK
+from .tuning import BLOCK_ROWS, ELEMENT_WORK, EXP_WORK
 
 __all__ = [
     "affine_forward",
@@ -171,9 +170,7 @@ def affine_forward(X: Array, W: Array, b: Array) -> Array:
     Z = np.empty((N, H), X.dtype)
     count = tile_shares(N, N * D * H)
     sums = np.empty((count, k_slice_count(D) - 1, min(N, BLOCK_ROWS), H), X.dtype)
-    left_rows, right_rows = product_scratch(N, D, H, item_size(Z))
-    left = np.empty((count, 1, left_rows, LEFT_LINE), X.dtype)
-    right = np.empty((count, right_rows, tile_width(item_size(Z))), X.dtype)
+    left, right = product_scratch(count, N, D, Z)
     A = np.ascontiguousarray(X).reshape(1, N, D)
     if count == 1 or not enter_region():
         affine_rows_block(A, W, bias, zeros, Z, sums[0], left[0], right[0], ZERO, N)
@@ -385,9 +382,7 @@ def propagate_delta(delta: Array, W: Array, A: Array) -> Array:
     D = np.ascontiguousarray(delta).reshape(1, N, C)
     dZ = np.empty((N, H), delta.dtype)
     count = tile_shares(N, N * C * H)
-    left_rows, right_rows = product_scratch(N, C, H, item_size(dZ))
-    left = np.empty((count, 1, left_rows, LEFT_LINE), delta.dtype)
-    right = np.empty((count, right_rows, tile_width(item_size(dZ))), delta.dtype)
+    left, right = product_scratch(count, N, C, dZ)
     if count == 1 or not enter_region():
         propagate_rows_block(D, W, zeros, A, dZ, left[0], right[0], ZERO, N)
     else:
@@ -432,9 +427,7 @@ def weight_gradient(A: Array, delta: Array) -> Array:
     rows = np.ascontiguousarray(A).reshape(1, N, D)
     parts = np.empty((gradient_splits(N, D, H), D, H), A.dtype)  # there are two only where they are small
     count = tile_shares(D, N * D * H)
-    packs, right_rows = gradient_scratch(N, D, H, item_size(parts))
-    left = np.empty((count, packs, K_BLOCK, PACK), A.dtype)
-    right = np.empty((count, right_rows, tile_width(item_size(parts))), A.dtype)
+    left, right = gradient_scratch(count, N, parts)
     if count == 1 or not enter_region():
         gradient_rows_block(rows, delta, zeros, parts, left[0], right[0], ZERO, D)
     else:

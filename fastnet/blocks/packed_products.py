@@ -11,6 +11,8 @@ the same, in the same order. Shape letters: N samples, D inputs, H units, K term
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..jit.decorators import block, inline
 from ..llvm.arrays import item_size
 from ..llvm.target import PACK, tile_width
@@ -30,7 +32,7 @@ from .partition import (
 from .products import add_slices_block, product_block
 from .sums import add_block
 
-__all__ = ["LEFT_LINE", "affine_rows_block", "gradient_rows_block", "gradient_scratch", "product_rows_block",
+__all__ = ["affine_rows_block", "copy_panel_block", "gradient_rows_block", "gradient_scratch", "product_rows_block",
            "product_scratch"]
 
 LEFT_LINE = K_BLOCK + 16
@@ -50,17 +52,22 @@ def right_copied(rows):
 
 
 @inline
-def product_scratch(rows, K, columns, itemsize):
-    """How many rows `left` and `right` of `product_rows_block` need for so many rows of K terms."""
-    copied = left_copied(K, panel_count(columns, itemsize))
-    return min(rows, BLOCK_ROWS) if copied else 0, min(K, K_BLOCK)
+def product_scratch(shares, rows, K, C):
+    """`left` and `right` of `product_rows_block` for each share of a product C of so many rows of K terms."""
+    width, itemsize = C.shape[1], item_size(C)
+    left_rows = min(rows, BLOCK_ROWS) if left_copied(K, panel_count(width, itemsize)) else 0
+    return (np.empty((shares, 1, left_rows, LEFT_LINE), C.dtype),
+            np.empty((shares, min(K, K_BLOCK), tile_width(itemsize)), C.dtype))
 
 
 @inline
-def gradient_scratch(N, D, columns, itemsize):
-    """How many packs `left`, and how many rows `right`, of `gradient_rows_block` need; A is (1, N, D)."""
-    panels = panel_count(columns, itemsize)
-    return GRADIENT_ROWS // PACK if panels > 1 else 0, panels * min(N, K_BLOCK) if right_copied(D) else 0
+def gradient_scratch(shares, N, parts):
+    """`left` and `right` of `gradient_rows_block` for each share of a gradient, (parts, D, H), over N samples."""
+    D, itemsize = parts.shape[1], item_size(parts)
+    panels = panel_count(parts.shape[2], itemsize)
+    packs, right_rows = GRADIENT_ROWS // PACK if panels > 1 else 0, panels * min(N, K_BLOCK) if right_copied(D) else 0
+    return (np.empty((shares, packs, K_BLOCK, PACK), parts.dtype),
+            np.empty((shares, right_rows, tile_width(itemsize)), parts.dtype))
 
 
 @block
@@ -113,7 +120,7 @@ def k_block_start(number, blocks, k0, k1):
 def product_rows_block(A, start, B, transposed, first, C, rows, k0, k1, left, right):
     """C[:rows] = first + A[start:start + rows, k0:k1] B[k0:k1], or B[:, k0:k1]^T; A is (1, N, K), C-contiguous as B is.
 
-    `first` is one row. Scratch: left (1, rows, LEFT_LINE), right (rows, tile width), as `product_scratch` says.
+    `first` is one row. Scratch, of `product_scratch`: left (1, rows, LEFT_LINE), right (rows, tile width).
     """
     itemsize, columns = item_size(C), C.shape[1]
     panels, blocks = panel_count(columns, itemsize), max((k1 - k0 + K_BLOCK - 1) // K_BLOCK, 1)
@@ -160,7 +167,7 @@ def affine_rows_block(A, W, b, zeros, Z, sums, left, right, i0, i1):
 def gradient_rows_block(A, delta, zeros, parts, left, right, i0, i1):
     """parts[0, i0:i1] = A[:, i0:i1]^T delta, as a sum of as many parts as there are; A is (1, N, D).
 
-    Scratch: left (packs, K_BLOCK, PACK), right (rows, tile width), as `gradient_scratch` says.
+    Scratch, of `gradient_scratch`: left (packs, K_BLOCK, PACK), right (rows, tile width).
     """
     for part in range(parts.shape[0]):
         gradient_part_block(A, delta, zeros, parts[part], left, right, i0, i1,

@@ -31,6 +31,7 @@ multiplication and an addition where there is only SSE2.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -278,11 +279,11 @@ def _typed(A: Any, B: Any, start: Any, C: Any, shapes: list[tuple[int, int]]) ->
         key = builder.add(builder.mul(m, constant(ROW_VECTORS + 1)), vectors)
         done = builder.append_basic_block("tile.done")
         switch = builder.switch(key, done)
-        if _SHARED:
+        if _BY_NAME:
             link(_PREFIX, _group(C.dtype.bitwidth // 8))
         for rows, v in shapes:
             shape = builder.module, context.get_data_type(C.dtype), rows, v, vl
-            if _SHARED:
+            if _BY_NAME:
                 function = _declared_tile(*shape)
             else:
                 function = _defined_tile(*shape, PACK)
@@ -343,6 +344,7 @@ def _tiles_at(group: str) -> list[tuple[str, int]]:
             for shape, address in zip(_SHAPES, tile_addresses(np.empty(0, dtype)), strict=True)]
 
 
+@functools.cache
 def _tiles_in_ir(group: str) -> str:
     """The tiles of a dtype as a module of their own, for a library that is to have them itself."""
     module, itemsize = ir.Module(), _DTYPES[group].itemsize
@@ -354,7 +356,7 @@ def _tiles_in_ir(group: str) -> str:
 
 share(_PREFIX, Shared(_tiles_at, _tiles_in_ir))
 
-_SHARED = not {DISK_CACHE, SHARED_CODE, WIDE_VECTORS} & {*MISSING} and not config.DISABLE_JIT
+_BY_NAME = not {DISK_CACHE, SHARED_CODE, WIDE_VECTORS} & {*MISSING} and not config.DISABLE_JIT
 """Whether tiles are called by their names. numba's own cache does not say what it is going to load: then each library
 has tiles of its own."""
 

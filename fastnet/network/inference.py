@@ -21,6 +21,7 @@ from ..aliases import Array, Arrays
 from ..blocks.activations import activate_block, activate_rows_block
 from ..blocks.heads import output_rows_block
 from ..blocks.operands import panel_rows, plain_rows
+from ..blocks.packed_products import copy_panel_block
 from ..blocks.partition import K_SLICES, NOT_HALVED, ZERO, panel_count, panel_span, tile_share_start
 from ..blocks.products import affine_block, affine_row_block
 from ..blocks.rows import argmax_block, clear_block, finite_block
@@ -105,10 +106,7 @@ def pack_panels_block(Ws, panels_of_W, share, count):
         for panel in range(panels):
             if number % count == share:
                 j0, n = panel_span(panel, panels, columns, NOT_HALVED, item_size(panels_of_W))
-                for k in range(K):
-                    source, target = Ws[layer][k, j0:j0 + n], panels_of_W[offset + k]
-                    for j in range(source.shape[0]):
-                        target[j] = source[j]
+                copy_panel_block(Ws[layer], ZERO, K, j0, n, panels_of_W[offset:offset + K])
             offset += K
             number += 1
 

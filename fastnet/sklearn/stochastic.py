@@ -21,7 +21,7 @@ from sklearn.model_selection import train_test_split
 from ..aliases import Layer
 from ..blocks.optimizers import ADAM, Optimizer
 from ..blocks.sparse import NonZeros, ascending
-from ..checks import writable
+from ..checks import LARGEST, writable
 from ..progress import progress_bar
 from ..training.interrupts import DeferredInterrupt
 from ..training.session import Session
@@ -79,8 +79,8 @@ def _trainable(estimator: Any, X: Any, y: Any, sizes: list[int]) -> list[Layer] 
         return None
     # Where scikit-learn goes on in float64, numbers may come that float32 does not have.
     values = [X.data if issparse(X) else X, *([] if is_classifier(estimator) else [y])]
-    largest = float(np.finfo(layers[0][0].dtype).max)
-    if any(part.size and part.dtype != layers[0][0].dtype and max(-float(part.min()), float(part.max())) > largest
+    dtype = layers[0][0].dtype
+    if any(part.size and part.dtype != dtype and max(-float(part.min()), float(part.max())) > LARGEST[dtype]
            for part in values):
         return None
     return layers

@@ -146,7 +146,7 @@ def test_target_asks_the_host_where_no_features_are_set(monkeypatch):
 def test_machine_code_has_the_widest_registers_and_no_spill(dtype, monkeypatch):
     if not target.ISA.register_name.endswith("mm"):
         pytest.skip(f"the assembly of {target.ISA.name} is not known to this test")
-    monkeypatch.setattr(tile, "_SHARED", False)  # the tiles are in the library of their caller then
+    monkeypatch.setattr(tile, "_BY_NAME", False)  # the tiles are in the library of their caller then
     a, run = np.ones((1, 1), dtype), [compiled(_tile), compiled(_row_tile)]
     for function in run:
         function(a, 0, 0, 0, 0, a, 0, a, a.copy(), 0, 1, 0, 1, 0, 1)
