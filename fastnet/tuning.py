@@ -105,6 +105,14 @@ From so many on a tile fetches what the tile below it will need: what the hardwa
 Higher: fewer instructions, where the hardware sees what comes. Lower: fewer waits for memory.
 """
 
+PACKS_AHEAD = 2
+"""Unit: packs of the left factor, each of as many terms as a tile has rows.
+
+So far ahead a tile fetches of the rows that it reads, where their packs lie apart.
+
+Higher: a wait for a further cache is hidden, too. Lower: what is fetched is still there when it is used.
+"""
+
 CACHE_LINE = 64
 """Unit: bytes; a power of two, at least 16.
 

@@ -43,7 +43,7 @@ from numba.extending import intrinsic
 from ..jit.decorators import task
 from ..jit.numba_internals import DISK_CACHE, MISSING, SHARED_CODE, WIDE_VECTORS, cgutils
 from ..jit.shared_code import Shared, link, share
-from ..tuning import CACHE_LINE, FAR_BYTES, ROW_VECTORS
+from ..tuning import CACHE_LINE, FAR_BYTES, PACKS_AHEAD, ROW_VECTORS
 from .memory import memory_view
 from .target import ISA, PACK, lanes, tile_width
 
@@ -58,12 +58,27 @@ def _declare(module: ir.Module, name: str, result: ir.Type, args: list[ir.Type])
 _BYTE_P = ir.IntType(8).as_pointer()
 
 
-def _prefetch(builder: ir.IRBuilder, pointer: Any) -> None:
-    """Have the cache line at `pointer` brought into the second-level cache; it need not exist."""
+_FIRST_LEVEL, _SECOND_LEVEL = 3, 2
+"""How near a prefetch brings a cache line, as LLVM counts it."""
+
+
+def _prefetch(builder: ir.IRBuilder, pointer: Any, level: int) -> None:
+    """Have the cache line at `pointer` brought into a cache; it need not exist."""
     i32 = ir.IntType(32)
     function = _declare(builder.module, "llvm.prefetch.p0", ir.VoidType(), [_BYTE_P, i32, i32, i32])
-    read, second_level, data = (ir.Constant(i32, value) for value in (0, 2, 1))
-    builder.call(function, [builder.bitcast(pointer, _BYTE_P), read, second_level, data])
+    read, near, data = (ir.Constant(i32, value) for value in (0, level, 1))
+    builder.call(function, [builder.bitcast(pointer, _BYTE_P), read, near, data])
+
+
+def _never_unrolled(module: ir.Module) -> Any:
+    """Return the mark of a loop that LLVM is not to unroll.
+
+    It would, by two or four turns, and then fetch for all of them at the beginning: for want of registers it stored
+    sums on the stack.
+    """
+    loop = module.add_metadata([["llvm.loop.unroll.disable"]])
+    loop.operands = loop, loop.operands[-1]  # such a node begins with itself, which llvmlite has no words for
+    return loop
 
 
 _PREFIX = "fastnet_tile_"
@@ -190,14 +205,21 @@ def _defined_tile(module: ir.Module, elem: ir.Type, rows: int, vectors: int, vl:
             wide = splat(builder.load(advance(a_here, row_offsets[r]), align=1), vector, splat_index)
             new += [builder.call(fma, [wide, b_vectors[v], sums[r * vectors + v]]) for v in range(vectors)]
         a_next, b_next, fewer = advance(a_here, a_k), advance(b_here, b_k), builder.sub(trip, constant(1))
-        builder.cbranch(builder.icmp_unsigned("!=", fewer, constant(0)), terms, run_end)
+        again = builder.cbranch(builder.icmp_unsigned("!=", fewer, constant(0)), terms, run_end)
+        again.set_metadata("llvm.loop", _never_unrolled(builder.module))
         flow([trip, *inner], runs, [trips, *outer])
         flow([trip, *inner], terms, [fewer, a_next, b_next, *new])
 
         builder.position_at_end(run_end)
         with builder.if_then(far):
             for r in range(rows):
-                _prefetch(builder, advance(a_next, times(a_i, rows + r)))
+                _prefetch(builder, advance(a_next, times(a_i, rows + r)), _SECOND_LEVEL)
+        with builder.if_then(jumps):
+            # Packs lie pages apart, where no hardware looks ahead; the pack after the next is there in time.
+            ahead = advance(a_next, builder.add(builder.mul(a_jump, constant(PACKS_AHEAD + 1)),
+                                                builder.mul(a_k, constant(PACKS_AHEAD * pack))))
+            for r in range(0, rows, max(CACHE_LINE // (pack * size), 1)):
+                _prefetch(builder, advance(ahead, times(a_i, r)), _FIRST_LEVEL)
         left_next = builder.sub(left, trips)
         a_jumped = advance(a_next, a_jump)
         builder.cbranch(builder.icmp_signed(">", left_next, constant(0)), runs, store)
