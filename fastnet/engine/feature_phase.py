@@ -134,26 +134,33 @@ def update_first_layer(method, plan, parameters, samples, schedule, buffers, scr
     sums_are_there = gradient_is_split(plan, 0, delta.shape[1], sizes[0], sizes[1])
     products = scratch.products[share]
     products = as_3d(products, products.shape[0], products.shape[1], width)
-    for panel in range(owned.panel0, owned.panel1):
+    blocks = (owned.pack1 - owned.pack0 + BLOCK_ROWS // PACK - 1) // (BLOCK_ROWS // PACK)
+    own_panels = owned.panel1 - owned.panel0
+    for number in range(blocks * own_panels):
+        # All panels of a block of features, which is in the cache then; of non-zeros all blocks of a panel, one after
+        # the other.
+        panel, block_number = owned.panel0 + number % own_panels, number // own_panels
+        if sparse:
+            panel, block_number = owned.panel0 + number // blocks, number % blocks
+            if block_number == 0:
+                set_cursors_block(samples.non_zeros, batch, scratch.cursors[share], owned.pack0 * PACK)
         _, n = unit_span(plan, sizes, 1, panel, panels, itemsize)
-        set_cursors_block(samples.non_zeros, batch, scratch.cursors[share], owned.pack0 * PACK)
-        for pack0 in range(owned.pack0, owned.pack1, BLOCK_ROWS // PACK):
-            pack1 = min(pack0 + BLOCK_ROWS // PACK, owned.pack1)
-            i0, i1 = pack0 * PACK, min(pack1 * PACK, sizes[0])
-            gradient, row, used = products[0], ZERO, padded(n, itemsize)
-            if sparse:
-                sparse_gradient_block(samples.non_zeros, batch, delta[panel], gradient, scratch.cursors[share], i0, i1,
-                                      n)
-            elif sums_are_there:
-                gradient, row, used = sums[panel], i0, width  # with what is padded, which is 0 there: all at once
-                add_block(sums[panels + panel], gradient, i0, i1, ZERO, used)
-            else:
-                gradient_block(features, packed_columns(features, pack0), delta[panel], zeros, products, splits,
-                               batch.shape[0], ZERO, (pack1 - pack0) * PACK, ZERO, n)
-            if penalized:
-                square_sums_block(W[panel], squares[panel], W.shape[1], used, pack0, pack1)
-            update_block(gradient, row, W[panel], panel_of(first_moments, panel), panel_of(second_moments, panel), i0,
-                         i1, ZERO, used, rate, penalty, method.optimizer)
+        pack0 = owned.pack0 + block_number * (BLOCK_ROWS // PACK)
+        pack1 = min(pack0 + BLOCK_ROWS // PACK, owned.pack1)
+        i0, i1 = pack0 * PACK, min(pack1 * PACK, sizes[0])
+        gradient, row, used = products[0], ZERO, padded(n, itemsize)
+        if sparse:
+            sparse_gradient_block(samples.non_zeros, batch, delta[panel], gradient, scratch.cursors[share], i0, i1, n)
+        elif sums_are_there:
+            gradient, row, used = sums[panel], i0, width  # with what is padded, which is 0 there: all at once
+            add_block(sums[panels + panel], gradient, i0, i1, ZERO, used)
+        else:
+            gradient_block(features, packed_columns(features, pack0), delta[panel], zeros, products, splits,
+                           batch.shape[0], ZERO, (pack1 - pack0) * PACK, ZERO, n)
+        if penalized:
+            square_sums_block(W[panel], squares[panel], W.shape[1], used, pack0, pack1)
+        update_block(gradient, row, W[panel], panel_of(first_moments, panel), panel_of(second_moments, panel), i0, i1,
+                     ZERO, used, rate, penalty, method.optimizer)
 
 
 @merged
