@@ -34,15 +34,19 @@ from bench.scaling import Run
 from bench.timing import publish
 from fastnet.blocks.partition import ZERO
 from fastnet.engine import feature_phase, layers, sample_phase, workspace
+from fastnet.engine.arguments import Method, Passing
 from fastnet.jit.decorators import merged
 from fastnet.llvm.stacks import layer_of
+
+METHOD = Method(None, None, None)
+"""The course's network."""
 
 LOOK = 0.05
 """Seconds that one look at the clock takes, about."""
 
 jit = numba.njit(error_model="numpy")
 
-# Each part takes how often, and what a run hands to its team.
+# Each part takes how often, and what a run works on.
 
 
 def of_rows(rows):
@@ -169,11 +173,13 @@ PARTS = (
 
 
 def structs_of(run: Run, rate: float = 0.0) -> tuple[Any, ...]:
-    """What a run of one step hands to its team, which does not take it."""
-    taken: list[tuple[Any, ...]] = []
-    with mock.patch.object(workspace, "run_team", lambda *given: taken.append(given[3:])):
+    """What a run of one step works on; it is not taken."""
+    taken: list[tuple[workspace.Workspace, Passing]] = []
+    with mock.patch.object(workspace.Workspace, "_take", lambda *given: taken.append(given)):
         run.steps(1, rate)
-    return taken[0]
+    (owner, (samples, schedule, checks)), = taken
+    plan, parameters, buffers, check_buffers, scratch = owner.lasting
+    return METHOD, plan, parameters, samples, schedule, checks, buffers, check_buffers, scratch
 
 
 def timed(function: Callable[[int], Any]) -> Callable[[], float]:

@@ -257,6 +257,22 @@ A chunk has at least so many, however large the network is.
 Higher: large weights come less often from memory. Lower: a shorter wait for Ctrl-C.
 """
 
+LOSS_BYTES = 1 << 24
+"""Unit: bytes of the samples of a minibatch.
+
+Up to so many the loss and its gradients are made by the compiled training step, which copies the samples.
+
+Higher: larger minibatches have the fastest products. Lower: less memory is kept for the next call.
+"""
+
+IDLE_WORKSPACES = 2
+"""Unit: workspaces.
+
+So many of those that losses have been made with are kept, each for one number of samples and one network's sizes.
+
+Higher: more sizes in turn find theirs. Lower: less memory is kept.
+"""
+
 SHARES_PER_THREAD = 4
 """Unit: shares.
 

@@ -18,7 +18,7 @@ ORDER = ["reference", "progress", "aliases", "tuning", "jit", "llvm", "parallel"
 LATER = {("reference", "progress"), ("model", "sklearn"), ("saving", "sklearn"), ("sklearn", "__init__")}
 """What is looked up only when it is asked for. `python -m fastnet.sklearn` is on top of the whole package."""
 
-LLVM = {"jit/libraries", "llvm/atomics", "llvm/conversion", "llvm/exponential", "llvm/stacks", "llvm/subnormals",
+LLVM = {"jit/libraries", "llvm/atomics", "llvm/conversion", "llvm/exponential", "llvm/stacks", "llvm/structs", "llvm/subnormals",
         "llvm/tile", "parallel/regions"}
 """The files that build LLVM IR."""
 

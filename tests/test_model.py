@@ -193,7 +193,7 @@ def test_compiled_steps_give_the_bits_of_one_kernel_after_the_other(rng, monkeyp
                              if len(part)])
     parameters.store(layers)
     for batch, loss in zip(batches, losses, strict=True):
-        expected, grads = passes.loss_and_grads(apart, X[batch], y[batch], l2)
+        expected, grads = passes.loss_and_grads_by_kernels(apart, X[batch], y[batch], l2)
         for parameters, gradients in zip(apart, grads, strict=True):
             for parameter, gradient in zip(parameters, gradients, strict=True):
                 kernels.axpy(-0.1, gradient.reshape(-1), parameter.reshape(-1))

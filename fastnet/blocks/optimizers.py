@@ -61,6 +61,17 @@ def sgd_block(g, w, learning_rate, penalty):
 
 
 @block
+def gradient_of_penalty_block(g, w, penalty):
+    """w = g + penalty * w: the gradient of loss and penalty, in the place of the weights."""
+    if penalty != 0:
+        for h in range(w.shape[0]):
+            w[h] = axpy_element(penalty, w[h], g[h])
+    else:
+        for h in range(w.shape[0]):
+            w[h] = g[h]
+
+
+@block
 def momentum_block(g, w, v, learning_rate, penalty, momentum, nesterov):
     """v = momentum * v - learning_rate * (g + penalty * w), w += v or what Nesterov adds."""
     for h in range(w.shape[0]):
@@ -86,8 +97,8 @@ def adam_block(g, w, m, v, rate, penalty, optimizer):
 
 
 @block
-def update_block(gradient, g0, W, first, second, i0, i1, j, n, rate, penalty, optimizer):
-    """Change W by a step on the rows i0 to i1 and the columns from j to j + n.
+def update_block(gradient, g0, W, first, second, i0, i1, j, n, rate, penalty, optimizer, only_gradients):
+    """Change W by a step on the rows i0 to i1 and the columns from j to j + n; or to its gradient, for `only_gradients`.
 
     Row i0 of W belongs to row g0 of the gradient, to which penalty * W is added. `first` and `second` are the moments
     of the optimizer, where it has them, of the shape of W.
@@ -97,7 +108,9 @@ def update_block(gradient, g0, W, first, second, i0, i1, j, n, rate, penalty, op
     for i in range(rows):
         at = (i0 + i) * columns + j
         g, w = flat(gradient, (g0 + i) * width + j, count), flat(W, at, count)
-        if optimizer is None:
+        if only_gradients:
+            gradient_of_penalty_block(g, w, penalty)
+        elif optimizer is None:
             sgd_block(g, w, rate, penalty)
         elif optimizer.kind == ADAM:
             adam_block(g, w, flat(first, at, count), flat(second, at, count), rate, penalty, optimizer)

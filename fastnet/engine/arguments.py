@@ -6,24 +6,29 @@ D inputs, H units of a layer, C classes; `width` is that of a panel (docs/vocabu
 What there is for each layer is a stack of arrays (:mod:`fastnet.llvm.stacks`).
 
 For numba these are tuples: a field is read at no cost. Numba removes the branch of an ``x is None`` that is not taken
-only where x is an argument of a compiled function, so optional fields are handed to block functions, which ask. Each
-call from Python looks at every field to find the compiled version for its types: some hundred nanoseconds a field.
+only where x is an argument of a compiled function, so optional fields are handed to block functions, which ask.
+
+A compiled function is given tables (:mod:`fastnet.llvm.structs`), `Lasting` and `Passing`, from which it reads them
+with `lasting_structs` and `passing_structs`.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numba import types
 from numpy.typing import NDArray
 
 from ..aliases import Array
 from ..blocks.optimizers import Optimizer
 from ..blocks.sparse import NonZeros
 from ..llvm.stacks import Stack
+from ..llvm.structs import reader
 
-__all__ = ["FIRST_LAYER", "NO_LAYER", "NO_SOURCE", "SECOND_LAYER", "Buffers", "CheckBuffers", "Checks", "Method",
-           "PackedParameters", "Plan", "Samples", "Schedule", "Scratch", "Source"]
+__all__ = ["FIRST_LAYER", "NO_LAYER", "NO_SOURCE", "SECOND_LAYER", "Buffers", "CheckBuffers", "Checks", "Lasting",
+           "Method", "PackedParameters", "Passing", "Plan", "Samples", "Schedule", "Scratch", "Source",
+           "lasting_structs", "passing_structs"]
 
 NO_LAYER, FIRST_LAYER, SECOND_LAYER = -1, 0, 1
 """Values of `Plan.forward_layer`."""
@@ -133,6 +138,9 @@ class Schedule(NamedTuple):
     """Sum of the weights of the samples of each minibatch, (steps,); its size where all are 1."""
     losses: NDArray[np.float64]
     """Receives the loss of each minibatch before its update, (steps,)."""
+    only_gradients: bool
+    """Whether gradients, with what the penalty adds, take the place of the parameters, instead of a step along them:
+    for a run of one step."""
 
 
 class Checks(NamedTuple):
@@ -201,3 +209,49 @@ class Scratch(NamedTuple):
     """A row of zeros, (1, tile width)."""
     ones: Array
     """(1, 1, 1), of 1."""
+
+
+class Lasting(NamedTuple):
+    """What the runs of a workspace have in common."""
+
+    plan: Plan
+    parameters: PackedParameters
+    buffers: Buffers
+    check_buffers: CheckBuffers
+    scratch: Scratch
+
+
+class Passing(NamedTuple):
+    """What one run has."""
+
+    samples: Samples
+    schedule: Schedule
+    checks: Checks
+
+
+def _lasting_example(method: types.Type, dtype: np.dtype[Any]) -> Lasting:
+    """What is of the types of `Lasting`, for a method of these types."""
+    whole, (_, _, optimizer) = np.empty(0, np.intp), method
+    two, three, four = (np.empty((0,) * dimensions, dtype) for dimensions in (2, 3, 4))
+    stack = np.empty((0, 0), np.intp), three
+    moments = None if isinstance(optimizer, types.NoneType) else stack
+    return Lasting(
+        Plan(0, 0, 0, False, False, False, 0), PackedParameters(whole, stack, stack, stack, *4 * [moments]),
+        Buffers(four, stack, stack, four, stack, stack, stack, np.empty((0, 0))), CheckBuffers(whole, three, stack),
+        Scratch(three, four, *2 * [np.empty((0, 0), np.intp)], two, two, two, three))
+
+
+def _passing_example(non_zeros: types.Type, dtype: np.dtype[Any]) -> Passing:
+    """What is of the types of `Passing`, for non-zeros of this type."""
+    two, rates = np.empty((0, 0), dtype), np.empty(0)
+    samples = Samples(two, NO_SOURCE, non_zeros, np.empty(0, np.int64), two, np.empty(0, dtype))  # type: ignore[arg-type]
+    return Passing(
+        samples, Schedule(np.empty((0, 0), np.intp), np.empty(0, np.intp), rates, rates, rates, rates, False),
+        Checks(np.empty(0, np.bool_), samples, np.empty((0, 0, 0), np.intp)))
+
+
+lasting_structs = reader(_lasting_example, "lasting_structs")
+"""``lasting_structs(table, method, like)`` is a `Lasting`, for compiled code; `like` is an array of its dtype."""
+
+passing_structs = reader(_passing_example, "passing_structs")
+"""``passing_structs(table, non_zeros, like)`` is a `Passing`; `non_zeros` is None, or of the type of the samples'."""

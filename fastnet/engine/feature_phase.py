@@ -160,7 +160,7 @@ def update_first_layer(method, plan, parameters, samples, schedule, buffers, scr
         if penalized:
             square_sums_block(W[panel], squares[panel], W.shape[1], used, pack0, pack1)
         update_block(gradient, row, W[panel], panel_of(first_moments, panel), panel_of(second_moments, panel), i0, i1,
-                     ZERO, used, rate, penalty, method.optimizer)
+                     ZERO, used, rate, penalty, method.optimizer, schedule.only_gradients)
 
 
 @merged
@@ -201,7 +201,7 @@ def update_upper_layer(method, plan, parameters, schedule, buffers, scratch, ste
                 gradient_block(delta, panel_columns(delta, other), A[panel], zeros, products, splits,
                                schedule.counts[step], ZERO, rows_in_tiles(m), first, last - first)
             update_block(gradient, row, WT[panel], panel_of(first_moments, panel), panel_of(second_moments, panel), k0,
-                         k0 + m, first, columns, rate, penalty, method.optimizer)
+                         k0 + m, first, columns, rate, penalty, method.optimizer, schedule.only_gradients)
             for k in range(m):
                 weights = WT[panel, k0 + k, first:last]
                 for j in range(last - first):
@@ -227,7 +227,7 @@ def update_biases(method, plan, parameters, schedule, buffers, scratch, step, la
             bias_sums_block(scratch.ones, delta[panel], zeros, db, sample_splits(delta.shape[1]), schedule.counts[step],
                             first, last - first)
         update_block(db, ZERO, b[panel], panel_of(first_moments, panel), panel_of(second_moments, panel), ZERO,
-                     ZERO + 1, first, columns, rate, none, method.optimizer)
+                     ZERO + 1, first, columns, rate, none, method.optimizer, schedule.only_gradients)
 
 
 @merged

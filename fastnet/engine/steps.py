@@ -21,10 +21,12 @@ from __future__ import annotations
 import numpy as np
 
 from ..aliases import Array
+from ..blocks.sparse import NonZeros
 from ..jit.decorators import block, merged, worker
+from ..llvm.structs import Table
 from ..llvm.subnormals import flush_subnormals, restore_control
 from ..parallel.phases import claim, complete, enter, leave, wait_until
-from .arguments import Buffers, CheckBuffers, Checks, Method, PackedParameters, Plan, Samples, Schedule, Scratch
+from .arguments import Method, lasting_structs, passing_structs
 from .check_phase import check_phase
 from .feature_phase import feature_phase
 from .sample_phase import loss_of_step, sample_phase
@@ -37,9 +39,8 @@ FEATURES, CHECK, SAMPLES = range(PHASES)
 
 
 @worker
-def training_steps(number: int, counters: Array, method: Method, plan: Plan, parameters: PackedParameters,
-                   samples: Samples, schedule: Schedule, checks: Checks, buffers: Buffers, check_buffers: CheckBuffers,
-                   scratch: Scratch) -> None:
+def training_steps(number: int, counters: Array, method: Method, lasting: Table, passing: Table,
+                   non_zeros: NonZeros | None, like: Array) -> None:
     """Do the shares of one worker of a team that takes a step for each minibatch of the schedule.
 
     S steps are 3 S + 3 phases. Phase 3 s updates the parameters after step s - 1 and, with a `forward_layer`, begins
@@ -53,11 +54,18 @@ def training_steps(number: int, counters: Array, method: Method, plan: Plan, par
         Number of this worker.
     counters : int64 array
         From :func:`fastnet.parallel.phases.new_counters`, not yet begun.
-    method, plan, parameters, samples, schedule, checks, buffers, check_buffers, scratch
-        What they hold: :mod:`fastnet.engine.arguments`.
+    method : Method
+    lasting, passing : Table
+        Of a `Lasting` and of a `Passing`; what they hold: :mod:`fastnet.engine.arguments`.
+    non_zeros : NonZeros or None
+        The samples', or anything of their type.
+    like : array
+        One of the dtype of the parameters.
     """
     if not enter(counters, number):
         return
+    plan, parameters, buffers, check_buffers, scratch = lasting_structs(lasting, method, like)
+    samples, schedule, checks = passing_structs(passing, non_zeros, like)
     control = begin_flushing(method.optimizer)
     alone = plan.sample_shares == 1 and plan.feature_shares == 1  # atomic operations cost a small step much
     completed, check = 0, 0

@@ -17,6 +17,7 @@ from ..blocks.sparse import NonZeros, ascending
 from ..llvm.conversion import source_kind
 from ..llvm.memory import address_of, aligned
 from ..llvm.stacks import Stack, stack
+from ..llvm.structs import Table, table
 from ..llvm.target import PACK, tile_width
 from ..parallel.phases import new_counters
 from ..parallel.team import run as run_team
@@ -29,7 +30,9 @@ from .arguments import (
     Buffers,
     CheckBuffers,
     Checks,
+    Lasting,
     Method,
+    Passing,
     Samples,
     Schedule,
     Scratch,
@@ -84,6 +87,10 @@ class Workspace:
         How its work is cut.
     workers : int
         How many threads there may be at work on a step.
+    lasting : Lasting
+        All that the runs have in common.
+    table : Table
+        The same for compiled code.
     """
 
     def __init__(self, parameters: Parameters, batch_size: int, activation: str | None = None, head: str | None = None,
@@ -102,8 +109,9 @@ class Workspace:
         self._checked_labels: NDArray[np.int64] | None = None
         self._checked_non_zeros: NonZeros | None = None
         self._arrays: list[list[Array]] = []  # stacks keep nothing alive
-        self._buffers, self._scratch, self._check_buffers = (
-            self._make_buffers(), self._make_scratch(), self._make_check_buffers())
+        buffers, scratch, check_buffers = self._make_buffers(), self._make_scratch(), self._make_check_buffers()
+        self.lasting = Lasting(self.plan, parameters.packed, buffers, check_buffers, scratch)
+        self.table = table(*self.lasting)
 
     def _zeros(self, *shape: int) -> Array:
         return aligned(shape, self._parameters.dtype, clear=True)
@@ -170,7 +178,7 @@ class Workspace:
             rates: float | NDArray[np.float64], penalty: float | NDArray[np.float64],
             weights: NDArray[Any] | None = None, weight_sums: NDArray[np.float64] | None = None,
             counts: NDArray[np.intp] | None = None,
-            accuracies: Accuracies | None = None) -> Results:
+            accuracies: Accuracies | None = None, only_gradients: bool = False) -> Results:
         """Take a step for each minibatch in one compiled call.
 
         All arrays are views that nobody else has: nobody sets their shape between the check and the use. The integers
@@ -194,6 +202,8 @@ class Workspace:
             How many samples each minibatch really has, at most N: the first of its row in `batches`. Default N.
         accuracies : Accuracies, optional
             For the course's network.
+        only_gradients : bool
+            Whether gradients take the place of the parameters, instead of a step along them; for one step.
 
         Raises
         ------
@@ -230,14 +240,22 @@ class Workspace:
             by_step.append(np.empty(steps_count))
             by_step[-1][:] = values
         losses = np.empty(steps_count)
-        samples = Samples(given, source, non_zeros, labels, targets, weights)
+        samples = Samples(given, source, non_zeros, *map(np.ascontiguousarray, (labels, targets, weights)))
         rates, penalties, weight_sums = by_step
-        schedule = Schedule(batches, counts, rates, penalties, weight_sums, losses)
+        schedule = Schedule(batches, counts, rates, penalties, weight_sums, losses, only_gradients)
         checks = self._checks(accuracies, samples, steps_count)
-        run_team(training_steps, self.workers, new_counters(self.workers), self._method, self.plan,
-                 self._parameters.packed, samples, schedule, checks, self._buffers, self._check_buffers, self._scratch)
+        self._take(Passing(samples, schedule, checks))
         hits, rows = checks.hits.sum(axis=2), counts[checks.due]
         return Results(losses, np.column_stack([hits[:, 0] / rows, hits[:, 1] / max(len(checks.validation.labels), 1)]))
+
+    def _take(self, passing: Passing) -> None:
+        """Take the steps of a run."""
+        self.take(table(*passing), passing.samples.non_zeros)
+
+    def take(self, passing: Table, non_zeros: NonZeros | None = None) -> None:
+        """Take the steps of a run; nothing is checked."""
+        run_team(training_steps, self.workers, new_counters(self.workers), self._method, self.table, passing, non_zeros,
+                 self.lasting.scratch.zeros)
 
     def _checks(self, accuracies: Accuracies | None, samples: Samples, steps: int) -> Checks:
         """The checks of a run of so many steps."""

@@ -18,6 +18,7 @@ from .. import kernels
 from ..aliases import Layer
 from ..blocks.heads import method_indices
 from ..checks import computable, not_finite, writable
+from ..engine.gradients import loss_and_gradients
 from ..llvm.memory import aligned
 from ..llvm.target import PACK, tile_width
 from ..parallel.phases import new_counters
@@ -28,13 +29,14 @@ from ..tuning import (
     CHUNK_ROWS,
     CHUNK_WORK,
     FINITE_PIECE,
+    LOSS_BYTES,
     REGION_WORK,
     SHARES_PER_THREAD,
     SLOW_REGION_WORK,
 )
 from .inference import Network, Outputs, few_scores, network_scores, panel_lines, scratch_lines
 
-__all__ = ["forward", "infer", "loss_and_grads"]
+__all__ = ["forward", "infer", "loss_and_grads", "loss_and_grads_by_kernels"]
 
 
 def forward(layers: Sequence[Layer], X: NDArray[Any]) -> list[NDArray[Any]]:
@@ -51,6 +53,9 @@ def loss_and_grads(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64
                    threads: int | None = None) -> tuple[float, list[Layer]]:
     """Return the mean cross-entropy plus 0.5 * penalty * sum(W^2), and its gradient for each layer.
 
+    Where the samples are few enough to be copied, it is a training step's products that make them
+    (:mod:`fastnet.engine.gradients`).
+
     Parameters
     ----------
     layers : sequence of (W, b)
@@ -61,6 +66,16 @@ def loss_and_grads(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64
     threads : int or None
         How many there may be at work; None for as many as the calling thread may have.
     """
+    if X.nbytes > LOSS_BYTES:
+        return loss_and_grads_by_kernels(layers, X, y, penalty, threads)
+    dtype = layers[0][0].dtype
+    return loss_and_gradients([(writable(computable(W, dtype)), writable(computable(b, dtype))) for W, b in layers],
+                              computable(X, dtype), y, penalty, threads)
+
+
+def loss_and_grads_by_kernels(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64], penalty: float,
+                              threads: int | None = None) -> tuple[float, list[Layer]]:
+    """Return what `loss_and_grads` does, to the bit, without a copy of the samples: a kernel a line."""
     serial = slow_regions() and len(X) * sum(W.size for W, _ in layers) < REGION_WORK
     with using_threads(1 if serial else threads):
         return _loss_and_grads(layers, X, y, penalty)

@@ -121,12 +121,12 @@ def test_slow_regions_are_left_out(monkeypatch, rng):
     X, y = rng.standard_normal((500, 300)), rng.randint(4, size=500)
     monkeypatch.setattr(passes, "slow_regions", lambda: False)
     expected, _ = passes.infer(layers, X)
-    loss, _ = passes.loss_and_grads(layers, X, y, 0.1)
+    loss, _ = passes.loss_and_grads_by_kernels(layers, X, y, 0.1)
     assert seen == [500, threads.get_num_threads()]
     seen.clear()
     monkeypatch.setattr(passes, "slow_regions", lambda: True)
     for part in (X, X[:100], X[:1]):
         scores, _ = passes.infer(layers, part)
         np.testing.assert_array_equal(scores, expected[:len(part)])
-    assert passes.loss_and_grads(layers, X, y, 0.1)[0] == loss
+    assert passes.loss_and_grads_by_kernels(layers, X, y, 0.1)[0] == loss
     assert seen == [100, 1, 1]  # scores of few samples, serial, and of one; and one thread for the loss

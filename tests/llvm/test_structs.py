@@ -1,0 +1,74 @@
+"""Structs of arrays and numbers as one argument of compiled code."""
+
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+import pytest
+
+from fastnet.llvm.memory import address_of
+from fastnet.llvm.structs import kept, reader, table
+
+
+class Inner(NamedTuple):
+    flag: bool
+    vector: Any
+    none: Any
+
+
+class Outer(NamedTuple):
+    number: int
+    inner: Inner
+    matrix: Any
+    given: Any
+
+
+def example(witness, dtype):
+    return Outer(0, Inner(False, np.empty(0, dtype), None), np.empty((0, 0), np.bool_), witness)
+
+
+read = reader(example, "read")
+
+
+def outer(dtype, given):
+    return Outer(-7, Inner(True, np.arange(5, dtype=dtype), None), np.array([[True, False, True]]), given)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("given", [3, None, (np.arange(3.0), False)])
+@pytest.mark.parametrize("keep", [False, True])
+def test_compiled_code_reads_what_was_put_in(dtype, given, keep):
+    @numba.njit
+    def look(numbers, witness, like):
+        number, inner, matrix, found = read(numbers, witness, like)
+        inner.vector[1] = 10
+        return number, inner.flag, inner.vector.sum(), inner.vector.shape[0], matrix[0, 0], matrix[0, 1], matrix.shape
+
+    struct = outer(dtype, given)
+    numbers = table(*(kept(field) if keep else field for field in struct))
+    assert look(numbers, given, np.empty(0, dtype)) == (-7, True, 19, 5, True, False, (1, 3))
+    assert struct.inner.vector[1] == 10
+
+
+def test_a_part_of_the_type_is_the_callers():
+    @numba.njit
+    def look(numbers, witness, like):
+        values, flag = read(numbers, witness, like).given
+        return values[2], flag
+
+    struct = outer(np.float64, (np.arange(3.0), True))
+    assert look(table(*struct), (np.empty(0), False), np.empty(0)) == (2.0, True)
+
+
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="there is no table without compilation")
+@pytest.mark.parametrize("array", [np.zeros((4, 6))[:, ::2], np.zeros((4, 6), order="F")])
+def test_arrays_have_to_be_contiguous(array):
+    with pytest.raises(ValueError, match="C-contiguous"):
+        table(1, array)
+
+
+@pytest.mark.parametrize("array", [
+    np.arange(12.0), np.arange(12.0)[5:], np.zeros((3, 4), np.float32).T, np.zeros(0), np.zeros((), np.int8),
+    np.zeros((2, 3)).view(np.matrix), np.frombuffer(b"12345678", np.uint8)])
+def test_the_address_of_an_array(array):
+    assert address_of(array) == array.ctypes.data
