@@ -112,9 +112,13 @@ class TwoLayerNet:
         return np.random if self._rng is None else self._rng  # the module's functions draw from the global generator
 
     def _layers(self) -> list[Layer]:
-        """The checked layers, views made by this call; where shapes are those of the last one, with few checks."""
-        params, layers = self.params, []
-        for W_name, W_shape, b_name, b_shape in self._known if isinstance(params, dict) else ():
+        """The checked layers, views made by this call."""
+        return self._checked()[0]
+
+    def _checked(self) -> tuple[list[Layer], Sequence[tuple[str, tuple[int, ...], str, tuple[int, ...]]]]:
+        """`_layers`, and what `_known` is for them; where shapes are those of the last call, with few checks."""
+        params, known, layers = self.params, self._known, []
+        for W_name, W_shape, b_name, b_shape in known if isinstance(params, dict) else ():
             W, b = params.get(W_name), params.get(b_name)
             if type(W) is not np.ndarray or type(b) is not np.ndarray:
                 break
@@ -126,11 +130,11 @@ class TwoLayerNet:
             layers.append((W, b if b.ndim == 1 else b.reshape(-1)))
         else:
             if layers:
-                return layers
+                return layers, known
         layers = checks.layers(self.params, 2, self.dtype)
-        self._known = [(f"W{number}", W.shape, f"b{number}", _bias_shape(self.params.get(f"b{number}"), b))
-                       for number, (W, b) in enumerate(layers, start=1)]
-        return layers
+        self._known = known = [(f"W{number}", W.shape, f"b{number}", _bias_shape(self.params.get(f"b{number}"), b))
+                               for number, (W, b) in enumerate(layers, start=1)]
+        return layers, known
 
     def _l2_strength(self, reg: float) -> float:
         """The penalty p of the engine, with loss 0.5 * p * sum(W^2), for the user's reg."""
@@ -175,15 +179,17 @@ class TwoLayerNet:
         """
         if y is None:
             return self._infer(X)[0]
-        layers = self._layers()
         # To look at X and y may run code of theirs, which may change `params`: this call goes by what they were.
-        shapes = [self.params[name].shape for name, _ in _named(layers)]
+        layers, known = self._checked()
         samples = checks.features(X, "X", columns=len(layers[0][0]), dtype=self.dtype, finite=False)
         targets = checks.labels(y, "y", samples=len(samples), classes=layers[-1][0].shape[1])
         checks.checked_finite(samples, "X")
         strength = self._l2_strength(reg)
         loss, grads = passes.loss_and_grads(layers, checks.writable(samples), targets, strength, self._threads)
-        return loss, {name: grad.reshape(shape) for (name, grad), shape in zip(_named(grads), shapes, strict=True)}
+        named = {}
+        for (dW, db), (W_name, _, b_name, b_shape) in zip(grads, known, strict=True):
+            named[W_name], named[b_name] = dW, db.reshape(b_shape)
+        return loss, named
 
     def train(self, X: ArrayLike, y: ArrayLike, X_val: ArrayLike, y_val: ArrayLike, learning_rate: float = 1e-3,
               learning_rate_decay: float = 0.95, reg: float = 5e-6, num_iters: int = 100, batch_size: int = 200,

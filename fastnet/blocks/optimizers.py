@@ -98,7 +98,7 @@ def adam_block(g, w, m, v, rate, penalty, optimizer):
 
 @block
 def update_block(gradient, g0, W, first, second, i0, i1, j, n, rate, penalty, optimizer, only_gradients):
-    """Change W by a step on the rows i0 to i1 and the columns from j to j + n; or to its gradient, for `only_gradients`.
+    """Change W by a step on the rows i0 to i1 and the columns from j to j + n, or to the gradient if `only_gradients`.
 
     Row i0 of W belongs to row g0 of the gradient, to which penalty * W is added. `first` and `second` are the moments
     of the optimizer, where it has them, of the shape of W.

@@ -222,9 +222,11 @@ class Lasting(NamedTuple):
 
 
 class Passing(NamedTuple):
-    """What one run has."""
+    """What one run has, but for those of its `Samples` that are arguments by themselves."""
 
-    samples: Samples
+    source: Source
+    targets: Array
+    weights: Array
     schedule: Schedule
     checks: Checks
 
@@ -238,16 +240,16 @@ def _lasting_example(method: types.Type, dtype: np.dtype[Any]) -> Lasting:
     return Lasting(
         Plan(0, 0, 0, False, False, False, 0), PackedParameters(whole, stack, stack, stack, *4 * [moments]),
         Buffers(four, stack, stack, four, stack, stack, stack, np.empty((0, 0))), CheckBuffers(whole, three, stack),
-        Scratch(three, four, *2 * [np.empty((0, 0), np.intp)], two, two, two, three))
+        Scratch(three, four, whole[:, np.newaxis], whole[:, np.newaxis], two, two, two, three))
 
 
 def _passing_example(non_zeros: types.Type, dtype: np.dtype[Any]) -> Passing:
     """What is of the types of `Passing`, for non-zeros of this type."""
-    two, rates = np.empty((0, 0), dtype), np.empty(0)
-    samples = Samples(two, NO_SOURCE, non_zeros, np.empty(0, np.int64), two, np.empty(0, dtype))  # type: ignore[arg-type]
-    return Passing(
-        samples, Schedule(np.empty((0, 0), np.intp), np.empty(0, np.intp), rates, rates, rates, rates, False),
-        Checks(np.empty(0, np.bool_), samples, np.empty((0, 0, 0), np.intp)))
+    two, weights, rates = np.empty((0, 0), dtype), np.empty(0, dtype), np.empty(0)
+    samples = Samples(two, NO_SOURCE, non_zeros, np.empty(0, np.int64), two, weights)
+    schedule = Schedule(np.empty((0, 0), np.intp), np.empty(0, np.intp), rates, rates, rates, rates, False)
+    checks = Checks(np.empty(0, np.bool_), samples, np.empty((0, 0, 0), np.intp))
+    return Passing(NO_SOURCE, two, weights, schedule, checks)
 
 
 lasting_structs = reader(_lasting_example, "lasting_structs")

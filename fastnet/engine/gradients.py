@@ -17,10 +17,10 @@ from ..blocks.partition import ZERO
 from ..jit.decorators import block, task
 from ..llvm.arrays import item_size
 from ..llvm.stacks import layer_of
-from ..llvm.structs import Table, kept, table
+from ..llvm.structs import Table, table
 from ..parallel.threads import most_threads
 from ..tuning import IDLE_WORKSPACES
-from .arguments import NO_SOURCE, Checks, Method, Samples, Schedule, lasting_structs
+from .arguments import NO_SOURCE, Checks, Method, Passing, Samples, Schedule, lasting_structs
 from .layers import unit_span
 from .packed import Parameters
 from .workspace import Workspace
@@ -97,15 +97,11 @@ def pack(lasting: Table, method: Method, Ws: Arrays, bs: Arrays) -> None:
 
 
 @task
-def unpack(lasting: Table, method: Method, like: Array) -> list[tuple[Array, Array]]:
-    """Return what is in the panels of a workspace's parameters in new arrays, a pair for each layer."""
-    plan, parameters, _, _, _ = lasting_structs(lasting, method, like)
-    sizes, layers = parameters.sizes, []
-    for layer in range(sizes.shape[0] - 1):
-        dW, db = np.empty((sizes[layer], sizes[layer + 1]), like.dtype), np.empty((1, sizes[layer + 1]), like.dtype)
-        unpack_layer_block(plan, parameters, layer, dW, db)
-        layers.append((dW, db.reshape(-1)))
-    return layers
+def unpack(lasting: Table, method: Method, Ws: Arrays, bs: Arrays) -> None:
+    """Copy what is in the panels of a workspace's parameters into arrays of the shapes of the layers."""
+    plan, parameters, _, _, _ = lasting_structs(lasting, method, Ws[0])
+    for layer in range(len(Ws)):
+        unpack_layer_block(plan, parameters, ZERO + layer, Ws[layer], bs[layer].reshape(1, -1))
 
 
 class _Gradients:
@@ -115,25 +111,27 @@ class _Gradients:
         self._parameters = Parameters(layers)
         self._workspace = Workspace(self._parameters, samples, threads=threads)
         dtype = self._parameters.dtype
-        self._targets, self._weights = np.empty((1, 1), dtype), np.empty(0, dtype)
         batch, counts = np.arange(samples)[np.newaxis], np.full(1, samples, np.intp)
         self._penalties, self._losses = np.empty(1), np.empty(1)
-        self._schedule = Schedule(batch, counts, np.zeros(1), self._penalties, counts.astype(np.float64), self._losses,
-                                  only_gradients=True)
+        schedule = Schedule(batch, counts, np.zeros(1), self._penalties, counts.astype(np.float64), self._losses,
+                            only_gradients=True)
         none = Samples(np.empty((0, self._parameters.sizes[0]), dtype), NO_SOURCE, None, np.empty(0, np.int64),
-                       self._targets, self._weights)
-        self._checks = Checks(np.zeros(1, np.bool_), none, np.zeros((0, 2, self._workspace.workers), np.intp))
-        self._kept = kept(self._schedule), kept(self._checks)
+                       np.empty((1, 1), dtype), np.empty(0, dtype))
+        checks = Checks(np.zeros(1, np.bool_), none, np.zeros((0, 2, self._workspace.workers), np.intp))
+        self._passing = Passing(none.source, none.targets, none.weights, schedule, checks)  # a table keeps nothing
+        self._table = table(*self._passing)
 
     def take(self, layers: Sequence[Layer], X: Array, y: NDArray[np.int64],
              penalty: float) -> tuple[float, list[Layer]]:
         """Return loss and gradients."""
-        lasting, like = self._workspace.table, self._workspace.lasting.scratch.zeros
+        workspace = self._workspace
         Ws, bs = zip(*layers, strict=True)
-        pack(lasting, METHOD, Ws, bs)
+        pack(workspace.table, METHOD, Ws, bs)
         self._penalties[0] = penalty
-        self._workspace.take(table(Samples(X, NO_SOURCE, None, y, self._targets, self._weights), *self._kept))
-        return float(self._losses[0]), unpack(lasting, METHOD, like)
+        workspace.take(self._table, X, None, y)
+        dWs, dbs = tuple([np.empty(W.shape, W.dtype) for W in Ws]), tuple([np.empty(b.shape, b.dtype) for b in bs])
+        unpack(workspace.table, METHOD, dWs, dbs)
+        return float(self._losses[0]), list(zip(dWs, dbs, strict=True))
 
 
 _idle: dict[Any, _Gradients] = {}

@@ -26,7 +26,7 @@ from ..jit.decorators import block, merged, worker
 from ..llvm.structs import Table
 from ..llvm.subnormals import flush_subnormals, restore_control
 from ..parallel.phases import claim, complete, enter, leave, wait_until
-from .arguments import Method, lasting_structs, passing_structs
+from .arguments import Method, Samples, lasting_structs, passing_structs
 from .check_phase import check_phase
 from .feature_phase import feature_phase
 from .sample_phase import loss_of_step, sample_phase
@@ -40,7 +40,7 @@ FEATURES, CHECK, SAMPLES = range(PHASES)
 
 @worker
 def training_steps(number: int, counters: Array, method: Method, lasting: Table, passing: Table,
-                   non_zeros: NonZeros | None, like: Array) -> None:
+                   X: Array, non_zeros: NonZeros | None, labels: Array) -> None:
     """Do the shares of one worker of a team that takes a step for each minibatch of the schedule.
 
     S steps are 3 S + 3 phases. Phase 3 s updates the parameters after step s - 1 and, with a `forward_layer`, begins
@@ -57,15 +57,14 @@ def training_steps(number: int, counters: Array, method: Method, lasting: Table,
     method : Method
     lasting, passing : Table
         Of a `Lasting` and of a `Passing`; what they hold: :mod:`fastnet.engine.arguments`.
-    non_zeros : NonZeros or None
-        The samples', or anything of their type.
-    like : array
-        One of the dtype of the parameters.
+    X, non_zeros, labels
+        As in `Samples`. Numba sees by them of which types the rest is.
     """
     if not enter(counters, number):
         return
-    plan, parameters, buffers, check_buffers, scratch = lasting_structs(lasting, method, like)
-    samples, schedule, checks = passing_structs(passing, non_zeros, like)
+    plan, parameters, buffers, check_buffers, scratch = lasting_structs(lasting, method, X)
+    source, targets, weights, schedule, checks = passing_structs(passing, non_zeros, X)
+    samples = Samples(X, source, non_zeros, labels, targets, weights)
     control = begin_flushing(method.optimizer)
     alone = plan.sample_shares == 1 and plan.feature_shares == 1  # atomic operations cost a small step much
     completed, check = 0, 0

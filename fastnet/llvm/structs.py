@@ -21,18 +21,10 @@ from ..jit.numba_internals import cgutils
 from .arrays import view
 from .memory import address_of
 
-__all__ = ["Table", "kept", "reader", "table"]
+__all__ = ["Table", "reader", "table"]
 
 Table = Any
 """What `table` returns: an int64 array, or without compilation the structs themselves."""
-
-
-class _Kept:
-    """What a table has of a struct, looked up once."""
-
-    def __init__(self, struct: Any) -> None:
-        self.numbers: list[int] = []
-        _add_numbers(self.numbers, struct)
 
 
 def _add_numbers(numbers: list[int], struct: Any) -> None:
@@ -40,8 +32,6 @@ def _add_numbers(numbers: list[int], struct: Any) -> None:
     if isinstance(struct, tuple):
         for field in struct:
             _add_numbers(numbers, field)
-    elif isinstance(struct, _Kept):
-        numbers.extend(struct.numbers)
     elif isinstance(struct, np.ndarray):
         if not struct.flags.c_contiguous:
             raise ValueError(f"arrays in a table must be C-contiguous, got strides {struct.strides}")
@@ -49,11 +39,6 @@ def _add_numbers(numbers: list[int], struct: Any) -> None:
         numbers.extend(struct.shape)
     elif struct is not None:
         numbers.append(int(struct))
-
-
-def kept(struct: Any) -> Any:
-    """Return a struct for several tables, of which the numbers are looked up once: the arrays have to stay."""
-    return struct if config.DISABLE_JIT else _Kept(struct)
 
 
 def table(*structs: Any) -> Table:
@@ -116,4 +101,8 @@ def reader(example: Callable[[Any, Any], Any], name: str) -> Callable[..., Any]:
 
         return result(numbers, witness, like), codegen
 
-    return operation(typing, lambda numbers, witness, like: numbers, name)
+    def twin(numbers: Table, *_: Any) -> Any:
+        """The structs themselves."""
+        return numbers
+
+    return operation(typing, twin, name)

@@ -59,6 +59,7 @@ def loss_and_grads(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64
     Parameters
     ----------
     layers : sequence of (W, b)
+        C-contiguous and writable, as X is; all of one dtype.
     X : array (N, D)
     y : int64 array (N,)
     penalty : float
@@ -68,9 +69,7 @@ def loss_and_grads(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64
     """
     if X.nbytes > LOSS_BYTES:
         return loss_and_grads_by_kernels(layers, X, y, penalty, threads)
-    dtype = layers[0][0].dtype
-    return loss_and_gradients([(writable(computable(W, dtype)), writable(computable(b, dtype))) for W, b in layers],
-                              computable(X, dtype), y, penalty, threads)
+    return loss_and_gradients(layers, X, y, penalty, threads)
 
 
 def loss_and_grads_by_kernels(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64], penalty: float,
