@@ -78,7 +78,8 @@ def test_llvm_is_spoken_in_few_files_only(module):
 NUMBA, SKLEARN = Path("jit/numba_internals"), Path("sklearn/private")
 """The files that know what is private to others."""
 
-PUBLIC = {"numba": {"config", "prange", "types"}, "numba.extending": {"intrinsic", "overload", "register_jitable"},
+PUBLIC = {"numba": {"config", "prange", "typeof", "types"},
+          "numba.extending": {"intrinsic", "overload", "register_jitable"},
           "llvmlite": {"ir"}, "llvmlite.binding": {"get_host_cpu_name"}}
 """What is imported from numba and llvmlite, besides these themselves and llvmlite.binding: what they document."""
 

@@ -87,6 +87,8 @@ class Workspace:
         How its work is cut.
     workers : int
         How many threads there may be at work on a step.
+    method : Method
+        What kind of network it is.
     lasting : Lasting
         All that the runs have in common.
     table : Table
@@ -97,9 +99,9 @@ class Workspace:
                  sparse: bool = False, threads: int | None = None) -> None:
         self._parameters = parameters
         self._head = head
-        self._method = Method(*method_indices(activation, head), parameters.optimizer)
+        self.method = Method(*method_indices(activation, head), parameters.optimizer)
         if (head is None) != (parameters.optimizer is None):
-            raise ValueError(f"activation, head and optimizer must all be given, or none, got {tuple(self._method)}")
+            raise ValueError(f"activation, head and optimizer must all be given, or none, got {tuple(self.method)}")
         sizes = parameters.sizes
         threads = share_count(batch_size * max(sizes), affine_work(sizes, batch_size), threads)
         self.plan = plan(sizes, batch_size, threads, sparse)
@@ -255,7 +257,7 @@ class Workspace:
 
     def take(self, passing: Table, X: NDArray[Any], non_zeros: NonZeros | None, labels: NDArray[np.int64]) -> None:
         """Take the steps of a run; nothing is checked."""
-        run_team(training_steps, self.workers, new_counters(self.workers), self._method, self.table, passing, X,
+        run_team(training_steps, self.workers, new_counters(self.workers), self.method, self.table, passing, X,
                  non_zeros, labels)
 
     def _checks(self, accuracies: Accuracies | None, samples: Samples, steps: int) -> Checks:

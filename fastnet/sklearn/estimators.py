@@ -1,11 +1,12 @@
 """The estimators: scikit-learn's own, with another stochastic fit and another forward pass.
 
 Parameters, validation, attributes, metadata routing, pickling and everything else are inherited. What is not
-accelerated (the solver ``lbfgs``, and parameters of unusual types) is left to scikit-learn's code.
+accelerated (parameters of unusual types, what SciPy does between two gradients of ``lbfgs``) is left to their code.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 from typing import Any, Self
@@ -22,6 +23,7 @@ from ..files import containers
 from ..network import passes
 from . import private, storage
 from .stochastic import FLOATS, OUTPUT_HEADS, fit_stochastic, own, trained_layers
+from .whole_batch import WholeBatch
 
 __all__ = ["MLPClassifier", "MLPRegressor"]
 
@@ -60,9 +62,16 @@ class _Accelerated:
                 or not fit_stochastic(self, X, y, rest, self._overrides("_update_no_improvement_count"))):
             super()._fit_stochastic(X, y, *rest)  # type: ignore[misc]
 
-    def _fit_lbfgs(self, *args: Any) -> None:
-        with private.without_bar(self):  # its iterations are SciPy's
-            super()._fit_lbfgs(*args)  # type: ignore[misc]
+    def _fit_lbfgs(self, X: Any, y: Any, *rest: Any) -> None:
+        if not self._overrides("_backprop", "_forward_pass", "_compute_loss_grad"):
+            with contextlib.suppress(ValueError):  # of what is left to scikit-learn
+                sample_weight, sizes = private.lbfgs_arguments(rest)
+                self._backprop = WholeBatch(self, X, y, sample_weight, sizes).backprop
+        try:
+            with private.without_bar(self):  # its iterations are SciPy's
+                super()._fit_lbfgs(X, y, *rest)  # type: ignore[misc]
+        finally:
+            vars(self).pop("_backprop", None)
 
     def predict(self, X: Any) -> Any:
         """Predict what samples are, as scikit-learn's `predict` does.

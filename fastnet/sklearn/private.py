@@ -28,8 +28,9 @@ try:
 except ImportError:
     StrOptions = None
 
-__all__ = ["constraints", "counters", "has_sample_weight", "layer_sizes_of", "make_optimizer", "method_of", "moments",
-           "sample_weight_of", "set_moments", "update_no_improvement", "validate_parameters", "without_bar"]
+__all__ = ["constraints", "counters", "has_sample_weight", "layer_sizes_of", "lbfgs_arguments", "make_optimizer",
+           "method_of", "moments", "sample_weight_of", "set_moments", "update_no_improvement", "validate_parameters",
+           "without_bar"]
 
 _BUFFERS = ["activations", "deltas", "coef_grads", "intercept_grads", "layer_units", "incremental"]
 _KNOWN = {
@@ -37,6 +38,7 @@ _KNOWN = {
     "_fit_stochastic": (["self", "X", "y", "sample_weight", *_BUFFERS], ["self", "X", "y", *_BUFFERS]),
     "_update_no_improvement_count": (
         ["self", "early_stopping", "X", "y", "sample_weight"], ["self", "early_stopping", "X_val", "y_val"]),
+    "_backprop": (["self", "X", "y", "sample_weight", *_BUFFERS[:4]], ["self", "X", "y", *_BUFFERS[:4]]),
     "_forward_pass_fast": (["self", "X", "check_input"],),
     "_predict": (["self", "X", "check_input"],),
     "_fit_lbfgs": (["self", "X", "y", "sample_weight", *_BUFFERS[:-1]], ["self", "X", "y", *_BUFFERS[:-1]]),
@@ -89,6 +91,11 @@ def sample_weight_of(rest: tuple[Any, ...]) -> tuple[Any, bool]:
 def layer_sizes_of(rest: tuple[Any, ...]) -> list[int]:
     """Return the sizes of all layers, (D, H, ..., C), from what follows X and y in a call of `_fit_stochastic`."""
     return list(rest[-2])
+
+
+def lbfgs_arguments(rest: tuple[Any, ...]) -> tuple[Any, list[int]]:
+    """Return `sample_weight` and the sizes of all layers from what follows X and y in a call of `_fit_lbfgs`."""
+    return (rest[0] if has_sample_weight else None), list(rest[-1])
 
 
 def method_of(optimizer: Any) -> Optimizer | None:

@@ -36,7 +36,7 @@ FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 OUTPUT_HEADS = {"softmax": "softmax", "logistic": "logistic", "identity": "squared_error", "exp": "poisson"}
 """The head of the engine whose outputs are those of each `out_activation_`."""
 
-_HEADS = {("log_loss", "softmax"): "softmax", ("log_loss", "logistic"): "logistic",
+HEADS = {("log_loss", "softmax"): "softmax", ("log_loss", "logistic"): "logistic",
           ("squared_error", "identity"): "squared_error", ("poisson", "exp"): "poisson"}
 """The head for each loss with each `out_activation_`; the attribute may be set to something else."""
 
@@ -67,12 +67,12 @@ def trained_layers(estimator: Any) -> list[Layer] | None:
     return layers if dtype in FLOATS and fits else None
 
 
-def _trainable(estimator: Any, X: Any, y: Any, sizes: list[int]) -> list[Layer] | None:
-    """The layers of an estimator, or None if they or the data are of a kind that is left to scikit-learn."""
+def trainable(estimator: Any, X: Any, y: Any, sizes: list[int]) -> list[Layer] | None:
+    """Return the layers of an estimator, or None if they or the data are of a kind that is left to scikit-learn."""
     layers = trained_layers(estimator)
     if layers is None or len(sizes) != len(layers) + 1 or X.shape[1] != len(layers[0][0]):
         return None
-    if (estimator.loss, estimator.out_activation_) not in _HEADS or y.dtype.kind not in "buif" or y.itemsize > 8:
+    if (estimator.loss, estimator.out_activation_) not in HEADS or y.dtype.kind not in "buif" or y.itemsize > 8:
         return None
     arrays = [array for layer in layers for array in layer]
     if any(np.may_share_memory(*pair) for pair in combinations(arrays, 2)):
@@ -92,7 +92,7 @@ def fit_stochastic(estimator: Any, X: Any, y: Any, rest: tuple[Any, ...], stepwi
     `stepwise`: whether somebody may look at the estimator after each epoch.
     """
     sample_weight, incremental = private.sample_weight_of(rest)
-    layers = _trainable(estimator, X, y, private.layer_sizes_of(rest))
+    layers = trainable(estimator, X, y, private.layer_sizes_of(rest))
     if layers is None:
         return False
     optimizer = getattr(estimator, "_optimizer", None) if incremental else None
@@ -173,8 +173,8 @@ def own(data: Any) -> Any:
     return owned
 
 
-def _non_zeros(X: Any, dtype: np.dtype[Any]) -> NonZeros:
-    """The non-zeros of a matrix that `own` has returned, row after row, in ascending columns."""
+def non_zeros(X: Any, dtype: np.dtype[Any]) -> NonZeros:
+    """Return the non-zeros of a matrix that `own` has returned, row after row, in ascending columns."""
     X = X.tocsr()
     result = NonZeros(_native(X.data, dtype), _indices(X.indices), _indices(X.indptr))
     if not ascending(result):
@@ -206,8 +206,8 @@ class _Run:
                  used: NDArray[np.intp], method: Optimizer, batch_size: int, fresh: bool) -> None:
         dtype = layers[0][0].dtype
         self._estimator, self._optimizer = estimator, optimizer
-        self._X = _non_zeros(X, dtype) if issparse(X) else _native(X, dtype)
-        head = _HEADS[estimator.loss, estimator.out_activation_]
+        self._X = non_zeros(X, dtype) if issparse(X) else _native(X, dtype)
+        head = HEADS[estimator.loss, estimator.out_activation_]
         self._y = y.argmax(axis=1) if head == "softmax" else _native(y, dtype)
         self._weights = None if sample_weight is None else _native(sample_weight, dtype)
         # A minibatch may have no weight.

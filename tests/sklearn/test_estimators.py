@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 import fastnet
 from fastnet import TwoLayerNet
 from fastnet import sklearn as accelerated
-from fastnet.sklearn import MLPClassifier, MLPRegressor, estimators, private
+from fastnet.sklearn import MLPClassifier, MLPRegressor, estimators, private, whole_batch
 
 from ..conftest import COMPILED
 
@@ -205,13 +205,111 @@ def test_warmup():
             accelerated.warmup(*arguments)
 
 
-@pytest.mark.filterwarnings("ignore:scipy.optimize:DeprecationWarning")  # of options that scikit-learn 1.6 gives
-def test_lbfgs_is_scikit_learn_s():
+OLD_OPTIONS = pytest.mark.filterwarnings("ignore:scipy.optimize:DeprecationWarning")
+"""Of options of SciPy's that scikit-learn 1.6 gives."""
+
+
+def compared(pair, X, y, fit_parameters=None, rtol=1e-7, **parameters):
+    """Both estimators of a pair after some iterations of lbfgs: the same path, to rounding."""
+    options = {"solver": "lbfgs", "max_iter": 8, "hidden_layer_sizes": (20,), **parameters}
+    theirs, ours = fitted(pair, X, y, fit_parameters, **options)
+    assert vars(ours).keys() == vars(theirs).keys()
+    assert ours.n_iter_ == theirs.n_iter_
+    assert ours.loss_ == pytest.approx(theirs.loss_, rel=rtol)
+    for name in ("coefs_", "intercepts_"):
+        for expected, actual in zip(getattr(theirs, name), getattr(ours, name), strict=True):
+            assert actual.dtype == expected.dtype
+            assert actual.shape == expected.shape
+            np.testing.assert_allclose(actual, expected, rtol=100 * rtol, atol=rtol * np.abs(expected).max())
+
+
+@pytest.fixture
+def gradients_seen(monkeypatch):
+    """Sizes of the parts that the engine has made gradients of."""
+    seen = []
+    take = estimators.WholeBatch.backprop
+    monkeypatch.setattr(estimators.WholeBatch, "backprop", lambda self, *given: seen.append(self) or take(self, *given))
+    return seen
+
+
+@OLD_OPTIONS
+@pytest.mark.parametrize("task", ["multiclass", "binary", "strings", "multilabel", "regression", "several outputs",
+                                  "counts"])
+@pytest.mark.parametrize("weighted", [False, pytest.param(True, marks=needs_weights)])
+def test_lbfgs(gradients_seen, task, weighted):
+    X, y = digits(task)
+    regression = task in ("regression", "several outputs", "counts")
+    weights = {"sample_weight": np.random.RandomState(0).uniform(0, 2, len(X))} if weighted else None
+    compared(REGRESSORS if regression else CLASSIFIERS, X, y, weights)
+    assert len(gradients_seen) > 8
+
+
+@OLD_OPTIONS
+@pytest.mark.parametrize("activation", ["tanh", "logistic", "identity"])
+@pytest.mark.parametrize("hidden", [(), (9, 7)], ids=str)
+def test_lbfgs_of_any_network(gradients_seen, activation, hidden):
+    compared(CLASSIFIERS, *digits(), activation=activation, hidden_layer_sizes=hidden)
+    assert gradients_seen
+
+
+@OLD_OPTIONS
+@pytest.mark.parametrize("convert", [np.float32, np.asfortranarray, sparse.csr_matrix, sparse.csc_matrix,
+                                     lambda X: sparse.csr_matrix(X.astype(np.float32))],
+                         ids=["float32", "Fortran", "CSR", "CSC", "CSR float32"])
+def test_lbfgs_of_data_as_they_come(gradients_seen, convert):
     X, y = digits()
-    theirs, ours = fitted(CLASSIFIERS, X, y, solver="lbfgs", hidden_layer_sizes=(5,))
-    for expected, actual in zip(theirs.coefs_, ours.coefs_, strict=True):
-        np.testing.assert_array_equal(actual, expected)
-    fitted([MLPClassifier], X, y, solver="lbfgs", hidden_layer_sizes=(5,), verbose="progress")
+    compared(CLASSIFIERS, convert(X), y, rtol=1e-4 if convert(X).dtype == np.float32 else 1e-7)
+    assert gradients_seen
+
+
+@OLD_OPTIONS
+@pytest.mark.parametrize("task", ["multiclass", "regression"])
+def test_lbfgs_by_parts(monkeypatch, task):
+    monkeypatch.setattr(whole_batch, "PACKED_ROWS", 1)
+    monkeypatch.setattr(whole_batch, "LOSS_BYTES", 50 * 64 * 8)  # 50 samples at a time, the last fewer
+    assert SAMPLES % 50
+    compared(REGRESSORS if task == "regression" else CLASSIFIERS, *digits(task))
+
+
+@OLD_OPTIONS
+def test_lbfgs_goes_on_from_where_it_was():
+    X, y = digits()
+    pair = fitted(CLASSIFIERS, X, y, solver="lbfgs", max_iter=4, warm_start=True)
+    for estimator in pair:
+        estimator.fit(X, y)
+    theirs, ours = pair
+    assert ours.loss_ == pytest.approx(theirs.loss_, rel=1e-6)
+    assert "_backprop" not in vars(ours)
+    assert ours.score(X, y) == theirs.score(X, y)
+
+
+@OLD_OPTIONS
+def test_lbfgs_of_a_class_of_ones_own():
+    called = []
+
+    class Own(MLPClassifier):
+        def _backprop(self, *given):
+            called.append(len(given))
+            return super()._backprop(*given)
+
+    X, y = digits()
+    Own(solver="lbfgs", max_iter=3, random_state=0).fit(X, y)
+    assert called
+
+
+@OLD_OPTIONS
+def test_nothing_is_left_of_lbfgs_where_it_fails(monkeypatch):
+    X, y = digits()
+    monkeypatch.setattr(estimators.WholeBatch, "backprop", lambda *given: 1 / 0)
+    ours = MLPClassifier(solver="lbfgs", random_state=0)
+    with pytest.raises(ZeroDivisionError):
+        ours.fit(X, y)
+    assert "_backprop" not in vars(ours)
+
+
+@OLD_OPTIONS
+def test_lbfgs_shows_no_bar():
+    fitted([MLPClassifier], *digits(), solver="lbfgs", hidden_layer_sizes=(5,), verbose="progress")
 
 
 @pytest.mark.parametrize("parameters", [{}, {"learning_rate": "adaptive", "solver": "sgd", "tol": 1.0,
