@@ -1,9 +1,9 @@
 """The scores and labels of many samples, or of one, in one compiled call.
 
 Samples are taken some at a time through all layers, so that what a layer makes is still in the cache when the next one
-reads it. Where there are many, the weights are copied into panels first (see :mod:`fastnet.engine.steps`): their rows
-then lie one below the other, and the first-level cache holds a panel. The numbers are those of the kernels one after
-the other, to the bit.
+reads it. Where there are more than a few, weights are copied into panels (see :mod:`fastnet.engine.steps`), whose rows
+lie one below the other: panel by panel where it is used, or for many samples all of them first. The numbers are those
+of the kernels one after the other, to the bit.
 
 Shape letters: N samples, D inputs, H hidden units, C classes.
 """
@@ -31,7 +31,7 @@ from ..llvm.target import row_width, tile_rows, tile_width
 from ..parallel.phases import claim, complete, enter, leave, wait_until
 from ..parallel.regions import enter_region, leave_region
 from ..parallel.threads import shares
-from ..tuning import BLOCK_ROWS, PACKED_ROWS, WIDE_BYTES, WIDE_ROWS
+from ..tuning import BLOCK_ROWS, PACKED_ROWS, PANEL_ROWS, WIDE_BYTES, WIDE_ROWS
 
 __all__ = ["Network", "Outputs", "few_scores", "network_scores", "panel_lines", "scratch_lines"]
 
@@ -71,6 +71,8 @@ class RowScratch(NamedTuple):
     """K-slices of an affine map but the first, (K_SLICES - 1, rows, tile width)."""
     activations: Array
     """What one layer makes and the next reads, (2, panels, rows, tile width)."""
+    panel: Array
+    """A panel of the weights, (most inputs of a layer, tile width); empty where none is copied here."""
 
 
 def panel_lines(samples: int, Ws: Arrays) -> int:
@@ -81,19 +83,23 @@ def panel_lines(samples: int, Ws: Arrays) -> int:
     return sum(len(W) * panel_count(W.shape[1], itemsize) for W in Ws)
 
 
-def scratch_lines(share_rows: int, Ws: Arrays) -> int:
-    """Return how many rows of scratch a worker needs: zeros, a bias, sums of slices, and what two layers make."""
+def scratch_lines(samples: int, share_rows: int, Ws: Arrays) -> tuple[int, int]:
+    """Return how many rows of scratch a worker needs, and how many of them are for a panel of the weights.
+
+    The others are zeros, a bias, sums of slices, and what two layers make.
+    """
     panels = max([panel_count(W.shape[1], W.itemsize) for W in Ws])
-    return 2 + (K_SLICES - 1 + 2 * panels) * share_rows
+    own = 0 if panel_lines(samples, Ws) or share_rows < PANEL_ROWS else max([len(W) for W in Ws])
+    return 2 + (K_SLICES - 1 + 2 * panels) * share_rows + own, own
 
 
 @inline
-def scratch_of(lines, rows):
+def scratch_of(lines, rows, own):
     """Scratch for so many rows in as many lines as `scratch_lines` says."""
-    width, rest = lines.shape[1], 2 + (K_SLICES - 1) * rows
+    width, first, rest = lines.shape[1], 2 + own, 2 + own + (K_SLICES - 1) * rows
     clear_block(lines[0])
-    return RowScratch(lines[0:1], lines[1:2], lines[2:rest].reshape(K_SLICES - 1, rows, width),
-                      lines[rest:].reshape(2, (lines.shape[0] - rest) // (2 * rows), rows, width))
+    return RowScratch(lines[0:1], lines[1:2], lines[first:rest].reshape(K_SLICES - 1, rows, width),
+                      lines[rest:].reshape(2, (lines.shape[0] - rest) // (2 * rows), rows, width), lines[2:first])
 
 
 @inline
@@ -136,6 +142,9 @@ def scores_block(network, X, panels_of_W, outputs, scratch, start, stop):
             if panels_of_W.size:
                 W, w = panels_of_W[offset:offset + K], ZERO
                 offset += K
+            elif scratch.panel.size:
+                copy_panel_block(weights, ZERO, K, j0, n, scratch.panel)
+                W, w = scratch.panel, ZERO
             A, left = X, plain_rows(X, start, ZERO)
             if layer > 0:
                 A = scratch.activations[(layer - 1) % 2]
@@ -164,7 +173,7 @@ def rows_block(network, X, panels_of_W, outputs, scratch, i0, i1):
 
 @worker
 def network_scores(number: int, counters: Array, network: Network, packers: int, share_rows: int, X: Array,
-                   panels_of_W: Array, memory: Array, outputs: Outputs) -> None:
+                   panels_of_W: Array, memory: Array, own_lines: int, outputs: Outputs) -> None:
     """Do the shares of one worker of a team that computes the scores of a network, or what a head makes of them.
 
     Nothing is checked: :func:`fastnet.network.passes.infer` has done that.
@@ -181,8 +190,10 @@ def network_scores(number: int, counters: Array, network: Network, packers: int,
     X : array (1, N, D), C-contiguous
     panels_of_W : array (panel_lines, tile width)
         Scratch for the weights, empty where they are not copied.
-    memory : array (workers, scratch_lines, tile width)
+    memory : array (workers, lines, tile width)
         Scratch of each worker.
+    own_lines : int
+        How many of these lines are for a panel of the weights; with the lines from `scratch_lines`.
     outputs : Outputs
     """
     if not enter(counters, number):
@@ -196,7 +207,7 @@ def network_scores(number: int, counters: Array, network: Network, packers: int,
                 complete(counters)
         wait_until(counters, packers)
         phase = 1
-    scratch = scratch_of(memory[number], min(share_rows, N))
+    scratch = scratch_of(memory[number], min(share_rows, N), own_lines)
     count = (N + share_rows - 1) // share_rows
     for attempt in range(count):
         share = (number + attempt) % count
@@ -248,8 +259,9 @@ def few_scores(activation: int | None, head: int | None, threads: int, X: Array,
         Index of the first sample with a NaN or an inf among its features; -1 if there is none.
     """
     N, itemsize, depth = X.shape[1], item_size(X), len(Ws)
-    work, panels, widest = 0, 1, 1
+    work, panels, widest, inputs = 0, 1, 1, 0
     for layer in range(depth):
+        inputs = max(inputs, Ws[layer].shape[0])
         work += N * Ws[layer].size
         panels = max(panels, panel_count(Ws[layer].shape[1], itemsize))
         widest = max(widest, Ws[layer].shape[1])
@@ -268,14 +280,15 @@ def few_scores(activation: int | None, head: int | None, threads: int, X: Array,
     clear_block(zeros[0])
     bias, products = np.empty((count, 1, tile), X.dtype), np.empty((count, K_SLICES - 1, rows, tile), X.dtype)
     activations = np.empty((count, 2, panels, rows, tile), X.dtype)
+    panel = np.empty((count, 0 if PANEL_ROWS * count > N else inputs, tile), X.dtype)
     if count == 1 or not enter_region():
         rows_block(Network(activation, head, Ws, bs), X, none, Outputs(Z, labels, finite),
-                   RowScratch(zeros, bias[0], products[0], activations[0]), ZERO, N)
+                   RowScratch(zeros, bias[0], products[0], activations[0], panel[0]), ZERO, N)
     else:
         for t in prange(count):
             share = np.intp(t)
             rows_block(Network(activation, head, Ws, bs), X, none, Outputs(Z, labels, finite),
-                       RowScratch(zeros, bias[share], products[share], activations[share]),
+                       RowScratch(zeros, bias[share], products[share], activations[share], panel[share]),
                        tile_share_start(share, count, N), tile_share_start(share + 1, count, N))
         leave_region()
     for i in range(N):
