@@ -111,6 +111,19 @@ def scores(inputs: int, hidden: int, *rows: int) -> float:
     return geometric_mean(seconds_per_call(lambda part: passes.infer(layers, part), X[:count]) for count in rows)
 
 
+def losses(inputs: int, hidden: int, *rows: int) -> float:
+    """Loss and gradients of so many samples, one number of them after the other, by a network with 10 classes."""
+    import numpy as np
+
+    from fastnet.network import passes
+
+    layers = [(np.full(shape, 1 / shape[0], np.float32), np.zeros(shape[1], np.float32))
+              for shape in ((inputs, hidden), (hidden, 10))]
+    X, y = np.random.default_rng(0).random((max(rows), inputs), np.float32), np.zeros(max(rows), np.int64)
+    return seconds_per_call(
+        lambda: [passes.loss_and_grads(layers, X[:count], y[:count], 0.1) for count in rows]) / len(rows)
+
+
 def drawing(samples: int, *counts: int) -> float:
     """The drawing of so many indices."""
     import numpy as np
@@ -186,6 +199,11 @@ def _scores(inputs: int, hidden: int, *rows: int, **options: Any) -> Measurement
                        lambda: scores(inputs, hidden, *rows), **options)
 
 
+def _losses(inputs: int, hidden: int, *rows: int, **options: Any) -> Measurement:
+    return Measurement(f"loss: {inputs}-{hidden}-10 x {', '.join(map(str, rows))}",
+                       lambda: losses(inputs, hidden, *rows), **options)
+
+
 def _training(*case: int, **options: Any) -> Measurement:
     return Measurement(f"train: {'-'.join(map(str, case[:3]))} x {case[3]}", lambda: training(*case), **options)
 
@@ -212,6 +230,7 @@ MEASUREMENTS = {
     "GATHERED_SAMPLES": _step((784, 32, 10, 128)),
     "FAR_BYTES": _kernel("affine_forward", (128, 128, 10, 256), (256, 128, 10, 256), (512, 128, 10, 256),
                          (1024, 128, 10, 256)),
+    "PACKS_AHEAD": _step((784, 128, 10, 128), (3072, 50, 10, 200), values=(1, 2, 3, 4, 8)),
     "CACHE_LINE": _step((784, 128, 10, 128), values=(16, 32, 64, 128, 256)),
     "COUNTER_SPACING": _step((64, 100, 10, 200), values=(1, 4, 8, 16, 32), cores=2),
     "ROW_VECTORS": _scores(784, 128, 1, values=(4, 6, 8, 12)),
@@ -231,6 +250,8 @@ MEASUREMENTS = {
                               lambda: geometric_mean(scores(784, hidden, 256) for hidden in (256, 512, 1024))),
     "CHUNK_WORK": _scores(256, 256, 100_000),
     "CHUNK_ROWS": _scores(4000, 16_000, 256),
+    "LOSS_BYTES": _losses(784, 50, 1000, 4000, 16_000),
+    "IDLE_WORKSPACES": _losses(8, 8, 10, 20, 30, values=(1, 2, 3, 4)),
     "SHARES_PER_THREAD": _scores(784, 128, 3000, 10_000, values=(1, 2, 4, 8, 16), cores=2),
     "FEW_INDICES": _drawing(1437, 200, 500, 1000, 2000),
     "MANY_WORDS": _drawing(1437, 200_000),
