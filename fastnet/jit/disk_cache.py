@@ -31,6 +31,7 @@ import numba
 import numpy as np
 from numba import config
 
+from . import announcements
 from .numba_internals import (
     DISK_CACHE,
     MISSING,
@@ -289,11 +290,15 @@ class DiskCache(StoredFunction):
         with _harmless(f"{self.name} is compiled again"):
             if counts_references(dict(self._options)):
                 initialize_memory(target_context)
-            return self.load(sig, target_context)
+            found = self.load(sig, target_context)
+            if found is not None:
+                return found
+        announcements.began(self.function.__name__)  # what is not loaded is compiled
         return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep what has been compiled, where that is possible."""
+        announcements.ended(self.function.__name__)
         with _harmless(f"{self.name} is not kept"):
             self.save(sig, data)
 
