@@ -150,6 +150,20 @@ def estimator() -> float:
         return seconds_per_call(classifier.fit, X, y) / 500
 
 
+def partial_fit() -> float:
+    """A further `partial_fit` of two networks, each by itself."""
+    import numpy as np
+
+    from fastnet.sklearn import MLPClassifier
+
+    random, times = np.random.RandomState(0), []
+    for inputs, hidden in ((64, 100), (256, 256)):
+        X, y = random.standard_normal((32, inputs)), np.arange(32) % 10
+        classifier = MLPClassifier((hidden,), random_state=0).partial_fit(X, y)
+        times.append(seconds_per_call(classifier.partial_fit, X, y))
+    return geometric_mean(times)
+
+
 def finite() -> float:
     """A look through 16 MiB for NaN and inf."""
     import numpy as np
@@ -252,6 +266,7 @@ MEASUREMENTS = {
     "CHUNK_ROWS": _scores(4000, 16_000, 256),
     "LOSS_BYTES": _losses(784, 50, 1000, 4000, 16_000),
     "IDLE_WORKSPACES": _losses(8, 8, 10, 20, 30, values=(1, 2, 3, 4)),
+    "IDLE_BYTES": Measurement("partial_fit of 32: 64-100-10, 256-256-10", partial_fit, package="sklearn"),
     "SHARES_PER_THREAD": _scores(784, 128, 3000, 10_000, values=(1, 2, 4, 8, 16), cores=2),
     "FEW_INDICES": _drawing(1437, 200, 500, 1000, 2000),
     "MANY_WORDS": _drawing(1437, 200_000),

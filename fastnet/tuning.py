@@ -268,9 +268,18 @@ Higher: larger minibatches have the fastest products. Lower: less memory is kept
 IDLE_WORKSPACES = 2
 """Unit: workspaces.
 
-So many of those that losses have been made with are kept, each for one number of samples and one network's sizes.
+So many of those that losses have been made with are kept, each for one number of samples and one network's sizes; and
+so many of those that estimators were trained with.
 
 Higher: more sizes in turn find theirs. Lower: less memory is kept.
+"""
+
+IDLE_BYTES = 1 << 20
+"""Unit: bytes.
+
+Only where a minibatch and the weights have at most about so many an estimator's workspace is kept.
+
+Higher: a further `partial_fit` of a larger network is shorter. Lower: less memory is kept.
 """
 
 SHARES_PER_THREAD = 4

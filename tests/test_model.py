@@ -174,11 +174,12 @@ def test_any_number_of_layers(rng, widths):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("widths", "samples"), [
-    ((6, 4), 37), ((6, 50, 4), 37), ((6, 50, 4), 300), ((6, 7, 3, 4), 150), ((530, 20, 4), 37), ((530, 20, 60), 150),
-    ((6, 530, 60), 37), ((20, 20, 100), 64), ((6, 200, 4), 37), ((6, 210, 4), 300), ((300, 20, 4), 150),
-    ((300, 190, 4), 70), ((6, 520, 210, 3), 70), ((300, 250, 5), 70), ((530, 250, 5), 37), ((20, 200, 4), 5)])
+    ((6, 4), 37), ((6, 50, 4), 37), ((6, 7, 3, 4), 150), ((530, 20, 4), 37), ((20, 20, 100), 64), ((6, 200, 4), 37),
+    ((300, 20, 4), 150), ((20, 200, 4), 5), *([
+        ((6, 50, 4), 300), ((530, 20, 60), 150), ((6, 530, 60), 37), ((6, 210, 4), 300), ((300, 190, 4), 70),
+        ((6, 520, 210, 3), 70), ((300, 250, 5), 70), ((530, 250, 5), 37)] if COMPILED else [])])
 @pytest.mark.parametrize("l2", [0.0, 0.3])
-@pytest.mark.parametrize("shares", [1, 2, 3, 4] if COMPILED else [1, 3])
+@pytest.mark.parametrize("shares", [1, 2, 3, 4] if COMPILED else [3])
 def test_compiled_steps_give_the_bits_of_one_kernel_after_the_other(rng, monkeypatch, dtype, widths, samples, l2,
                                                                     shares):
     monkeypatch.setattr(workspaces, "share_count", lambda units, work, _: min(shares, units))

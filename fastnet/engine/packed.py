@@ -72,6 +72,16 @@ class Parameters:
         self.moments: list[tuple[Arrays, Arrays]] = [
             ((*self._weights(range(1)), *self._transposed(range(1, len(layers)))), self._biases())
             for _ in range(0 if optimizer is None else optimizer.moments)]
+        self._fill(layers, moments)
+        # An optimizer with one moment has the second in name only.
+        stacks: list[Stack | None] = [stack(part) for moment in self.moments for part in moment] or [None, None]
+        first, first_b, second, second_b = (stacks * 2)[:4]
+        self.packed = PackedParameters(
+            sizes=np.array(self.sizes, np.intp), W=stack(self.W), b=stack(self.b), WT=stack(self.WT),
+            first_moments=first, second_moments=second, first_moments_b=first_b, second_moments_b=second_b)
+
+    def _fill(self, layers: Sequence[Layer], moments: Sequence[Sequence[Layer]]) -> None:
+        """Copy layers and moments into panels, in which all else is 0."""
         for values, target, index in self._parts(layers):
             self._write(values, target, index)
         for layer, (W, _) in enumerate(layers):
@@ -80,26 +90,36 @@ class Parameters:
         for moment, packed in zip(moments, self.moments, strict=bool(moments)):
             for values, target, index in _moment_parts(moment, packed):
                 self._write(values, target, index)
-        # An optimizer with one moment has the second in name only.
-        stacks: list[Stack | None] = [stack(part) for moment in self.moments for part in moment] or [None, None]
-        first, first_b, second, second_b = (stacks * 2)[:4]
-        self.packed = PackedParameters(
-            sizes=np.array(self.sizes, np.intp), W=stack(self.W), b=stack(self.b), WT=stack(self.WT),
-            first_moments=first, second_moments=second, first_moments_b=first_b, second_moments_b=second_b)
+
+    def begin_again(self, layers: Sequence[Layer], moments: Sequence[Sequence[Layer]] = ()) -> None:
+        """Hold other parameters and moments, as if they were new."""
+        for part in (self.W, self.b, self.WT, *(part for moment in self.moments for part in moment)):
+            for array in part:
+                array.fill(0)
+        self._fill(layers, moments)
 
     def store(self, layers: Sequence[Layer]) -> None:
         """Write the parameters into arrays of the shapes that they came from: all, or none where an exception comes."""
         copy_all(pair for values, source, index in self._parts(layers) for pair in self._columns(source, values, index))
 
+    def stored(self, layers: Sequence[Layer]) -> list[list[Layer]]:
+        """`store`, and return the moments in new arrays, like `layers`."""
+        self.store(layers)
+        moments = [[(np.empty_like(W), np.empty_like(b)) for W, b in layers] for _ in self.moments]
+        for moment, packed in zip(moments, self.moments, strict=True):
+            for values, source, index in _moment_parts(moment, packed):
+                copy_all(self._columns(source, values, index))
+        return moments
+
     def release(self, layers: Sequence[Layer]) -> list[list[Layer]]:
-        """`store`, and return the moments in new arrays, like `layers`.
+        """Return what `stored` does.
 
         Each part is let go of before memory is asked for the next: this is of no use any more.
         """
         self.store(layers)
         self.W = self.b = self.WT = ()
         del self.packed
-        moments = []
+        moments: list[list[Layer]] = []
         while self.moments:
             moments.append([(np.empty_like(W), np.empty_like(b)) for W, b in layers])
             for values, source, index in _moment_parts(moments[-1], self.moments.pop(0)):

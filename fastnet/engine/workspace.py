@@ -115,6 +115,10 @@ class Workspace:
         self.lasting = Lasting(self.plan, parameters.packed, buffers, check_buffers, scratch)
         self.table = table(*self.lasting)
 
+    def forget_data(self) -> None:
+        """Hold nothing of what was worked on any more."""
+        self._checked_labels = self._checked_non_zeros = None
+
     def _zeros(self, *shape: int) -> Array:
         return aligned(shape, self._parameters.dtype, clear=True)
 

@@ -20,9 +20,15 @@ from ..engine.packed import Parameters
 from ..engine.plan import affine_work
 from ..engine.workspace import Accuracies, Results, Workspace
 from ..parallel.threads import most_threads
+from ..tuning import IDLE_BYTES, IDLE_WORKSPACES
 from .pace import Pace
 
 __all__ = ["Session"]
+
+
+_idle: dict[Any, tuple[Parameters, Workspace]] = {}
+"""What nobody uses now, by what it is for: the next `partial_fit` has no use for anything else. Its methods are one
+step for other threads, and for signal handlers."""
 
 
 class Session:
@@ -61,9 +67,17 @@ class Session:
             As for :class:`fastnet.engine.packed.Parameters`.
         """
         self._layers, self._unstored = layers, False
-        self._parameters = Parameters(layers, self._optimizer, moments)
-        self._workspace = Workspace(self._parameters, self._batch_size, self._activation, self._head, self._sparse,
-                                    self._threads)
+        shapes, dtype = [W.shape for W, _ in layers], layers[0][0].dtype
+        self._key = (dtype, *shapes, self._optimizer, self._batch_size, self._activation, self._head, self._sparse,
+                     most_threads(self._threads))
+        parameters, workspace = _idle.pop(self._key, (None, None))
+        if parameters is None or workspace is None:
+            parameters = Parameters(layers, self._optimizer, moments)
+            workspace = Workspace(parameters, self._batch_size, self._activation, self._head, self._sparse,
+                                  self._threads)
+        else:
+            parameters.begin_again(layers, moments)
+        self._parameters, self._workspace = parameters, workspace
         if self._pace is None:  # forward, deltas and gradients: three products a layer
             self._pace = Pace(self._batch_size,
                               3 * affine_work(self._parameters.sizes, self._batch_size) + self._other_work)
@@ -112,8 +126,19 @@ class Session:
     def release(self) -> list[list[Layer]]:
         """`store`, and return the moments in new arrays; then there are no parameters any more."""
         assert self._parameters is not None, "nothing has been packed"
-        parameters, self._parameters, self._workspace = self._parameters, None, None
-        return parameters.release(self._layers)
+        assert self._workspace is not None
+        parameters, workspace = self._parameters, self._workspace
+        self._parameters = self._workspace = None
+        numbers = (self._batch_size + max(parameters.sizes)) * sum(parameters.sizes)
+        if numbers * parameters.dtype.itemsize > IDLE_BYTES:
+            del workspace
+            return parameters.release(self._layers)
+        moments = parameters.stored(self._layers)
+        workspace.forget_data()
+        _idle[self._key] = parameters, workspace  # not where an exception came
+        for old in list(_idle)[:-IDLE_WORKSPACES]:
+            _idle.pop(old, None)
+        return moments
 
     def forget(self) -> None:
         """Let go of the parameters: the user's arrays may have been changed since."""

@@ -35,10 +35,13 @@ def assert_same(actual, expected, slack=0.0):
             np.testing.assert_allclose(array, wanted, rtol=slack, atol=slack)
 
 
+NETWORKS = [((6, 4), 37), ((4, 10, 3), 5), ((1, 1, 1), 1), ((6, 7, 3, 4), 50), ((6, 50, 4), 300),
+            ((6, 7, 3, 4), 150), ((530, 20, 60), 150), ((6, 200, 4), 37), ((300, 190, 4), 70), ((6, 520, 210, 3), 70),
+            ((530, 250, 5), 37)]
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize(("widths", "samples"), [
-    ((6, 4), 37), ((4, 10, 3), 5), ((6, 50, 4), 300), ((6, 7, 3, 4), 150), ((530, 20, 60), 150), ((6, 200, 4), 37),
-    ((300, 190, 4), 70), ((6, 520, 210, 3), 70), ((530, 250, 5), 37), ((1, 1, 1), 1)])
+@pytest.mark.parametrize(("widths", "samples"), NETWORKS if COMPILED else NETWORKS[:4])
 @pytest.mark.parametrize("l2", [0.0, 0.3])
 @pytest.mark.parametrize("shares", [1, 2, 4] if COMPILED else [2])
 def test_the_bits_of_the_kernels(rng, monkeypatch, dtype, widths, samples, l2, shares):

@@ -55,7 +55,8 @@ def test_what_early_stopping_leaves_for_training_is_not_copied():
     def fit():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # one epoch is too few
-            MLPClassifier((2,), early_stopping=True, max_iter=1, random_state=0, batch_size=100).fit(X, y)
+            MLPClassifier((2,), early_stopping=True, max_iter=1, random_state=0,
+                          batch_size=100 if COMPILED else 400).fit(X, y)
 
     fit()  # compiles
     tracemalloc.start()

@@ -1,5 +1,6 @@
 """The estimators beside scikit-learn's own, from the same random state: the same numbers, attributes and draws."""
 
+import contextlib
 import copy
 import pickle
 import warnings
@@ -20,6 +21,7 @@ import fastnet
 from fastnet import TwoLayerNet
 from fastnet import sklearn as accelerated
 from fastnet.sklearn import MLPClassifier, MLPRegressor, estimators, private, whole_batch
+from fastnet.training import session
 
 from ..conftest import COMPILED
 
@@ -844,3 +846,36 @@ def test_scores_of_early_stopping_are_scikit_learns(rng):
             assert estimators._accuracy(y, predicted, weights) == accuracy_score(y, predicted, sample_weight=weights)
         both = rng.randint(2, size=(size, 2))
         assert estimators._accuracy(both, both[::-1]) == accuracy_score(both, both[::-1])
+
+
+@pytest.mark.parametrize("solver", ["momentum", "adam"])
+def test_partial_fit_by_turns(monkeypatch, solver):
+    """Two estimators of the same sizes work on the same buffers in turn, after one that has broken them."""
+    idle = {}
+    monkeypatch.setattr(session, "_idle", idle)
+    X, y = digits()
+    broken = MLPClassifier((20,), random_state=0, batch_size=BATCH, **SOLVERS[solver])
+    broken.partial_fit(X, y, classes=np.unique(y))
+    for array in broken.coefs_ + broken.intercepts_:
+        array.fill(np.inf)
+    with contextlib.suppress(ValueError), np.errstate(all="ignore"):
+        broken.partial_fit(X, y)
+    pairs = [[cls((20,), random_state=seed, batch_size=BATCH, **SOLVERS[solver]) for cls in CLASSIFIERS]
+             for seed in (1, 2)]
+    for part in (X, -X, X[::-1]):
+        for scale, pair in enumerate(pairs, start=1):
+            for estimator in pair:
+                estimator.partial_fit(part / scale, y, classes=np.unique(y))
+    for theirs, ours in pairs:
+        assert_same(theirs, ours)
+    assert 0 < len(idle) <= session.IDLE_WORKSPACES
+    assert all(workspace._checked_labels is None for _, workspace in idle.values())
+
+
+def test_large_workspaces_are_not_kept(monkeypatch):
+    idle = {}
+    monkeypatch.setattr(session, "_idle", idle)
+    monkeypatch.setattr(session, "IDLE_BYTES", 0)
+    theirs, ours = fitted(CLASSIFIERS, *digits())
+    assert_same(theirs, ours)
+    assert not idle
