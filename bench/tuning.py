@@ -150,6 +150,22 @@ def estimator() -> float:
         return seconds_per_call(classifier.fit, X, y) / 500
 
 
+def lbfgs() -> float:
+    """An iteration of a classifier with the solver lbfgs."""
+    import warnings
+
+    import numpy as np
+
+    from fastnet.sklearn import MLPClassifier
+
+    random = np.random.RandomState(0)
+    X, y = random.standard_normal((20_000, 256)), random.randint(10, size=20_000)
+    classifier = MLPClassifier((64,), solver="lbfgs", max_iter=5, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return seconds_per_call(classifier.fit, X, y) / 5
+
+
 def partial_fit() -> float:
     """A further `partial_fit` of two networks, each by itself."""
     import numpy as np
@@ -264,7 +280,9 @@ MEASUREMENTS = {
                               lambda: geometric_mean(scores(784, hidden, 256) for hidden in (256, 512, 1024))),
     "CHUNK_WORK": _scores(256, 256, 100_000),
     "CHUNK_ROWS": _scores(4000, 16_000, 256),
-    "LOSS_BYTES": _losses(784, 50, 1000, 4000, 16_000),
+    "LOSS_BYTES": _losses(784, 50, 100, 300, 1000),
+    "PART_BYTES": Measurement("an iteration of MLPClassifier with lbfgs: 256-64-10, 20 000 samples", lbfgs,
+                              package="sklearn"),
     "IDLE_WORKSPACES": _losses(8, 8, 10, 20, 30, values=(1, 2, 3, 4)),
     "IDLE_BYTES": Measurement("partial_fit of 32: 64-100-10, 256-256-10", partial_fit, package="sklearn"),
     "SHARES_PER_THREAD": _scores(784, 128, 3000, 10_000, values=(1, 2, 4, 8, 16), cores=2),

@@ -257,12 +257,21 @@ A chunk has at least so many, however large the network is.
 Higher: large weights come less often from memory. Lower: a shorter wait for Ctrl-C.
 """
 
-LOSS_BYTES = 1 << 24
+LOSS_BYTES = 1 << 20
 """Unit: bytes of the samples of a minibatch.
 
-Up to so many the loss and its gradients are made by the compiled training step, which copies the samples.
+Up to so many the loss and its gradients are made by the compiled training step, which copies samples and weights;
+beyond it by the kernels, which do not, and have to be compiled besides.
 
-Higher: larger minibatches have the fastest products. Lower: less memory is kept for the next call.
+Higher: more is made by what is compiled anyway. Lower: nothing is copied, and less memory is kept for the next call.
+"""
+
+PART_BYTES = 1 << 24
+"""Unit: bytes of the samples, or of what the widest layer makes of them.
+
+Up to so many a part of all samples has, of which the solver lbfgs has loss and gradients made at once.
+
+Higher: fewer parts, whose gradients are added up. Lower: less memory.
 """
 
 IDLE_WORKSPACES = 2

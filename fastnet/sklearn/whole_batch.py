@@ -15,7 +15,7 @@ from scipy.sparse import issparse
 from ..aliases import Layer
 from ..checks import writable
 from ..engine.gradients import Gradients
-from ..tuning import LOSS_BYTES, PACKED_ROWS
+from ..tuning import PACKED_ROWS, PART_BYTES
 from .stochastic import HEADS, non_zeros, trainable
 
 __all__ = ["WholeBatch"]
@@ -48,7 +48,7 @@ class WholeBatch:
         self._weights = None if sample_weight is None else np.array(sample_weight, dtype)
         self._total = float(X.shape[0] if sample_weight is None else sample_weight.sum())
         self._estimator, self._samples = estimator, X.shape[0]
-        self._rows = min(self._samples, max(PACKED_ROWS, LOSS_BYTES // (max(sizes) * dtype.itemsize)))
+        self._rows = min(self._samples, max(PACKED_ROWS, PART_BYTES // (max(sizes) * dtype.itemsize)))
         self._gradients, self._dtype = Gradients(layers, self._rows, estimator.activation, head, issparse(X)), dtype
 
     def backprop(self, *given: Any) -> tuple[float, list[NDArray[Any]], list[NDArray[Any]]]:

@@ -268,7 +268,7 @@ def test_lbfgs_of_data_as_they_come(gradients_seen, convert):
 @pytest.mark.parametrize("task", ["multiclass", "regression"])
 def test_lbfgs_by_parts(monkeypatch, task):
     monkeypatch.setattr(whole_batch, "PACKED_ROWS", 1)
-    monkeypatch.setattr(whole_batch, "LOSS_BYTES", 50 * 64 * 8)  # 50 samples at a time, the last fewer
+    monkeypatch.setattr(whole_batch, "PART_BYTES", 50 * 64 * 8)  # 50 samples at a time, the last fewer
     assert SAMPLES % 50
     compared(REGRESSORS if task == "regression" else CLASSIFIERS, *digits(task))
 
