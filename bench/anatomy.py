@@ -34,7 +34,7 @@ from bench.scaling import Run
 from bench.timing import publish
 from fastnet.blocks.partition import ZERO
 from fastnet.engine import feature_phase, layers, sample_phase, workspace
-from fastnet.engine.arguments import Method
+from fastnet.engine.arguments import Method, Samples
 from fastnet.jit.decorators import merged
 from fastnet.llvm.stacks import layer_of
 
@@ -175,9 +175,11 @@ PARTS = (
 def structs_of(run: Run, rate: float = 0.0) -> tuple[Any, ...]:
     """What a run of one step works on; it is not taken."""
     taken: list[tuple[Any, ...]] = []
-    with mock.patch.object(workspace.Workspace, "_take", lambda *given: taken.append(given)):
+    with (mock.patch.object(workspace, "table", lambda *structs: structs),
+          mock.patch.object(workspace.Workspace, "take", lambda *given: taken.append(given))):
         run.steps(1, rate)
-    (owner, samples, schedule, checks), = taken
+    (owner, (source, targets, weights, schedule, checks), X, non_zeros, labels), = taken
+    samples = Samples(X, source, non_zeros, labels, targets, weights)
     plan, parameters, buffers, check_buffers, scratch = owner.lasting
     return METHOD, plan, parameters, samples, schedule, checks, buffers, check_buffers, scratch
 

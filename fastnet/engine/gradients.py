@@ -1,33 +1,32 @@
-"""The loss of a minibatch and its gradients by the compiled training step: a step whose rate is not asked for.
+"""The loss of a minibatch and its gradients by the compiled training step, of the course's network.
 
-Parameters are copied into panels, gradients take their place there, and are copied out: packing is little beside the
-products, and the step's products are the fastest. What is needed for it is kept for the next call of the same sizes.
+It is a step whose rate is not asked for: parameters are copied into panels, gradients take their place there, and are
+copied out. Whoever trains has compiled it anyway, and the kernels would have to be compiled besides. Copies are made by
+compiled code, in a third of the time that NumPy takes for small networks, which would notice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..aliases import Array, Arrays, Layer
-from ..blocks.optimizers import MOMENTUM, Optimizer
 from ..blocks.partition import ZERO
-from ..blocks.sparse import NonZeros
 from ..jit.decorators import block, task
 from ..llvm.arrays import item_size
 from ..llvm.stacks import layer_of
 from ..llvm.structs import Table, table
 from ..parallel.threads import most_threads
-from ..tuning import IDLE_WORKSPACES
 from .arguments import NO_SOURCE, Checks, Method, Passing, Samples, Schedule, lasting_structs
+from .idle import Idle
 from .layers import unit_span
 from .packed import Parameters
 from .workspace import Workspace
 
-__all__ = ["Gradients", "loss_and_gradients"]
+__all__ = ["loss_and_gradients"]
+
 
 @block
 def pack_rows_block(A, target, j0, n):
@@ -88,7 +87,7 @@ def unpack_layer_block(plan, parameters, layer, dW, db):
 
 @task
 def pack(lasting: Table, method: Method, Ws: Arrays, bs: Arrays) -> None:
-    """Copy the layers into the panels of a workspace's parameters."""
+    """Copy layers, of the shapes that the parameters have, into the panels of a workspace."""
     plan, parameters, _, _, _ = lasting_structs(lasting, method, Ws[0])
     for layer in range(len(Ws)):
         pack_layer_block(plan, parameters, ZERO + layer, Ws[layer], bs[layer].reshape(1, -1))
@@ -96,57 +95,14 @@ def pack(lasting: Table, method: Method, Ws: Arrays, bs: Arrays) -> None:
 
 @task
 def unpack(lasting: Table, method: Method, Ws: Arrays, bs: Arrays) -> None:
-    """Copy what is in the panels of a workspace's parameters into arrays of the shapes of the layers."""
+    """Copy what is in the panels of a workspace into arrays of the shapes of the layers."""
     plan, parameters, _, _, _ = lasting_structs(lasting, method, Ws[0])
     for layer in range(len(Ws)):
         unpack_layer_block(plan, parameters, ZERO + layer, Ws[layer], bs[layer].reshape(1, -1))
 
 
-class Gradients:
-    """Loss and gradients of some samples at a time, for networks of the sizes of `layers`, of any kind.
-
-    Parameters
-    ----------
-    layers : sequence of (W, b)
-    batch_size : int
-        How many samples at a time, at most.
-    activation, head, sparse
-        As for :class:`fastnet.engine.workspace.Workspace`.
-    """
-
-    def __init__(self, layers: Sequence[Layer], batch_size: int, activation: str, head: str, sparse: bool) -> None:
-        self._parameters = Parameters(layers, Optimizer(MOMENTUM, 0.0))  # whose moments are never touched
-        self._workspace = Workspace(self._parameters, batch_size, activation, head, sparse)
-
-    def take(self, layers: Sequence[Layer], X: NDArray[Any] | NonZeros, y: NDArray[Any], batch: NDArray[np.intp],
-             count: int, penalty: float, weights: Array | None, weight_sum: float) -> tuple[float, list[Layer]]:
-        """Return the loss of the first `count` samples of a batch (1, batch_size) and its gradient for each layer.
-
-        The losses of the samples are added up, with their weights, and divided by `weight_sum`. All else is as for
-        :meth:`fastnet.engine.workspace.Workspace.run`.
-        """
-        workspace = self._workspace
-        pack(workspace.table, workspace.method, *_apart(layers))
-        losses, _ = workspace.run(X, y, batch, 0.0, penalty, weights, np.array([weight_sum]), np.array([count]),
-                                  only_gradients=True)
-        return float(losses[0]), _unpacked(workspace, layers)
-
-
-def _apart(layers: Sequence[Layer]) -> tuple[Arrays, Arrays]:
-    """The weights, and the biases."""
-    Ws, bs = zip(*layers, strict=True)
-    return Ws, bs
-
-
-def _unpacked(workspace: Workspace, layers: Sequence[Layer]) -> list[Layer]:
-    """What is in the place of the parameters, in new arrays."""
-    Ws, bs = _apart([(np.empty(W.shape, W.dtype), np.empty(b.shape, b.dtype)) for W, b in layers])
-    unpack(workspace.table, workspace.method, Ws, bs)
-    return list(zip(Ws, bs, strict=True))
-
-
-class _CourseGradients:
-    """What the loss of minibatches of one size works on, for networks of the sizes of `layers`: the course's."""
+class _Gradients:
+    """What the loss of minibatches of one size works on, for networks of the sizes of `layers`."""
 
     def __init__(self, layers: Sequence[Layer], samples: int, threads: int) -> None:
         self._parameters = Parameters(layers)
@@ -166,14 +122,16 @@ class _CourseGradients:
              penalty: float) -> tuple[float, list[Layer]]:
         """Return loss and gradients."""
         workspace = self._workspace
-        pack(workspace.table, workspace.method, *_apart(layers))
+        Ws, bs = zip(*layers, strict=True)
+        pack(workspace.table, workspace.method, Ws, bs)
         self._penalties[0] = penalty
         workspace.take(self._table, X, None, y)
-        return float(self._losses[0]), _unpacked(workspace, layers)
+        dWs, dbs = tuple([np.empty(W.shape, W.dtype) for W in Ws]), tuple([np.empty(b.shape, b.dtype) for b in bs])
+        unpack(workspace.table, workspace.method, dWs, dbs)
+        return float(self._losses[0]), list(zip(dWs, dbs, strict=True))
 
 
-_idle: dict[Any, _CourseGradients] = {}
-"""What nobody uses now, by what it is for. Its methods are one step for other threads, and for signal handlers."""
+_idle: Idle[_Gradients] = Idle()
 
 
 def loss_and_gradients(layers: Sequence[Layer], X: Array, y: NDArray[np.int64], penalty: float,
@@ -194,9 +152,7 @@ def loss_and_gradients(layers: Sequence[Layer], X: Array, y: NDArray[np.int64], 
     """
     most = most_threads(threads)
     key = len(X), most, layers[0][0].dtype, *[W.shape for W, _ in layers]
-    gradients = _idle.pop(key, None) or _CourseGradients(layers, len(X), most)
+    gradients = _idle.take(key) or _Gradients(layers, len(X), most)
     result = gradients.take(layers, X, y, penalty)
-    _idle[key] = gradients  # not where an exception came
-    for old in list(_idle)[:-IDLE_WORKSPACES]:
-        _idle.pop(old, None)
+    _idle.give(key, gradients)
     return result

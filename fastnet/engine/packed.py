@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,7 +73,8 @@ class Parameters:
         self.moments: list[tuple[Arrays, Arrays]] = [
             ((*self._weights(range(1)), *self._transposed(range(1, len(layers)))), self._biases())
             for _ in range(0 if optimizer is None else optimizer.moments)]
-        self._fill(layers, moments)
+        self._write_layers(layers)
+        self._write_moments(moments)
         # An optimizer with one moment has the second in name only.
         stacks: list[Stack | None] = [stack(part) for moment in self.moments for part in moment] or [None, None]
         first, first_b, second, second_b = (stacks * 2)[:4]
@@ -80,23 +82,42 @@ class Parameters:
             sizes=np.array(self.sizes, np.intp), W=stack(self.W), b=stack(self.b), WT=stack(self.WT),
             first_moments=first, second_moments=second, first_moments_b=first_b, second_moments_b=second_b)
 
-    def _fill(self, layers: Sequence[Layer], moments: Sequence[Sequence[Layer]]) -> None:
-        """Copy layers and moments into panels, in which all else is 0."""
+    def _write_layers(self, layers: Sequence[Layer]) -> None:
+        """Copy layers into panels, in which all else is 0."""
         for values, target, index in self._parts(layers):
             self._write(values, target, index)
         for layer, (W, _) in enumerate(layers):
             if layer:
                 self._write(W.T, self.WT[layer], layer)
+
+    def _write_moments(self, moments: Sequence[Sequence[Layer]]) -> None:
+        """Copy moments into panels, in which all else is 0."""
         for moment, packed in zip(moments, self.moments, strict=bool(moments)):
             for values, target, index in _moment_parts(moment, packed):
                 self._write(values, target, index)
 
-    def begin_again(self, layers: Sequence[Layer], moments: Sequence[Sequence[Layer]] = ()) -> None:
+    def replace(self, layers: Sequence[Layer]) -> None:
+        """Hold other weights and biases; the moments stay as they are.
+
+        Raises
+        ------
+        ValueError
+            If they are of other shapes.
+        """
+        expected = [(*pair, pair[1:]) for pair in pairwise(self.sizes)]
+        shapes = [(*W.shape, b.shape) for W, b in layers]
+        if shapes != expected:
+            raise ValueError(f"layers must have the shapes {expected}, got {shapes}")
+        for array in (*self.W, *self.b, *self.WT):
+            array.fill(0)
+        self._write_layers(layers)
+
+    def begin_again(self, layers: Sequence[Layer], moments: Sequence[Sequence[Layer]]) -> None:
         """Hold other parameters and moments, as if they were new."""
-        for part in (self.W, self.b, self.WT, *(part for moment in self.moments for part in moment)):
-            for array in part:
-                array.fill(0)
-        self._fill(layers, moments)
+        for array in (array for moment in self.moments for part in moment for array in part):
+            array.fill(0)
+        self.replace(layers)
+        self._write_moments(moments)
 
     def store(self, layers: Sequence[Layer]) -> None:
         """Write the parameters into arrays of the shapes that they came from: all, or none where an exception comes."""
@@ -105,11 +126,7 @@ class Parameters:
     def stored(self, layers: Sequence[Layer]) -> list[list[Layer]]:
         """`store`, and return the moments in new arrays, like `layers`."""
         self.store(layers)
-        moments = [[(np.empty_like(W), np.empty_like(b)) for W, b in layers] for _ in self.moments]
-        for moment, packed in zip(moments, self.moments, strict=True):
-            for values, source, index in _moment_parts(moment, packed):
-                copy_all(self._columns(source, values, index))
-        return moments
+        return [self._moment(packed, layers) for packed in self.moments]
 
     def release(self, layers: Sequence[Layer]) -> list[list[Layer]]:
         """Return what `stored` does.
@@ -119,12 +136,17 @@ class Parameters:
         self.store(layers)
         self.W = self.b = self.WT = ()
         del self.packed
-        moments: list[list[Layer]] = []
+        moments = []
         while self.moments:
-            moments.append([(np.empty_like(W), np.empty_like(b)) for W, b in layers])
-            for values, source, index in _moment_parts(moments[-1], self.moments.pop(0)):
-                copy_all(self._columns(source, values, index))
+            moments.append(self._moment(self.moments.pop(0), layers))
         return moments
+
+    def _moment(self, packed: tuple[Arrays, Arrays], layers: Sequence[Layer]) -> list[Layer]:
+        """A moment in new arrays, like `layers`."""
+        moment = [(np.empty_like(W), np.empty_like(b)) for W, b in layers]
+        for values, source, index in _moment_parts(moment, packed):
+            copy_all(self._columns(source, values, index))
+        return moment
 
     def _parts(self, layers: Sequence[Layer]) -> Iterator[tuple[NDArray[Any], NDArray[Any], int]]:
         """Each parameter in rows, its panels, and the index in `sizes` of its columns."""

@@ -250,17 +250,13 @@ class Workspace:
         rates, penalties, weight_sums = by_step
         schedule = Schedule(batches, counts, rates, penalties, weight_sums, losses, only_gradients)
         checks = self._checks(accuracies, samples, steps_count)
-        self._take(samples, schedule, checks)
+        self.take(table(*Passing(source, samples.targets, samples.weights, schedule, checks)), given, non_zeros,
+                  samples.labels)
         hits, rows = checks.hits.sum(axis=2), counts[checks.due]
         return Results(losses, np.column_stack([hits[:, 0] / rows, hits[:, 1] / max(len(checks.validation.labels), 1)]))
 
-    def _take(self, samples: Samples, schedule: Schedule, checks: Checks) -> None:
-        """Take the steps of a run."""
-        passing = Passing(samples.source, samples.targets, samples.weights, schedule, checks)
-        self.take(table(*passing), samples.X, samples.non_zeros, samples.labels)
-
     def take(self, passing: Table, X: NDArray[Any], non_zeros: NonZeros | None, labels: NDArray[np.int64]) -> None:
-        """Take the steps of a run; nothing is checked."""
+        """Take the steps of a run, given a table of its `Passing` and the rest of its `Samples`; nothing is checked."""
         run_team(training_steps, self.workers, new_counters(self.workers), self.method, self.table, passing, X,
                  non_zeros, labels)
 

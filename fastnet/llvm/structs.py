@@ -9,6 +9,7 @@ made the table.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -38,7 +39,7 @@ def _add_numbers(numbers: list[int], struct: Any) -> None:
         numbers.append(address_of(struct))
         numbers.extend(struct.shape)
     elif struct is not None:
-        numbers.append(int(struct))
+        numbers.append(operator.index(struct))
 
 
 def table(*structs: Any) -> Table:
@@ -46,6 +47,8 @@ def table(*structs: Any) -> Table:
 
     Raises
     ------
+    TypeError
+        If a part is anything else.
     ValueError
         If an array is not C-contiguous.
     """

@@ -83,13 +83,13 @@ def panel_lines(samples: int, Ws: Arrays) -> int:
     return sum(len(W) * panel_count(W.shape[1], itemsize) for W in Ws)
 
 
-def scratch_lines(samples: int, share_rows: int, Ws: Arrays) -> tuple[int, int]:
+def scratch_lines(share_rows: int, Ws: Arrays, packed: bool) -> tuple[int, int]:
     """Return how many rows of scratch a worker needs, and how many of them are for a panel of the weights.
 
-    The others are zeros, a bias, sums of slices, and what two layers make.
+    The others are zeros, a bias, sums of slices, and what two layers make. `packed`: whether all weights are in panels.
     """
     panels = max([panel_count(W.shape[1], W.itemsize) for W in Ws])
-    own = 0 if panel_lines(samples, Ws) or share_rows < PANEL_ROWS else max([len(W) for W in Ws])
+    own = 0 if packed or share_rows < PANEL_ROWS else max([len(W) for W in Ws])
     return 2 + (K_SLICES - 1 + 2 * panels) * share_rows + own, own
 
 

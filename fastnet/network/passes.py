@@ -154,9 +154,10 @@ def _infer(method: tuple[int | None, int | None], Ws: tuple[NDArray[Any], ...], 
     rows = min(BLOCK_ROWS, -(-N // (SHARES_PER_THREAD * threads * PACK)) * PACK, N)
     shares = -(-N // rows)
     workers = min(threads, shares)
-    lines, own_lines = scratch_lines(N, rows, Ws)
+    packed_lines = panel_lines(N, Ws)
+    lines, own_lines = scratch_lines(rows, Ws, packed_lines > 0)
     run_team(network_scores, workers, new_counters(shares), Network(*method, Ws, bs), workers, rows, samples,
-             aligned((panel_lines(N, Ws), width), dtype), aligned((workers, lines, width), dtype), own_lines,
+             aligned((packed_lines, width), dtype), aligned((workers, lines, width), dtype), own_lines,
              Outputs(Z, labels, finite))
     if not finite.all():
         raise not_finite(X, int(finite.argmin()), name, first)

@@ -6,7 +6,6 @@ accelerated (parameters of unusual types, what SciPy does between two gradients 
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import os
 from typing import Any, Self
@@ -23,7 +22,7 @@ from ..files import containers
 from ..network import passes
 from . import private, storage
 from .stochastic import FLOATS, OUTPUT_HEADS, fit_stochastic, own, trained_layers
-from .whole_batch import WholeBatch
+from .whole_batch import whole_batch
 
 __all__ = ["MLPClassifier", "MLPRegressor"]
 
@@ -64,9 +63,9 @@ class _Accelerated:
 
     def _fit_lbfgs(self, X: Any, y: Any, *rest: Any) -> None:
         if not self._overrides("_backprop", "_forward_pass", "_compute_loss_grad"):
-            with contextlib.suppress(ValueError):  # of what is left to scikit-learn
-                sample_weight, sizes = private.lbfgs_arguments(rest)
-                self._backprop = WholeBatch(self, X, y, sample_weight, sizes).backprop
+            batch = whole_batch(self, X, y, rest)
+            if batch is not None:
+                self._backprop = batch.backprop
         try:
             with private.without_bar(self):  # its iterations are SciPy's
                 super()._fit_lbfgs(X, y, *rest)  # type: ignore[misc]

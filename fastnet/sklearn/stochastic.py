@@ -176,21 +176,21 @@ def own(data: Any) -> Any:
 def non_zeros(X: Any, dtype: np.dtype[Any]) -> NonZeros:
     """Return the non-zeros of a matrix that `own` has returned, row after row, in ascending columns."""
     X = X.tocsr()
-    result = NonZeros(_native(X.data, dtype), _indices(X.indices), _indices(X.indptr))
+    result = NonZeros(native(X.data, dtype), _indices(X.indices), _indices(X.indptr))
     if not ascending(result):
         X = csr_matrix((X.data.copy(), X.indices, X.indptr), X.shape)
         X.sort_indices()
-        result = NonZeros(_native(X.data, dtype), _indices(X.indices), _indices(X.indptr))
+        result = NonZeros(native(X.data, dtype), _indices(X.indices), _indices(X.indptr))
     return result
 
 
 def _indices(array: NDArray[Any]) -> NDArray[Any]:
     """Indices as compiled code wants them: int32, or int64 where that does not have them."""
-    return _native(array, np.int64 if array.size and array.max() > np.iinfo(np.int32).max else np.int32)
+    return native(array, np.int64 if array.size and array.max() > np.iinfo(np.int32).max else np.int32)
 
 
-def _native(array: Any, dtype: Any) -> NDArray[Any]:
-    """An array as compiled code wants it, in a view that nobody else has; it is copied only where need be."""
+def native(array: Any, dtype: Any) -> NDArray[Any]:
+    """Return an array as compiled code wants it, in a view that nobody else has; it is copied only where need be."""
     return writable(np.require(array, dtype, ["C", "A"]).view())
 
 
@@ -206,10 +206,10 @@ class _Run:
                  used: NDArray[np.intp], method: Optimizer, batch_size: int, fresh: bool) -> None:
         dtype = layers[0][0].dtype
         self._estimator, self._optimizer = estimator, optimizer
-        self._X = non_zeros(X, dtype) if issparse(X) else _native(X, dtype)
+        self._X = non_zeros(X, dtype) if issparse(X) else native(X, dtype)
         head = HEADS[estimator.loss, estimator.out_activation_]
-        self._y = y.argmax(axis=1) if head == "softmax" else _native(y, dtype)
-        self._weights = None if sample_weight is None else _native(sample_weight, dtype)
+        self._y = y.argmax(axis=1) if head == "softmax" else native(y, dtype)
+        self._weights = None if sample_weight is None else native(sample_weight, dtype)
         # A minibatch may have no weight.
         self.may_fail = sample_weight is not None and sample_weight[used].min() <= 0
         self._method = method

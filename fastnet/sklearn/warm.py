@@ -25,7 +25,7 @@ def warmup(dtype: DTypeLike = np.float64, hidden_layers: int = 1) -> float:
     ----------
     dtype : {float64, float32}
     hidden_layers : int, default 1
-        How many hidden layers the networks will have, which makes a difference for predictions and lbfgs only.
+        How many hidden layers the networks will have, which makes a difference for predictions only.
 
     Returns
     -------
@@ -41,8 +41,7 @@ def warmup(dtype: DTypeLike = np.float64, hidden_layers: int = 1) -> float:
     X, sizes = np.eye(4, dtype=floating_dtype(dtype)), (2,) * integer(hidden_layers, "hidden_layers", minimum=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        for solver in ("lbfgs", "adam"):
-            estimator = MLPClassifier(sizes, solver=solver, max_iter=1, random_state=0).fit(X, np.arange(4) % 3)
+        estimator = MLPClassifier(sizes, max_iter=1, random_state=0).fit(X, np.arange(4) % 3)
     estimator.predict(X)
     estimator.predict(X[:1])
     return time.perf_counter() - start

@@ -13,12 +13,27 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 
 from ..aliases import Layer
+from ..blocks.optimizers import MOMENTUM, Optimizer
 from ..checks import writable
-from ..engine.gradients import Gradients
-from ..tuning import PACKED_ROWS, PART_BYTES
-from .stochastic import HEADS, non_zeros, trainable
+from ..engine.packed import Parameters
+from ..engine.workspace import Workspace
+from ..tuning import BLOCK_ROWS, PART_BYTES
+from . import private
+from .stochastic import HEADS, native, non_zeros, trainable
 
-__all__ = ["WholeBatch"]
+__all__ = ["WholeBatch", "whole_batch"]
+
+
+def whole_batch(estimator: Any, X: Any, y: NDArray[Any], rest: tuple[Any, ...]) -> WholeBatch | None:
+    """Return what an estimator's gradients are made with, or None if that is left to scikit-learn.
+
+    `rest` is what follows X and y in a call of its method of the solver.
+    """
+    sample_weight, sizes = private.lbfgs_arguments(rest)
+    layers = trainable(estimator, X, y, sizes)
+    if layers is None or (sample_weight is not None and not sample_weight.sum()):
+        return None
+    return WholeBatch(estimator, layers, X, y, sample_weight)
 
 
 class WholeBatch:
@@ -27,52 +42,52 @@ class WholeBatch:
     Parameters
     ----------
     estimator : MLPClassifier or MLPRegressor
+    layers : list of (W, b)
+        Its own, looked at.
     X, y, sample_weight
-        As scikit-learn's own method of the solver has them.
-    sizes : list of int
-        (D, H, ..., C).
-
-    Raises
-    ------
-    ValueError
-        If the estimator or the data are of a kind that is left to scikit-learn.
+        As scikit-learn's method of the solver has them.
     """
 
-    def __init__(self, estimator: Any, X: Any, y: NDArray[Any], sample_weight: Any, sizes: list[int]) -> None:
-        layers = trainable(estimator, X, y, sizes)
-        if layers is None or (sample_weight is not None and not sample_weight.sum()):
-            raise ValueError("this is left to scikit-learn")
-        dtype, head = layers[0][0].dtype, HEADS[estimator.loss, estimator.out_activation_]
+    def __init__(self, estimator: Any, layers: list[Layer], X: Any, y: NDArray[Any], sample_weight: Any) -> None:
+        dtype, head, samples = layers[0][0].dtype, HEADS[estimator.loss, estimator.out_activation_], X.shape[0]
         self._X: Any = non_zeros(X, dtype) if issparse(X) else writable(X.view())
         self._y = y.argmax(axis=1) if head == "softmax" else np.array(y, dtype, order="C")
         self._weights = None if sample_weight is None else np.array(sample_weight, dtype)
-        self._total = float(X.shape[0] if sample_weight is None else sample_weight.sum())
-        self._estimator, self._samples = estimator, X.shape[0]
-        self._rows = min(self._samples, max(PACKED_ROWS, PART_BYTES // (max(sizes) * dtype.itemsize)))
-        self._gradients, self._dtype = Gradients(layers, self._rows, estimator.activation, head, issparse(X)), dtype
+        self._total = float(samples if sample_weight is None else sample_weight.sum())
+        self._parameters = Parameters(layers, Optimizer(MOMENTUM, 0.0))  # whose moments are never touched
+        widest = max(self._parameters.sizes)
+        rows = min(samples, max(BLOCK_ROWS, PART_BYTES // (widest * dtype.itemsize)))
+        starts = np.arange(0, samples, rows)
+        self._counts = np.minimum(rows, samples - starts)
+        # The last part may be smaller: any index will do where it has no sample.
+        self._batches = np.minimum(starts[:, np.newaxis] + np.arange(rows), samples - 1)
+        self._workspace = Workspace(self._parameters, rows, estimator.activation, head, issparse(X))
+        self._estimator, self._dtype = estimator, dtype
 
     def backprop(self, *given: Any) -> tuple[float, list[NDArray[Any]], list[NDArray[Any]]]:
         """Return loss and gradients of the estimator's parameters as they are now, as scikit-learn's `_backprop` does.
 
         The gradients go into its last two arguments, which are lists.
+
+        Raises
+        ------
+        ValueError
+            If the parameters are of other shapes than they were.
         """
         coef_grads, intercept_grads = given[-2:]
-        layers: list[Layer] = [(self._native(W), self._native(b)) for W, b in zip(
+        layers: list[Layer] = [(native(W, self._dtype), native(b, self._dtype)) for W, b in zip(
             self._estimator.coefs_, self._estimator.intercepts_, strict=True)]
         loss, penalty = 0.0, self._estimator.alpha / self._total
-        for start in range(0, self._samples, self._rows):
-            count = min(self._rows, self._samples - start)
-            batch = np.zeros((1, self._rows), np.intp)
-            batch[0, :count] = np.arange(start, start + count)
-            part, grads = self._gradients.take(layers, self._X, self._y, batch, count, penalty, self._weights,
-                                               self._total)
-            loss += part
+        for part, count in enumerate(self._counts):
+            self._parameters.replace(layers)
+            losses, _ = self._workspace.run(
+                self._X, self._y, self._batches[part:part + 1], 0.0, penalty, self._weights, np.array([self._total]),
+                np.array([count]), only_gradients=True)
+            loss += float(losses[0])
+            grads = [(np.empty_like(W), np.empty_like(b)) for W, b in layers]
+            self._parameters.store(grads)
             for number, (dW, db) in enumerate(grads):
-                coef_grads[number] = coef_grads[number] + dW if start else dW
-                intercept_grads[number] = intercept_grads[number] + db if start else db
+                coef_grads[number] = coef_grads[number] + dW if part else dW
+                intercept_grads[number] = intercept_grads[number] + db if part else db
             penalty = 0.0  # it is in the first part
         return loss, coef_grads, intercept_grads
-
-    def _native(self, parameter: NDArray[Any]) -> NDArray[Any]:
-        """A parameter as compiled code wants it."""
-        return writable(np.require(parameter, self._dtype, ["C", "A"]))

@@ -16,19 +16,19 @@ from numpy.typing import NDArray
 from ..aliases import Array, Layer
 from ..blocks.optimizers import Optimizer
 from ..blocks.sparse import NonZeros
+from ..engine.idle import Idle
 from ..engine.packed import Parameters
 from ..engine.plan import affine_work
 from ..engine.workspace import Accuracies, Results, Workspace
 from ..parallel.threads import most_threads
-from ..tuning import IDLE_BYTES, IDLE_WORKSPACES
+from ..tuning import IDLE_BYTES
 from .pace import Pace
 
 __all__ = ["Session"]
 
 
-_idle: dict[Any, tuple[Parameters, Workspace]] = {}
-"""What nobody uses now, by what it is for: the next `partial_fit` has no use for anything else. Its methods are one
-step for other threads, and for signal handlers."""
+_idle: Idle[tuple[Parameters, Workspace]] = Idle()
+"""For the next `partial_fit`."""
 
 
 class Session:
@@ -55,6 +55,7 @@ class Session:
         self._parameters: Parameters | None = None
         self._workspace: Workspace | None = None
         self._unstored = False
+        self._kind: tuple[Any, ...] = ()  # all that buffers depend on
 
     def pack(self, layers: Sequence[Layer], moments: Sequence[Sequence[Layer]] = ()) -> None:
         """Begin with these parameters and moments, which are copied; until then there are none.
@@ -67,17 +68,16 @@ class Session:
             As for :class:`fastnet.engine.packed.Parameters`.
         """
         self._layers, self._unstored = layers, False
-        shapes, dtype = [W.shape for W, _ in layers], layers[0][0].dtype
-        self._key = (dtype, *shapes, self._optimizer, self._batch_size, self._activation, self._head, self._sparse,
-                     most_threads(self._threads))
-        parameters, workspace = _idle.pop(self._key, (None, None))
-        if parameters is None or workspace is None:
-            parameters = Parameters(layers, self._optimizer, moments)
-            workspace = Workspace(parameters, self._batch_size, self._activation, self._head, self._sparse,
-                                  self._threads)
+        self._kind = (layers[0][0].dtype, *[W.shape for W, _ in layers], self._optimizer, self._batch_size,
+                      self._activation, self._head, self._sparse, most_threads(self._threads))
+        idle = _idle.take(self._kind)
+        if idle is None:
+            self._parameters = Parameters(layers, self._optimizer, moments)
+            self._workspace = Workspace(self._parameters, self._batch_size, self._activation, self._head, self._sparse,
+                                        self._threads)
         else:
-            parameters.begin_again(layers, moments)
-        self._parameters, self._workspace = parameters, workspace
+            idle[0].begin_again(layers, moments)
+            self._parameters, self._workspace = idle
         if self._pace is None:  # forward, deltas and gradients: three products a layer
             self._pace = Pace(self._batch_size,
                               3 * affine_work(self._parameters.sizes, self._batch_size) + self._other_work)
@@ -131,13 +131,11 @@ class Session:
         self._parameters = self._workspace = None
         numbers = (self._batch_size + max(parameters.sizes)) * sum(parameters.sizes)
         if numbers * parameters.dtype.itemsize > IDLE_BYTES:
-            del workspace
+            del workspace  # which is memory
             return parameters.release(self._layers)
         moments = parameters.stored(self._layers)
         workspace.forget_data()
-        _idle[self._key] = parameters, workspace  # not where an exception came
-        for old in list(_idle)[:-IDLE_WORKSPACES]:
-            _idle.pop(old, None)
+        _idle.give(self._kind, (parameters, workspace))
         return moments
 
     def forget(self) -> None:

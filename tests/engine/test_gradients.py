@@ -9,6 +9,7 @@ import pytest
 from fastnet import TwoLayerNet, reference
 from fastnet.engine import gradients
 from fastnet.engine import workspace as workspaces
+from fastnet.engine.idle import Idle
 from fastnet.network import passes
 
 from ..conftest import COMPILED
@@ -16,7 +17,7 @@ from ..conftest import COMPILED
 
 @pytest.fixture(autouse=True)
 def nothing_idle(monkeypatch):
-    monkeypatch.setattr(gradients, "_idle", {})
+    monkeypatch.setattr(gradients, "_idle", Idle())
 
 
 def problem(rng, widths, samples, dtype):
@@ -90,7 +91,7 @@ def test_nothing_that_is_not_finite_stays(rng):
 def test_few_workspaces_are_kept(rng):
     for samples in (3, 4, 5, 6):
         passes.loss_and_grads(*problem(rng, (6, 5, 4), samples, np.float64), 0.1)
-    assert [key[0] for key in gradients._idle] == [5, 6]
+    assert [key[0] for key in gradients._idle._things] == [5, 6]
 
 
 @pytest.mark.parametrize("order", ["C", "F"])

@@ -66,6 +66,13 @@ def test_arrays_have_to_be_contiguous(array):
         table(1, array)
 
 
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="there is no table without compilation")
+@pytest.mark.parametrize("part", [1.5, "text", np.float64(2)])
+def test_what_is_no_integer_is_refused(part):
+    with pytest.raises(TypeError):
+        table(1, (True, part))
+
+
 @pytest.mark.parametrize("array", [
     np.arange(12.0), np.arange(12.0)[5:], np.zeros((3, 4), np.float32).T, np.zeros(0), np.zeros((), np.int8),
     np.zeros((2, 3)).view(np.matrix), np.frombuffer(b"12345678", np.uint8)])

@@ -20,8 +20,10 @@ from sklearn.preprocessing import StandardScaler
 import fastnet
 from fastnet import TwoLayerNet
 from fastnet import sklearn as accelerated
+from fastnet.engine.idle import Idle
 from fastnet.sklearn import MLPClassifier, MLPRegressor, estimators, private, whole_batch
 from fastnet.training import session
+from fastnet.tuning import IDLE_WORKSPACES
 
 from ..conftest import COMPILED
 
@@ -227,10 +229,11 @@ def compared(pair, X, y, fit_parameters=None, rtol=1e-7, **parameters):
 
 @pytest.fixture
 def gradients_seen(monkeypatch):
-    """Sizes of the parts that the engine has made gradients of."""
+    """What the engine has made gradients with, each time."""
     seen = []
-    take = estimators.WholeBatch.backprop
-    monkeypatch.setattr(estimators.WholeBatch, "backprop", lambda self, *given: seen.append(self) or take(self, *given))
+    take = whole_batch.WholeBatch.backprop
+    monkeypatch.setattr(whole_batch.WholeBatch, "backprop",
+                        lambda self, *given: seen.append(self) or take(self, *given))
     return seen
 
 
@@ -267,7 +270,7 @@ def test_lbfgs_of_data_as_they_come(gradients_seen, convert):
 @OLD_OPTIONS
 @pytest.mark.parametrize("task", ["multiclass", "regression"])
 def test_lbfgs_by_parts(monkeypatch, task):
-    monkeypatch.setattr(whole_batch, "PACKED_ROWS", 1)
+    monkeypatch.setattr(whole_batch, "BLOCK_ROWS", 1)
     monkeypatch.setattr(whole_batch, "PART_BYTES", 50 * 64 * 8)  # 50 samples at a time, the last fewer
     assert SAMPLES % 50
     compared(REGRESSORS if task == "regression" else CLASSIFIERS, *digits(task))
@@ -300,9 +303,24 @@ def test_lbfgs_of_a_class_of_ones_own():
 
 
 @OLD_OPTIONS
+@pytest.mark.parametrize("shape", [(64, 21), (65, 20), (63, 20)])
+def test_lbfgs_refuses_parameters_of_other_shapes(monkeypatch, shape):
+    """Somebody else may set them at any time: they are looked at whenever gradients are made."""
+    unpack = MLPClassifier._unpack
+
+    def other(self, packed):
+        unpack(self, packed)
+        self.coefs_[0] = np.ones(shape)
+
+    monkeypatch.setattr(MLPClassifier, "_unpack", other)
+    with pytest.raises(ValueError, match=r"layers must have the shapes"):
+        MLPClassifier((20,), solver="lbfgs", random_state=0).fit(*digits())
+
+
+@OLD_OPTIONS
 def test_nothing_is_left_of_lbfgs_where_it_fails(monkeypatch):
     X, y = digits()
-    monkeypatch.setattr(estimators.WholeBatch, "backprop", lambda *given: 1 / 0)
+    monkeypatch.setattr(whole_batch.WholeBatch, "backprop", lambda *given: 1 / 0)
     ours = MLPClassifier(solver="lbfgs", random_state=0)
     with pytest.raises(ZeroDivisionError):
         ours.fit(X, y)
@@ -851,7 +869,7 @@ def test_scores_of_early_stopping_are_scikit_learns(rng):
 @pytest.mark.parametrize("solver", ["momentum", "adam"])
 def test_partial_fit_by_turns(monkeypatch, solver):
     """Two estimators of the same sizes work on the same buffers in turn, after one that has broken them."""
-    idle = {}
+    idle = Idle()
     monkeypatch.setattr(session, "_idle", idle)
     X, y = digits()
     broken = MLPClassifier((20,), random_state=0, batch_size=BATCH, **SOLVERS[solver])
@@ -868,14 +886,14 @@ def test_partial_fit_by_turns(monkeypatch, solver):
                 estimator.partial_fit(part / scale, y, classes=np.unique(y))
     for theirs, ours in pairs:
         assert_same(theirs, ours)
-    assert 0 < len(idle) <= session.IDLE_WORKSPACES
-    assert all(workspace._checked_labels is None for _, workspace in idle.values())
+    assert 0 < len(idle) <= IDLE_WORKSPACES
+    assert all(workspace._checked_labels is None for _, workspace in idle._things.values())
 
 
 def test_large_workspaces_are_not_kept(monkeypatch):
-    idle = {}
+    idle = Idle()
     monkeypatch.setattr(session, "_idle", idle)
     monkeypatch.setattr(session, "IDLE_BYTES", 0)
     theirs, ours = fitted(CLASSIFIERS, *digits())
     assert_same(theirs, ours)
-    assert not idle
+    assert len(idle) == 0
