@@ -171,9 +171,6 @@ def checked_finite(array: NDArray[Any], name: str, dtype: np.dtype[Any] | None =
     """Return an array (N, D) that is finite in `dtype`, by default its own, or raise the error that says where not."""
     if array.dtype.kind != "f":
         return array  # whole numbers are finite, and fit
-    if (array.size <= FINITE_PIECE and array.flags.carray and (dtype is None or array.dtype == dtype)
-            and kernels.all_finite(array.reshape(-1))):
-        return array  # the common case, quickly
     first = 0
     for piece in pieces(array, dtype or array.dtype):
         if not kernels.all_finite(writable(piece).reshape(-1)):

@@ -206,7 +206,7 @@ def test_compiled_steps_give_the_bits_of_one_kernel_after_the_other(rng, monkeyp
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("widths", [(6, 4), (6, 50, 4), (530, 200, 60)])
-@pytest.mark.parametrize("samples", [1, 2, 45, 300, 1100] if COMPILED else [1, 20])
+@pytest.mark.parametrize("samples", [1, 2, 45, 300, 1100] if COMPILED else [1, 20, 300])
 @pytest.mark.parametrize("limit", [0, 1])
 def test_scores_are_the_bits_of_the_forward_pass(rng, monkeypatch, dtype, widths, samples, limit):
     monkeypatch.setattr(threads, "TEAM_WORK_PER_THREAD", 1)

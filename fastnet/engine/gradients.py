@@ -30,24 +30,20 @@ __all__ = ["loss_and_gradients"]
 
 @block
 def pack_rows_block(A, target, j0, n):
-    """target[:, :n] = A[:, j0:j0 + n], and 0 beside it; what lies below stays."""
+    """target[:, :n] = A[:, j0:j0 + n]; what lies beside and below stays: padding only makes padding."""
     for i in range(A.shape[0]):
         source, line = A[i, j0:j0 + n], target[i]
         for j in range(n):
             line[j] = source[j]
-        for j in range(n, line.shape[0]):
-            line[j] = 0
 
 
 @block
 def pack_transposed_block(A, target, j0, n):
-    """target[:, :n] = A[j0:j0 + n]^T, and 0 beside it."""
+    """target[:, :n] = A[j0:j0 + n]^T; what lies beside it stays."""
     for i in range(target.shape[0]):
         line = target[i]
         for j in range(n):
             line[j] = A[j0 + j, i]
-        for j in range(n, line.shape[0]):
-            line[j] = 0
 
 
 @block

@@ -79,8 +79,10 @@ def test_gradients_belong_to_who_asked(rng):
     assert_same(passes.loss_and_grads(layers, X, y, 0.1), (loss, kept))
 
 
-def test_nothing_that_is_not_finite_stays(rng):
-    layers, X, y = problem(rng, (6, 5, 4), 20, np.float64)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("widths", "samples"), NETWORKS if COMPILED else NETWORKS[:4])
+def test_nothing_that_is_not_finite_stays(rng, dtype, widths, samples):
+    layers, X, y = problem(rng, widths, samples, dtype)
     expected = passes.loss_and_grads(layers, X, y, 0.1)
     broken = [(np.full_like(W, np.inf), np.full_like(b, np.nan)) for W, b in layers]
     loss, _ = passes.loss_and_grads(broken, X, y, 0.1)
