@@ -10,7 +10,7 @@ import math
 import operator
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,8 +23,9 @@ from .llvm.memory import memory_view
 from .parallel.interpreter_end import without_gil
 from .tuning import FINITE_PIECE
 
-__all__ = ["LARGEST", "checked_finite", "choice", "computable", "features", "floating_dtype", "integer", "labels",
-           "layers", "not_finite", "number", "path", "pieces", "random_source", "samples", "shortened", "writable"]
+__all__ = ["LARGEST", "Known", "checked_finite", "choice", "computable", "features", "floating_dtype", "integer",
+           "known_layers", "labels", "layers", "not_finite", "number", "path", "pieces", "random_source", "samples",
+           "shortened", "writable"]
 
 LARGEST = {np.dtype(kind): float(np.finfo(kind).max) for kind in (np.float32, np.float64)}
 """The largest number of each dtype that a network may have; to ask NumPy takes microseconds."""
@@ -241,6 +242,37 @@ def layers(params: Any, depth: int, dtype: np.dtype[Any]) -> list[Layer]:
                              f"of params['W{number_ - 1}'], got shape {W.shape}")
         result.append((computable(W, dtype, to_write=True), computable(b, dtype, to_write=True).reshape(-1)))
     return result
+
+
+Known = Sequence[tuple[str, tuple[int, ...], str, tuple[int, ...]]]
+"""Name and shape of W, name and shape of b, for each layer that has been checked."""
+
+
+def known_layers(params: Any, depth: int, dtype: np.dtype[Any], known: Known) -> tuple[list[Layer], Known]:
+    """Return `layers`, and what `known` is for them; where shapes are those of the last call, with few checks."""
+    result: list[Layer] = []
+    for W_name, W_shape, b_name, b_shape in known if isinstance(params, dict) else ():
+        W, b = params.get(W_name), params.get(b_name)
+        if type(W) is not np.ndarray or type(b) is not np.ndarray:
+            break
+        # Looked at are views, which nobody else has, and which are of the memory that the arrays have now.
+        W, b = W.view(), b.view()
+        if (W.shape != W_shape or b.shape != b_shape or W.dtype != dtype or b.dtype != dtype
+                or not W.flags.carray or not b.flags.carray):
+            break
+        result.append((W, b if b.ndim == 1 else b.reshape(-1)))
+    else:
+        if result:
+            return result, known
+    result = layers(params, depth, dtype)
+    known = [(f"W{number}", W.shape, f"b{number}", _bias_shape(params.get(f"b{number}"), b))
+             for number, (W, b) in enumerate(result, start=1)]
+    return result, known
+
+
+def _bias_shape(array: Any, b: NDArray[Any]) -> tuple[int, ...]:
+    """The shape, (1, H) or (H,), in which `params` holds the bias of a layer."""
+    return (1, len(b)) if np.shape(array) == (1, len(b)) else b.shape
 
 
 def _parameter(params: Mapping[str, Any], name: str) -> NDArray[Any]:

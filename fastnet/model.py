@@ -70,8 +70,7 @@ class TwoLayerNet:
 
     params: dict[str, NDArray[Any]]
     _threads: int | None = None
-    _known: Sequence[tuple[str, tuple[int, ...], str, tuple[int, ...]]] = ()
-    """Name and shape of W, name and shape of b, for each layer that has been checked."""
+    _known: checks.Known = ()
 
     def __init__(self, input_size: int, hidden_size: int, output_size: int, std: float = 1e-4, *,
                  dtype: DTypeLike = np.float64, l2: str = "full",
@@ -115,26 +114,10 @@ class TwoLayerNet:
         """The checked layers, views made by this call."""
         return self._checked()[0]
 
-    def _checked(self) -> tuple[list[Layer], Sequence[tuple[str, tuple[int, ...], str, tuple[int, ...]]]]:
-        """`_layers`, and what `_known` is for them; where shapes are those of the last call, with few checks."""
-        params, known, layers = self.params, self._known, []
-        for W_name, W_shape, b_name, b_shape in known if isinstance(params, dict) else ():
-            W, b = params.get(W_name), params.get(b_name)
-            if type(W) is not np.ndarray or type(b) is not np.ndarray:
-                break
-            # Looked at are views, which nobody else has, and which are of the memory that the arrays have now.
-            W, b = W.view(), b.view()
-            if (W.shape != W_shape or b.shape != b_shape or W.dtype != self._dtype or b.dtype != self._dtype
-                    or not W.flags.carray or not b.flags.carray):
-                break
-            layers.append((W, b if b.ndim == 1 else b.reshape(-1)))
-        else:
-            if layers:
-                return layers, known
-        layers = checks.layers(self.params, 2, self.dtype)
-        self._known = known = [(f"W{number}", W.shape, f"b{number}", _bias_shape(self.params.get(f"b{number}"), b))
-                               for number, (W, b) in enumerate(layers, start=1)]
-        return layers, known
+    def _checked(self) -> tuple[list[Layer], checks.Known]:
+        """`_layers`, and what `_known` is for them."""
+        layers, self._known = checks.known_layers(self.params, 2, self._dtype, self._known)
+        return layers, self._known
 
     def _l2_strength(self, reg: float) -> float:
         """The penalty p of the engine, with loss 0.5 * p * sum(W^2), for the user's reg."""
@@ -454,11 +437,6 @@ def _named(layers: Sequence[Layer]) -> list[tuple[str, NDArray[Any]]]:
     """The arrays of `layers` with the names that they have in `params`."""
     return [(f"{letter}{index}", array) for index, layer in enumerate(layers, start=1)
             for letter, array in zip("Wb", layer, strict=True)]
-
-
-def _bias_shape(array: Any, b: NDArray[Any]) -> tuple[int, ...]:
-    """The shape, (1, H) or (H,), in which `params` holds the bias of a layer."""
-    return (1, len(b)) if np.shape(array) == (1, len(b)) else b.shape
 
 
 def warmup(dtype: DTypeLike = np.float64) -> float:

@@ -20,7 +20,8 @@ MOMENTUM, NESTEROV, ADAM = 0, 1, 2
 class Optimizer(NamedTuple):
     """A kind of optimizer and its constants; RMSprop is Adam with beta_1 = 0 and a rate without corrections.
 
-    `beta_1` is the momentum, where there is but one; 0 is plain SGD.
+    `beta_1` is the momentum, where there is but one; 0 is plain SGD. `epsilon` is that of steps that have none of their
+    own.
     """
 
     kind: int
@@ -82,11 +83,10 @@ def momentum_block(g, w, v, learning_rate, penalty, momentum, nesterov):
 
 
 @block
-def adam_block(g, w, m, v, rate, penalty, optimizer):
+def adam_block(g, w, m, v, rate, epsilon, penalty, optimizer):
     """A step of Adam with the gradient g + penalty * w, whose moments are m and v."""
     beta_1, rest_1 = w.dtype.type(optimizer.beta_1), w.dtype.type(1 - optimizer.beta_1)
     beta_2, rest_2 = w.dtype.type(optimizer.beta_2), w.dtype.type(1 - optimizer.beta_2)
-    epsilon = w.dtype.type(optimizer.epsilon)
     for h in range(w.shape[0]):
         slope = axpy_element(penalty, w[h], g[h])
         first = beta_1 * m[h] + rest_1 * slope
@@ -97,7 +97,8 @@ def adam_block(g, w, m, v, rate, penalty, optimizer):
 
 
 @block
-def update_block(gradient, g0, W, first, second, i0, i1, j, n, rate, penalty, optimizer, only_gradients):
+def update_block(gradient, g0, W, first, second, i0, i1, j, n, rate, epsilon, penalty, optimizer,
+                 only_gradients):
     """Change W by a step on the rows i0 to i1 and the columns from j to j + n, or to the gradient if `only_gradients`.
 
     Row i0 of W belongs to row g0 of the gradient, to which penalty * W is added. `first` and `second` are the moments
@@ -113,7 +114,7 @@ def update_block(gradient, g0, W, first, second, i0, i1, j, n, rate, penalty, op
         elif optimizer is None:
             sgd_block(g, w, rate, penalty)
         elif optimizer.kind == ADAM:
-            adam_block(g, w, flat(first, at, count), flat(second, at, count), rate, penalty, optimizer)
+            adam_block(g, w, flat(first, at, count), flat(second, at, count), rate, epsilon, penalty, optimizer)
         else:
             momentum_block(g, w, flat(first, at, count), rate, penalty, W.dtype.type(optimizer.beta_1),
                            optimizer.kind == NESTEROV)

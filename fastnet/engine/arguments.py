@@ -132,6 +132,8 @@ class Schedule(NamedTuple):
     """How many samples each minibatch really has, (steps,): the first of its row in `batches`, 1 to N."""
     rates: NDArray[np.float64]
     """Learning rates, (steps,)."""
+    epsilons: NDArray[np.float64]
+    """What Adam adds to the root of its second moment, (steps,); not used by others."""
     penalties: NDArray[np.float64]
     """Strength p of the L2 penalty 0.5 * p * sum(W^2), (steps,)."""
     weight_sums: NDArray[np.float64]
@@ -247,7 +249,8 @@ def _passing_example(non_zeros: types.Type, dtype: np.dtype[Any]) -> Passing:
     """What is of the types of `Passing`, for non-zeros of this type."""
     two, weights, rates = np.empty((0, 0), dtype), np.empty(0, dtype), np.empty(0)
     samples = Samples(two, NO_SOURCE, non_zeros, np.empty(0, np.int64), two, weights)
-    schedule = Schedule(np.empty((0, 0), np.intp), np.empty(0, np.intp), rates, rates, rates, rates, False)
+    schedule = Schedule(np.empty((0, 0), np.intp), np.empty(0, np.intp), rates, rates, rates, rates, rates,
+                        False)
     checks = Checks(np.empty(0, np.bool_), samples, np.empty((0, 0, 0), np.intp))
     return Passing(NO_SOURCE, two, weights, schedule, checks)
 

@@ -128,6 +128,7 @@ def update_first_layer(method, plan, parameters, samples, schedule, buffers, scr
     first_moments, second_moments = layer_of(parameters.first_moments, 0), layer_of(parameters.second_moments, 0)
     sums, squares = layer_of(buffers.gradient_sums, 0), layer_of(buffers.square_sums, 0)
     rate, penalty = zeros.dtype.type(schedule.rates[step]), zeros.dtype.type(schedule.penalties[step])
+    epsilon = zeros.dtype.type(schedule.epsilons[step])
     batch, penalized = schedule.batches[step, :schedule.counts[step]], schedule.penalties[step] != 0
     sizes, panels, width, itemsize = parameters.sizes, W.shape[0], W.shape[2], item_size(zeros)
     splits, sparse = gradient_splits(delta.shape[1], sizes[0], sizes[1]), has_non_zeros(samples.non_zeros)
@@ -160,7 +161,7 @@ def update_first_layer(method, plan, parameters, samples, schedule, buffers, scr
         if penalized:
             square_sums_block(W[panel], squares[panel], W.shape[1], used, pack0, pack1)
         update_block(gradient, row, W[panel], panel_of(first_moments, panel), panel_of(second_moments, panel), i0, i1,
-                     ZERO, used, rate, penalty, method.optimizer, schedule.only_gradients)
+                     ZERO, used, rate, epsilon, penalty, method.optimizer, schedule.only_gradients)
 
 
 @merged
@@ -175,6 +176,7 @@ def update_upper_layer(method, plan, parameters, schedule, buffers, scratch, ste
     second_moments = layer_of(parameters.second_moments, layer)
     A, delta, sums = layer_of(buffers.A, layer), layer_of(buffers.delta, layer), layer_of(buffers.gradient_sums, layer)
     rate, penalty = zeros.dtype.type(schedule.rates[step]), zeros.dtype.type(schedule.penalties[step])
+    epsilon = zeros.dtype.type(schedule.epsilons[step])
     sizes, itemsize = parameters.sizes, item_size(zeros)
     splits = gradient_splits(delta.shape[1], sizes[layer], sizes[layer + 1])
     sums_are_there = gradient_is_split(plan, layer, delta.shape[1], sizes[layer], sizes[layer + 1])
@@ -201,7 +203,7 @@ def update_upper_layer(method, plan, parameters, schedule, buffers, scratch, ste
                 gradient_block(delta, panel_columns(delta, other), A[panel], zeros, products, splits,
                                schedule.counts[step], ZERO, rows_in_tiles(m), first, last - first)
             update_block(gradient, row, WT[panel], panel_of(first_moments, panel), panel_of(second_moments, panel), k0,
-                         k0 + m, first, columns, rate, penalty, method.optimizer, schedule.only_gradients)
+                         k0 + m, first, columns, rate, epsilon, penalty, method.optimizer, schedule.only_gradients)
             for k in range(m):
                 weights = WT[panel, k0 + k, first:last]
                 for j in range(last - first):
@@ -215,6 +217,7 @@ def update_biases(method, plan, parameters, schedule, buffers, scratch, step, la
     first_moments = layer_of(parameters.first_moments_b, layer)
     second_moments = layer_of(parameters.second_moments_b, layer)
     itemsize, rate, none = item_size(zeros), zeros.dtype.type(schedule.rates[step]), zeros.dtype.type(0)
+    epsilon = zeros.dtype.type(schedule.epsilons[step])
     for panel in range(b.shape[0]):
         j0, n = unit_span(plan, parameters.sizes, layer + 1, panel, b.shape[0], itemsize)
         first, last = max(h0 - j0, 0), min(h1 - j0, n)
@@ -227,7 +230,7 @@ def update_biases(method, plan, parameters, schedule, buffers, scratch, step, la
             bias_sums_block(scratch.ones, delta[panel], zeros, db, sample_splits(delta.shape[1]), schedule.counts[step],
                             first, last - first)
         update_block(db, ZERO, b[panel], panel_of(first_moments, panel), panel_of(second_moments, panel), ZERO,
-                     ZERO + 1, first, columns, rate, none, method.optimizer, schedule.only_gradients)
+                     ZERO + 1, first, columns, rate, epsilon, none, method.optimizer, schedule.only_gradients)
 
 
 @merged

@@ -106,8 +106,8 @@ class _Gradients:
         dtype = self._parameters.dtype
         batch, counts = np.arange(samples)[np.newaxis], np.full(1, samples, np.intp)
         self._penalties, self._losses = np.empty(1), np.empty(1)
-        schedule = Schedule(batch, counts, np.zeros(1), self._penalties, counts.astype(np.float64), self._losses,
-                            only_gradients=True)
+        schedule = Schedule(batch, counts, np.zeros(1), np.zeros(1), self._penalties, counts.astype(np.float64),
+                            self._losses, only_gradients=True)
         none = Samples(np.empty((0, self._parameters.sizes[0]), dtype), NO_SOURCE, None, np.empty(0, np.int64),
                        np.empty((1, 1), dtype), np.empty(0, dtype))
         checks = Checks(np.zeros(1, np.bool_), none, np.zeros((0, 2, self._workspace.workers), np.intp))

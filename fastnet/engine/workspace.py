@@ -184,7 +184,8 @@ class Workspace:
             rates: float | NDArray[np.float64], penalty: float | NDArray[np.float64],
             weights: NDArray[Any] | None = None, weight_sums: NDArray[np.float64] | None = None,
             counts: NDArray[np.intp] | None = None,
-            accuracies: Accuracies | None = None, only_gradients: bool = False) -> Results:
+            accuracies: Accuracies | None = None, only_gradients: bool = False,
+            epsilons: NDArray[np.float64] | None = None) -> Results:
         """Take a step for each minibatch in one compiled call.
 
         All arrays are views that nobody else has: nobody sets their shape between the check and the use. The integers
@@ -210,6 +211,8 @@ class Workspace:
             For the course's network.
         only_gradients : bool
             Whether gradients take the place of the parameters, instead of a step along them; for one step.
+        epsilons : float64 array (steps,), optional
+            What Adam adds to the root of its second moment. By default that of the optimizer.
 
         Raises
         ------
@@ -241,14 +244,16 @@ class Workspace:
             counts = np.full(steps_count, N, np.intp)
         elif counts.shape != (steps_count,) or (counts.size and not 0 < counts.min() <= counts.max() <= N):
             raise ValueError(f"counts must be {steps_count} numbers from 1 to {N}, got {counts}")
-        by_step = []
-        for values in (rates, penalty, counts if weight_sums is None else weight_sums):
+        by_step: list[NDArray[np.float64]] = []
+        epsilon = 0.0 if self.method.optimizer is None else self.method.optimizer.epsilon
+        for values in (rates, epsilon if epsilons is None else epsilons, penalty,
+                       counts if weight_sums is None else weight_sums):
             by_step.append(np.empty(steps_count))
             by_step[-1][:] = values
         losses = np.empty(steps_count)
         samples = Samples(given, source, non_zeros, *map(np.ascontiguousarray, (labels, targets, weights)))
-        rates, penalties, weight_sums = by_step
-        schedule = Schedule(batches, counts, rates, penalties, weight_sums, losses, only_gradients)
+        rates, epsilons, penalties, weight_sums = by_step
+        schedule = Schedule(batches, counts, rates, epsilons, penalties, weight_sums, losses, only_gradients)
         checks = self._checks(accuracies, samples, steps_count)
         self.take(table(*Passing(source, samples.targets, samples.weights, schedule, checks)), given, non_zeros,
                   samples.labels)

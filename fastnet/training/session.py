@@ -101,7 +101,7 @@ class Session:
             penalty: float | NDArray[np.float64], weights: Array | None = None,
             weight_sums: NDArray[np.float64] | None = None,
             counts: NDArray[np.intp] | None = None,
-            accuracies: Accuracies | None = None) -> Results:
+            accuracies: Accuracies | None = None, epsilons: NDArray[np.float64] | None = None) -> Results:
         """Take a step for each minibatch in one compiled call.
 
         Parameters are those of :meth:`fastnet.engine.workspace.Workspace.run`.
@@ -110,7 +110,8 @@ class Session:
         assert self._pace is not None
         start = time.perf_counter()
         self._unstored = True  # before the steps: an exception may come right after them
-        results = self._workspace.run(X, y, batches, rates, penalty, weights, weight_sums, counts, accuracies)
+        results = self._workspace.run(X, y, batches, rates, penalty, weights, weight_sums, counts, accuracies,
+                                      epsilons=epsilons)
         self._pace.learn(time.perf_counter() - start, len(batches))
         return results
 

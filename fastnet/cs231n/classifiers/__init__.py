@@ -1,0 +1,1 @@
+"""The networks of the course, in the files that it has them in."""

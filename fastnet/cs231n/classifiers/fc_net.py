@@ -1,0 +1,326 @@
+"""The networks of the course's editions with a Solver: `TwoLayerNet` and `FullyConnectedNet`, on the engine.
+
+A star import gives what the course's gives: the networks, and all of `layers` and `layer_utils`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from ... import checks
+from ...aliases import Layer
+from ...editions import names_edition
+from ...llvm.memory import aligned
+from ...network import passes
+from .. import layer_utils, layers
+from ..layer_utils import *  # noqa: F403 (users import these from here)
+from ..layers import *  # noqa: F403
+
+__all__ = ["FullyConnectedNet", "TwoLayerNet", *layer_utils.__all__, *layers.__all__]
+
+
+class _AffineNet:
+    """Affine maps with ReLU between them, under a softmax: what both networks of the course are made of."""
+
+    params: dict[str, NDArray[Any]]
+    reg: float
+    _dtype: np.dtype[Any]
+    _known: checks.Known = ()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_known"}
+
+    def _draw(self, sizes: Sequence[int], weight_scale: float, dtype: np.dtype[Any]) -> None:
+        """Make the parameters: weights from NumPy's global generator, in their order, and biases of 0."""
+        scale = checks.number(weight_scale, "weight_scale", minimum=0)
+        if scale * 40 > checks.LARGEST[dtype]:  # no normal number that is drawn is larger
+            raise ValueError(f"weight_scale is too large for {dtype}, got {scale:g}")
+        self.params, self._dtype = {}, dtype
+        for index, shape in enumerate(pairwise(sizes), start=1):
+            self.params[f"W{index}"] = aligned(shape, dtype)
+            self.params[f"b{index}"] = aligned(shape[1:], dtype, clear=True)
+        for name, array in self.params.items():  # last: where memory has run out nothing has been drawn
+            if name.startswith("W"):
+                array[...] = scale * np.random.standard_normal(array.shape)
+
+    @property
+    def depth(self) -> int:
+        """How many affine maps there are."""
+        return 2
+
+    def _checked(self) -> tuple[list[Layer], checks.Known]:
+        """The checked layers, views made by this call, and what `_known` is for them."""
+        layers, self._known = checks.known_layers(self.params, self.depth, self._dtype, self._known)
+        return layers, self._known
+
+    def _penalty(self) -> float:
+        """The strength of the L2 penalty, looked at."""
+        penalty = checks.number(self.reg, "reg", minimum=0)
+        if penalty > checks.LARGEST[self._dtype]:  # else NumPy warns that it does not fit
+            raise ValueError(f"reg is too large for {self._dtype}, got {penalty:g}")
+        return penalty
+
+    def _loss(self, X: ArrayLike, y: ArrayLike | None) -> Any:
+        layers, known = self._checked()
+        samples = checks.features(X, "X", columns=len(layers[0][0]), dtype=self._dtype, finite=False)
+        if y is None:
+            return passes.infer(layers, samples)[0]
+        targets = checks.labels(y, "y", samples=len(samples), classes=layers[-1][0].shape[1])
+        checks.checked_finite(samples, "X")
+        loss, grads = passes.loss_and_grads(layers, checks.writable(samples), targets, self._penalty())
+        named: dict[str, NDArray[Any]] = {}
+        for (dW, db), (W_name, _, b_name, b_shape) in zip(grads, known, strict=True):
+            named[W_name], named[b_name] = dW, db.reshape(b_shape)
+        return self._dtype.type(loss), named
+
+
+class TwoLayerNet(_AffineNet):
+    """Affine, ReLU, affine, softmax, with the interface that the course's Solver needs.
+
+    A drop-in for the class of that name in ``cs231n.classifiers.fc_net``.
+
+    Parameters
+    ----------
+    input_dim : int, default 3 * 32 * 32
+        Features D of a sample.
+    hidden_dim : int, default 100
+        Hidden units H.
+    num_classes : int, default 10
+        Classes C.
+    weight_scale : float, default 1e-3
+        Standard deviation of the initial weights, drawn from NumPy's global generator; biases start at 0.
+    reg : float, default 0.0
+        Strength of the L2 penalty 0.5 * reg * (sum(W1^2) + sum(W2^2)).
+
+    Attributes
+    ----------
+    params : dict of str to float64 array
+        ``W1`` (D, H), ``b1`` (H,), ``W2`` (H, C), ``b2`` (C,). A plain dict: the next call uses what is in it then.
+    reg : float
+        Assign to it to change the penalty.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnet.cs231n.classifiers.fc_net import TwoLayerNet
+    >>> TwoLayerNet(input_dim=4, hidden_dim=10, num_classes=3).loss(np.ones((5, 2, 2))).shape
+    (5, 3)
+    """
+
+    @names_edition
+    def __init__(self, input_dim: int = 3 * 32 * 32, hidden_dim: int = 100, num_classes: int = 10,
+                 weight_scale: float = 1e-3, reg: float = 0.0) -> None:
+        sizes = [checks.integer(size, name, minimum=1) for size, name in
+                 [(input_dim, "input_dim"), (hidden_dim, "hidden_dim"), (num_classes, "num_classes")]]
+        self.reg = reg
+        self._dtype = np.dtype(np.float64)
+        self._penalty()
+        self._draw(sizes, weight_scale, self._dtype)
+
+    def loss(self, X: ArrayLike, y: ArrayLike | None = None) -> Any:
+        """Return the scores, or with labels the loss and its gradients.
+
+        Parameters
+        ----------
+        X : array_like (N, d_1, ..., d_k)
+            Samples, real and finite, of D numbers each, in any layout and dtype.
+        y : array_like of int (N,), optional
+            Labels from 0 to C - 1.
+
+        Returns
+        -------
+        scores : array (N, C)
+            If `y` is None.
+        loss, grads : numpy.float64, dict of str to array
+            Otherwise: mean cross-entropy plus penalty, and its gradient for each parameter.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument, `reg` or `params` is not as described; the message says which and what came.
+        """
+        return self._loss(X, y)
+
+
+class FullyConnectedNet(_AffineNet):
+    """Any number of affine maps with ReLU, if wished with normalization and dropout, under a softmax.
+
+    A drop-in for the class of that name in ``cs231n.classifiers.fc_net``, of all years. Without normalization and
+    dropout it runs on the compiled training step; with these, layer by layer on the kernels.
+
+    Parameters
+    ----------
+    hidden_dims : sequence of int
+        Units of each hidden layer.
+    input_dim : int, default 3 * 32 * 32
+        Features D of a sample.
+    num_classes : int, default 10
+        Classes C.
+    dropout_keep_ratio : float, default 1
+        Probability to keep a hidden activation; 1, or 0, for no dropout.
+    normalization : {None, "batchnorm", "layernorm"}
+        What each hidden layer has between its affine map and ReLU.
+    reg : float, default 0.0
+        Strength of the L2 penalty 0.5 * reg * sum(W^2) over all weights.
+    weight_scale : float, default 1e-2
+        Standard deviation of the initial weights, drawn from NumPy's global generator; biases start at 0.
+    dtype : {float32, float64}, default float32
+        What the network computes in.
+    seed : int, optional
+        NumPy's global generator is seeded with it in each dropout layer of each call, as the course's does it.
+    dropout : float, keyword-only, optional
+        The name that `dropout_keep_ratio` had until 2020.
+    use_batchnorm : bool, keyword-only, optional
+        2016's name for ``normalization="batchnorm"``.
+
+    Attributes
+    ----------
+    params : dict of str to array
+        ``W1``, ``b1``, and so on; with normalization ``gamma1``, ``beta1`` and so on, for the hidden layers.
+    reg, dtype, num_layers, use_dropout, normalization, dropout_param, bn_params
+        As the course's.
+    """
+
+    @names_edition
+    def __init__(self, hidden_dims: Sequence[int], input_dim: int = 3 * 32 * 32, num_classes: int = 10,
+                 dropout_keep_ratio: float = 1, normalization: str | None = None, reg: float = 0.0,
+                 weight_scale: float = 1e-2, dtype: DTypeLike = np.float32, seed: int | None = None, *,
+                 dropout: float | None = None, use_batchnorm: bool | None = None) -> None:
+        if not isinstance(hidden_dims, Sequence | np.ndarray) or isinstance(hidden_dims, str) or len(hidden_dims) == 0:
+            raise TypeError(f"hidden_dims must be a list of at least one integer, got {checks.shortened(hidden_dims)}")
+        hidden = [checks.integer(size, f"hidden_dims[{index}]", minimum=1) for index, size in enumerate(hidden_dims)]
+        sizes = [checks.integer(input_dim, "input_dim", minimum=1), *hidden,
+                 checks.integer(num_classes, "num_classes", minimum=1)]
+        keep = checks.number(dropout_keep_ratio if dropout is None else dropout,
+                             "dropout_keep_ratio" if dropout is None else "dropout", minimum=0)
+        if keep > 1:
+            raise ValueError(f"dropout_keep_ratio is the probability to keep, at most 1, got {keep:g}")
+        if use_batchnorm is not None:
+            normalization = "batchnorm" if use_batchnorm else None
+        if normalization is not None:
+            checks.choice(normalization, "normalization", ("batchnorm", "layernorm"))
+        self.normalization = normalization
+        self.use_dropout = keep not in (0, 1)
+        self.reg = reg
+        self.num_layers = 1 + len(hidden)
+        self.dtype = dtype
+        self._dtype = checks.floating_dtype(dtype)
+        self._penalty()
+        self.dropout_param: dict[str, Any] = {}
+        if self.use_dropout:
+            self.dropout_param = {"mode": "train", "p": keep}
+            if seed is not None:
+                self.dropout_param["seed"] = checks.integer(seed, "seed", minimum=0, maximum=2**32 - 1)
+        self.bn_params: list[dict[str, Any]] = []
+        if normalization is not None:
+            self.bn_params = [{"mode": "train"} if normalization == "batchnorm" else {} for _ in hidden]
+        self._draw(sizes, weight_scale, self._dtype)
+        for number, size in enumerate(hidden if normalization is not None else [], start=1):
+            self.params[f"gamma{number}"] = np.ones(size, self._dtype)
+            self.params[f"beta{number}"] = np.zeros(size, self._dtype)
+
+    @property
+    def depth(self) -> int:
+        """How many affine maps there are."""
+        return self.num_layers
+
+    @property
+    def is_affine(self) -> bool:
+        """Whether there is neither normalization nor dropout."""
+        return self.normalization is None and not self.use_dropout
+
+    def loss(self, X: ArrayLike, y: ArrayLike | None = None) -> Any:
+        """Return the scores, or with labels the loss and its gradients.
+
+        Without labels normalization and dropout are in test mode, with them in train mode.
+
+        Parameters
+        ----------
+        X : array_like (N, d_1, ..., d_k)
+            Samples, real and finite, of D numbers each, in any layout and dtype.
+        y : array_like of int (N,), optional
+            Labels from 0 to C - 1.
+
+        Returns
+        -------
+        scores : array (N, C)
+            If `y` is None.
+        loss, grads : NumPy scalar of `dtype`, dict of str to array
+            Otherwise: mean cross-entropy plus penalty, and its gradient for each parameter.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument, `reg` or `params` is not as described; the message says which and what came.
+        """
+        return self._loss(X, y) if self.is_affine else self._loss_by_layers(X, y)
+
+    def _loss_by_layers(self, X: ArrayLike, y: ArrayLike | None) -> Any:
+        affine, _ = self._checked()
+        out = checks.features(X, "X", columns=len(affine[0][0]), dtype=self._dtype)
+        targets = None if y is None else checks.labels(y, "y", samples=len(out), classes=affine[-1][0].shape[1])
+        penalty, mode, last = self._penalty(), "test" if y is None else "train", self.num_layers
+        self.dropout_param["mode"] = mode
+        if self.normalization == "batchnorm":
+            for bn_param in self.bn_params:
+                bn_param["mode"] = mode
+        caches = []
+        for number in range(1, last):
+            out, cache = self._hidden_forward(number, out, affine[number - 1])
+            caches.append(cache)
+        scores, affine_cache = layers.affine_forward(out, *affine[-1])
+        if targets is None:
+            return scores
+        loss, delta = layers.softmax_loss(scores, targets)
+        delta, dW, db = layers.affine_backward(delta, affine_cache)
+        grads = {f"W{last}": dW, f"b{last}": db}
+        for number in range(last - 1, 0, -1):
+            delta, own = self._hidden_backward(number, delta, caches[number - 1])
+            grads |= own
+        for number, (W, _) in enumerate(affine, start=1):
+            loss += self._dtype.type(0.5 * penalty) * np.sum(W * W)
+            grads[f"W{number}"] += self._dtype.type(penalty) * W
+        return loss, {name: grads[name].reshape(array.shape) for name, array in self.params.items()}
+
+    def _hidden_forward(self, number: int, x: NDArray[Any], layer: Layer) -> tuple[NDArray[Any], Any]:
+        """Affine map, normalization, ReLU and dropout of hidden layer `number`: the output, and what is kept."""
+        out, affine_cache = layers.affine_forward(x, *layer)
+        norm_cache, dropout_cache = None, None
+        if self.normalization is not None:
+            normalize = layers.batchnorm_forward if self.normalization == "batchnorm" else layers.layernorm_forward
+            gamma, beta = self._scale_and_shift(number)
+            out, norm_cache = normalize(out, gamma, beta, self.bn_params[number - 1])
+        out, relu_cache = layers.relu_forward(out)
+        if self.use_dropout:
+            out, dropout_cache = layers.dropout_forward(out, self.dropout_param)
+        return out, (affine_cache, norm_cache, relu_cache, dropout_cache)
+
+    def _hidden_backward(self, number: int, delta: NDArray[Any],
+                         caches: Any) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
+        """The gradient of what went into hidden layer `number`, and those of its parameters."""
+        affine_cache, norm_cache, relu_cache, dropout_cache = caches
+        grads = {}
+        if dropout_cache is not None:
+            delta = layers.dropout_backward(delta, dropout_cache)
+        delta = layers.relu_backward(delta, relu_cache)
+        if norm_cache is not None:
+            back = layers.batchnorm_backward if self.normalization == "batchnorm" else layers.layernorm_backward
+            delta, grads[f"gamma{number}"], grads[f"beta{number}"] = back(delta, norm_cache)
+        delta, grads[f"W{number}"], grads[f"b{number}"] = layers.affine_backward(delta, affine_cache)
+        return delta, grads
+
+    def _scale_and_shift(self, number: int) -> list[NDArray[Any]]:
+        """Gamma and beta of a hidden layer."""
+        found = []
+        for name in (f"gamma{number}", f"beta{number}"):
+            array = self.params.get(name) if isinstance(self.params, Mapping) else None
+            if not isinstance(array, np.ndarray) or array.dtype.kind not in "uif":
+                raise TypeError(f"params[{name!r}] must be a NumPy array of real numbers, got "
+                                f"{checks.shortened(array)}")
+            found.append(checks.computable(array, self._dtype))
+        return found

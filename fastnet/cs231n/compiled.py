@@ -1,0 +1,213 @@
+"""The steps of a Solver in compiled code: which ones can be, and what they change.
+
+A Solver's steps are compiled where nobody has put a function of his own in the way, and where all parameters have the
+same constants, as after the constructor. Else each step goes through Python.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import checks
+from ..aliases import Layer
+from ..blocks.optimizers import ADAM, MOMENTUM, Optimizer
+from ..training.loop import prepare
+from ..training.minibatches import draw
+from ..training.session import Session
+from . import optim
+from .classifiers import fc_net
+
+__all__ = ["CompiledSteps", "compiled_steps", "network_of"]
+
+
+class Rule(NamedTuple):
+    """What a built-in update rule has in its config, and what it is to the engine."""
+
+    constants: dict[str, float]
+    """Names of its constants and their defaults; the learning rate is the first."""
+    moments: tuple[str, ...]
+    """Names of what it remembers for each element, in the order of the engine's moments; "" for one that it has not."""
+    optimizer: Callable[[dict[str, float]], Optimizer | None]
+    """Makes of the constants what the engine needs."""
+
+
+_RULES: dict[Any, Rule] = {
+    optim.sgd: Rule({"learning_rate": 1e-2}, (), lambda _: None),
+    optim.sgd_momentum: Rule({"learning_rate": 1e-2, "momentum": 0.9}, ("velocity",),
+                             lambda config: Optimizer(MOMENTUM, config["momentum"])),
+    # The engine's Adam with beta_1 = 0, whose first moment is the gradient, and is not asked for.
+    optim.rmsprop: Rule({"learning_rate": 1e-2, "decay_rate": 0.99, "epsilon": 1e-8}, ("", "cache"),
+                        lambda config: Optimizer(ADAM, 0.0, config["decay_rate"], config["epsilon"])),
+    optim.adam: Rule({"learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}, ("m", "v"),
+                     lambda config: Optimizer(ADAM, config["beta1"], config["beta2"], config["epsilon"]))}
+"""The functions as they were when this was imported: another one in the place of theirs is somebody's own."""
+
+_LOSSES = {fc_net.TwoLayerNet: fc_net.TwoLayerNet.loss, fc_net.FullyConnectedNet: fc_net.FullyConnectedNet.loss}
+"""The same of the networks."""
+
+
+def network_of(model: Any) -> tuple[list[Layer], int, np.dtype[Any]] | None:
+    """Return the layers of a network of ours, its inputs and its dtype; None if its `loss` may do anything else."""
+    kind = type(model)
+    if kind not in _LOSSES or kind.loss is not _LOSSES[kind] or "loss" in vars(model):
+        return None
+    if not getattr(model, "is_affine", True):
+        return None
+    layers, _ = model._checked()
+    return layers, len(layers[0][0]), model._dtype
+
+
+def compiled_steps(solver: Any, base: type) -> CompiledSteps | None:
+    """Return the compiled steps of a Solver, or None if they have to go through Python; nothing is changed.
+
+    `base` is the class whose methods are not somebody's own.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the data are not what the network can be trained with.
+    """
+    methods = ("_step", "_reset", "check_accuracy", "_save_checkpoint", "_take_steps", "_iteration_ends")
+    kind, rule = type(solver), _RULES.get(solver.update_rule)
+    if any(getattr(kind, name) is not getattr(base, name) or name in vars(solver) for name in methods):
+        return None
+    network = network_of(solver.model)
+    if rule is None or network is None:
+        return None
+    layers, columns, dtype = network
+    config = _common_config(solver, rule, dtype)
+    if config is None or not _in_place(solver.model.params, layers):
+        return None
+    X = checks.samples(solver.X_train, "X_train", columns=columns, dtype=dtype)
+    y = checks.labels(solver.y_train, "y_train", samples=len(X), classes=layers[-1][0].shape[1])
+    X_val = checks.samples(solver.X_val, "X_val", columns=columns, dtype=dtype)
+    if np.shape(solver.y_val) != (len(X_val),):
+        raise ValueError(f"y_val must have one label for each of the {len(X_val)} samples of X_val, got shape "
+                         f"{np.shape(solver.y_val)}")
+    checks.checked_finite(X, "X_train", dtype)  # last, as it reads all of the data
+    checks.checked_finite(X_val, "X_val", dtype)
+    return CompiledSteps(solver, rule, config, checks.writable(X), y, dtype)
+
+
+def _in_place(params: dict[str, Any], layers: list[Layer]) -> bool:
+    """Whether the parameters are these layers, in memory that no two of them share, and nothing else."""
+    arrays = [array for layer in layers for array in layer]
+    names = [f"{letter}{number}" for number in range(1, len(layers) + 1) for letter in "Wb"]
+    return (sorted(params) == sorted(names)
+            and all(np.may_share_memory(params[name], array) and params[name].flags.writeable
+                    for name, array in zip(names, arrays, strict=True))
+            and not any(np.may_share_memory(*pair) for pair in combinations(arrays, 2)))
+
+
+def _common_config(solver: Any, rule: Rule, dtype: np.dtype[Any]) -> dict[str, float] | None:
+    """The constants that all parameters have, and "t" where steps are counted; None where they have not the same."""
+    configs = list(solver.optim_configs.values())
+    if solver.optim_configs.keys() != solver.model.params.keys() or not all(type(config) is dict for config in configs):
+        return None
+    names = {*rule.constants, *({"t"} if solver.update_rule is optim.adam else ())}
+    common: dict[str, float] = {}
+    for name in names:
+        values = [config.get(name, rule.constants.get(name, 0)) for config in configs]
+        # NumPy's own numbers make float64 of float32 parameters, in Python.
+        if not all(type(value) in (int, float) or (type(value) is np.float64 and dtype == np.float64)
+                   for value in values):
+            return None
+        common[name] = float(values[0])
+        if not np.isfinite(common[name]) or any(value != values[0] for value in values):
+            return None
+    for key, config in solver.optim_configs.items():
+        if any(name in config and not _is_moment(config[name], solver.model.params[key]) for name in rule.moments):
+            return None
+    return common
+
+
+def _is_moment(moment: Any, parameter: NDArray[Any]) -> bool:
+    return type(moment) is np.ndarray and moment.shape == parameter.shape and moment.dtype == parameter.dtype
+
+
+class CompiledSteps(contextlib.AbstractContextManager[None]):
+    """The steps of one `Solver.train`; while it is entered, the parameters are trained in panels."""
+
+    def __init__(self, solver: Any, rule: Rule, config: dict[str, float], X: NDArray[Any], y: NDArray[np.int64],
+                 dtype: np.dtype[Any]) -> None:
+        self._solver, self._rule, self._config, self._dtype = solver, rule, config, dtype
+        self._X, self._y = X, y
+        self._t = int(config.get("t", 0))
+        self._batch_size = checks.integer(solver.batch_size, "batch_size", minimum=1, maximum=2**48)
+        self._penalty = solver.model._penalty()
+        optimizer = rule.optimizer(config)
+        course = () if optimizer is None else ("relu", "softmax", optimizer)
+        self._session = Session(self._batch_size, *course)
+        if optimizer is None:
+            prepare(dtype, scores=True)  # here, where Ctrl-C still works at once
+
+    def __enter__(self) -> None:
+        """Pack the parameters; the config of each gets the constants that it has not, as from its rule."""
+        solver, names = self._solver, self._rule.constants
+        params = solver.model.params
+        for config in solver.optim_configs.values():
+            for name, value in names.items():
+                config.setdefault(name, value)
+        if self._rule.moments:  # these rules return new arrays, and leave the old ones as they were
+            for name in params:
+                params[name] = params[name].copy()
+        layers, _ = solver.model._checked()
+        moments: list[list[Layer]] = []
+        for moment in self._rule.moments:
+            found = [self._moment(moment, key) for key in self._keys(len(layers))]
+            moments.append([(W, b.reshape(-1)) for W, b in zip(found[::2], found[1::2], strict=True)])
+        self._session.pack(layers, moments)
+
+    def _keys(self, depth: int) -> list[str]:
+        return [f"{letter}{number}" for number in range(1, depth + 1) for letter in "Wb"]
+
+    def _moment(self, moment: str, key: str) -> NDArray[Any]:
+        """What a rule remembers of a parameter."""
+        found = self._solver.optim_configs[key].get(moment) if moment else None
+        parameter = self._solver.model.params[key]
+        return np.zeros(parameter.shape, parameter.dtype) if found is None else found
+
+    def take(self, most: int) -> NDArray[Any]:
+        """Take some steps, `most` at most; return the loss of each minibatch before its update."""
+        steps = min(most, self._session.steps)
+        batches = draw(np.random, len(self._X), steps * self._batch_size).reshape(steps, self._batch_size)
+        rate = next(iter(self._solver.optim_configs.values()))["learning_rate"]
+        rates, epsilons = self._rates(float(rate), steps)
+        results = self._session.run(self._X, self._y, batches, rates, self._penalty, epsilons=epsilons)
+        self._t += steps
+        return results.losses.astype(self._dtype, copy=False)
+
+    def _rates(self, rate: float, steps: int) -> tuple[float | NDArray[np.float64], NDArray[np.float64] | None]:
+        """The learning rate of each of the next steps, and what is added to the root of Adam's second moment.
+
+        Adam corrects its moments for the zeros that they began with. The engine's has both corrections in its rate, and
+        so in epsilon, too.
+        """
+        if "beta2" not in self._config:
+            return rate, None
+        t = np.arange(self._t + 1, self._t + steps + 1)
+        root = np.sqrt(1 - self._config["beta2"]**t)
+        return rate * root / (1 - self._config["beta1"]**t), self._config["epsilon"] * root
+
+    def store(self) -> None:
+        """Bring the arrays in `model.params` up to date."""
+        self._session.store()
+
+    def __exit__(self, *exception: object) -> None:
+        """Leave, however it ends, with what was learned in `model.params`, and remembered in `optim_configs`."""
+        solver = self._solver
+        moments = self._session.release()
+        keys = self._keys(len(solver.model.params) // 2)
+        for name, moment in zip(self._rule.moments, moments, strict=True):
+            arrays = [array for layer in moment for array in layer]
+            for key, array in zip(keys if name else (), arrays, strict=False):
+                solver.optim_configs[key][name] = array.reshape(solver.model.params[key].shape)
+        if "t" in self._config:
+            for config in solver.optim_configs.values():
+                config["t"] = self._t

@@ -1,0 +1,269 @@
+"""The course's Solver: minibatches, an update rule, accuracies at the end of each epoch, the best parameters kept.
+
+With a network of :mod:`fastnet.cs231n.classifiers.fc_net` and a built-in rule the steps are compiled
+(:mod:`fastnet.cs231n.compiled`); with anybody's own model, rule or method each step goes through Python, as in the
+course. Both ways give the same numbers, histories, draws and printed lines.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import pickle
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .. import checks
+from ..network import passes
+from ..training.interrupts import DeferredInterrupt
+from ..training.loop import DivergenceWarning
+from . import optim
+from .compiled import CompiledSteps, compiled_steps, network_of
+
+__all__ = ["Solver"]
+
+_DATA = ("X_train", "y_train", "X_val", "y_val")
+
+_DEFAULTS: dict[str, Any] = {
+    "update_rule": "sgd", "optim_config": {}, "lr_decay": 1.0, "batch_size": 100, "num_epochs": 10,
+    "num_train_samples": 1000, "num_val_samples": None, "checkpoint_name": None, "print_every": 10, "verbose": True}
+
+
+class Solver:
+    """Train a classifier with minibatches, as the course's class of that name does.
+
+    Parameters
+    ----------
+    model : object
+        With ``params``, a dict of arrays, and ``loss(X)``, which returns scores, and ``loss(X, y)``, which returns the
+        loss and a dict of gradients: a network of :mod:`fastnet.cs231n.classifiers.fc_net`, or anybody's own.
+    data : dict
+        ``X_train`` (N, ...), ``y_train`` (N,), ``X_val`` (M, ...) and ``y_val`` (M,); others are ignored.
+    update_rule : str, default "sgd"
+        Name of a function of :mod:`fastnet.cs231n.optim`.
+    optim_config : dict, default {}
+        Constants of the rule, such as ``learning_rate``; each parameter has a copy of its own, in `optim_configs`.
+    lr_decay : float, default 1.0
+        Factor on the learning rate at the end of each epoch.
+    batch_size : int, default 100
+        Samples in a minibatch, drawn with replacement.
+    num_epochs : int, default 10
+        An epoch is ``max(N // batch_size, 1)`` steps.
+    num_train_samples, num_val_samples : int or None, default 1000 and None
+        Accuracies are taken of so many samples, drawn with replacement, where there are more; None for all.
+    checkpoint_name : path, optional
+        At each accuracy check a pickle of the model and the histories is written to ``<name>_epoch_<number>.pkl``.
+        (Who loads a pickle runs what is in it: load your own only.)
+    print_every : int, default 10
+        Iterations from one printed loss to the next.
+    verbose : bool, default True
+        Whether to print losses and accuracies.
+
+    Attributes
+    ----------
+    loss_history : list
+        The loss of each minibatch, before its update.
+    train_acc_history, val_acc_history : list
+        Accuracies after the first iteration, at the end of each epoch, and after the last iteration.
+    best_val_acc : float
+    best_params : dict
+        Copies of the parameters with the best validation accuracy so far; after :meth:`train` they are the model's.
+    epoch : int
+    optim_configs : dict
+        For each parameter the constants of its rule, and what the rule remembers.
+    update_rule : function
+
+    Raises
+    ------
+    ValueError
+        If a keyword or the update rule is unknown, or an argument is not as described.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnet.cs231n.classifiers.fc_net import TwoLayerNet
+    >>> from fastnet.cs231n.data_utils import get_digits_data
+    >>> from fastnet.cs231n.solver import Solver
+    >>> np.random.seed(0)
+    >>> solver = Solver(TwoLayerNet(input_dim=64, weight_scale=1e-1), get_digits_data(), verbose=False,
+    ...                 optim_config={"learning_rate": 0.5}, num_epochs=5)
+    >>> solver.train()
+    >>> bool(solver.best_val_acc > 0.9)
+    True
+    """
+
+    def __init__(self, model: Any, data: Mapping[str, Any], **kwargs: Any) -> None:
+        unknown = [name for name in kwargs if name not in _DEFAULTS]
+        if unknown:
+            raise ValueError(f"Unrecognized arguments {', '.join(map(repr, unknown))}: Solver takes "
+                             f"{', '.join(_DEFAULTS)}")
+        missing = [name for name in _DATA if name not in data]
+        if missing:
+            raise ValueError(f"data must have {', '.join(_DATA)}, got no {', '.join(missing)}")
+        options = {**_DEFAULTS, **kwargs}
+        self.model = model
+        self.X_train, self.y_train, self.X_val, self.y_val = (data[name] for name in _DATA)
+        rule = options["update_rule"]
+        if not callable(rule):
+            rule = getattr(optim, rule, None) if isinstance(rule, str) else None
+        if not callable(rule):
+            raise ValueError(f"Invalid update_rule {checks.shortened(options['update_rule'])}: it must be the name of "
+                             f"a function of {optim.__name__}, such as {', '.join(optim.__all__)}")
+        self.update_rule = rule
+        if not isinstance(options["optim_config"], Mapping):
+            raise ValueError(f"optim_config must be a dict, got {checks.shortened(options['optim_config'])}")
+        self.optim_config = options["optim_config"]
+        self.lr_decay = checks.number(options["lr_decay"], "lr_decay")
+        self.batch_size = checks.integer(options["batch_size"], "batch_size", minimum=1)
+        self.num_epochs = checks.integer(options["num_epochs"], "num_epochs", minimum=0)
+        self.num_train_samples, self.num_val_samples = (
+            None if options[name] is None else checks.integer(options[name], name, minimum=1)
+            for name in ("num_train_samples", "num_val_samples"))
+        self.checkpoint_name = options["checkpoint_name"]
+        if self.checkpoint_name is not None:
+            checks.path(self.checkpoint_name, "checkpoint_name")
+        self.print_every = checks.integer(options["print_every"], "print_every", minimum=1)
+        self.verbose = options["verbose"]
+        self._reset()
+
+    def _reset(self) -> None:
+        """Begin anew: histories, the best parameters, and what the update rule remembers."""
+        self.epoch = 0
+        self.best_val_acc: Any = 0
+        self.best_params: dict[str, Any] = {}
+        self.loss_history: list[Any] = []
+        self.train_acc_history: list[Any] = []
+        self.val_acc_history: list[Any] = []
+        self.optim_configs: dict[str, dict[str, Any]] = {name: dict(self.optim_config) for name in self.model.params}
+
+    def _step(self) -> None:
+        """Take a step with one minibatch, in Python."""
+        chosen = np.random.choice(self.X_train.shape[0], self.batch_size)
+        loss, grads = self.model.loss(self.X_train[chosen], self.y_train[chosen])
+        self.loss_history.append(loss)
+        for name, w in self.model.params.items():
+            self.model.params[name], self.optim_configs[name] = self.update_rule(
+                w, grads[name], self.optim_configs[name])
+
+    def _save_checkpoint(self) -> None:
+        if self.checkpoint_name is None:
+            return
+        names = ("model", "update_rule", "lr_decay", "optim_config", "batch_size", "num_train_samples",
+                 "num_val_samples", "epoch", "loss_history", "train_acc_history", "val_acc_history")
+        filename = f"{self.checkpoint_name}_epoch_{self.epoch}.pkl"
+        if self.verbose:
+            print(f'Saving checkpoint to "{filename}"')
+        with open(filename, "wb") as file:
+            pickle.dump({name: getattr(self, name) for name in names}, file)
+
+    def check_accuracy(self, X: Any, y: Any, num_samples: int | None = None, batch_size: int = 100) -> Any:
+        """Return the fraction of samples whose largest score is at their label.
+
+        Parameters
+        ----------
+        X : array (N, ...)
+        y : array (N,)
+        num_samples : int, optional
+            If there are more, so many of them, drawn with replacement from NumPy's global generator.
+        batch_size : int, default 100
+            So many samples are given to the model at a time, if it is not one of fastnet's.
+
+        Returns
+        -------
+        accuracy : numpy.float64
+        """
+        N = X.shape[0]
+        if num_samples is not None and num_samples < N:
+            chosen = np.random.choice(N, num_samples)
+            N, X, y = num_samples, X[chosen], y[chosen]
+        network = network_of(self.model)
+        if network is not None:
+            layers, columns, dtype = network
+            _, found = passes.infer(layers, checks.samples(X, "X", columns=columns, dtype=dtype), region=False)
+            return np.mean(found == y)
+        labels = [np.argmax(self.model.loss(X[start:start + batch_size]), axis=1) for start in range(0, N, batch_size)]
+        return np.mean(np.hstack(labels) == y)
+
+    def train(self) -> None:
+        """Train for `num_epochs` epochs; then put the best parameters in place.
+
+        Called again it goes on, from the best parameters, with what the update rule remembers.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If data, parameters or an attribute are not as described.
+        KeyboardInterrupt
+            On Ctrl-C; with compiled steps after a whole step, with histories and `model.params` as they are then.
+
+        Warns
+        -----
+        DivergenceWarning
+            Once, with the iteration, when a loss is no longer finite; training goes on. With compiled steps only.
+        """
+        steps_per_epoch = max(self.X_train.shape[0] // self.batch_size, 1)
+        steps, diverged = self.num_epochs * steps_per_epoch, False
+        compiled = compiled_steps(self, Solver) if steps else None
+        # A model of somebody's own runs in Python, where Ctrl-C ends a step as it does in the course.
+        with contextlib.ExitStack() as stack:
+            interrupt = None
+            if compiled is not None:
+                interrupt = stack.enter_context(DeferredInterrupt())
+                stack.enter_context(compiled)
+            t = 0
+            while t < steps:
+                stop = min(t - t % steps_per_epoch + steps_per_epoch, steps) if t else 1
+                done = t + self._take_steps(compiled, stop - t)
+                for iteration in range(-(-t // self.print_every) * self.print_every, done, self.print_every):
+                    if self.verbose:
+                        loss = self.loss_history[iteration - done]
+                        print(f"(Iteration {iteration + 1} / {steps}) loss: {loss:f}")
+                if compiled is not None and not diverged:
+                    diverged = _warn_of_divergence(self.loss_history[t - done:], t)
+                t = done
+                if t == stop:
+                    self._iteration_ends(compiled, epoch_end=t % steps_per_epoch == 0)
+                if interrupt is not None:
+                    interrupt.check()
+        self.model.params = self.best_params
+
+    def _take_steps(self, compiled: CompiledSteps | None, most: int) -> int:
+        """Take some steps, `most` at most; return how many."""
+        if compiled is None:
+            self._step()
+            return 1
+        losses = compiled.take(most)
+        self.loss_history.extend(losses)
+        return len(losses)
+
+    def _iteration_ends(self, compiled: CompiledSteps | None, epoch_end: bool) -> None:
+        """Do what comes after the first iteration, the last one, and the last one of an epoch."""
+        if epoch_end:
+            self.epoch += 1
+            for config in self.optim_configs.values():
+                config["learning_rate"] *= self.lr_decay
+        if compiled is not None:
+            compiled.store()
+        train_acc = self.check_accuracy(self.X_train, self.y_train, num_samples=self.num_train_samples)
+        val_acc = self.check_accuracy(self.X_val, self.y_val, num_samples=self.num_val_samples)
+        self.train_acc_history.append(train_acc)
+        self.val_acc_history.append(val_acc)
+        self._save_checkpoint()
+        if self.verbose:
+            print(f"(Epoch {self.epoch} / {self.num_epochs}) train acc: {train_acc:f}; val_acc: {val_acc:f}")
+        if val_acc > self.best_val_acc:
+            self.best_val_acc = val_acc
+            self.best_params = {name: array.copy() for name, array in self.model.params.items()}
+
+
+def _warn_of_divergence(losses: list[Any], first: int) -> bool:
+    """Warn that a loss is not finite, if one is; the first of these is that of iteration `first`."""
+    for iteration, loss in enumerate(losses, first):
+        if not math.isfinite(loss):
+            warnings.warn(f"training diverged: the loss is {loss} at iteration {iteration + 1}; lower learning_rate, "
+                          f"or scale the features", DivergenceWarning, stacklevel=3)
+            return True
+    return False

@@ -1,0 +1,390 @@
+"""The Solver against the course's in plain NumPy: histories, parameters, draws, printed lines, what a rule remembers.
+
+Sources: contracts of the public course (assignment 2 from 2016, assignment 1 from 2021 on).
+"""
+
+import pickle
+import signal
+
+import numpy as np
+import pytest
+
+import fastnet
+from fastnet.cs231n import optim, solver as solver_module
+from fastnet.cs231n.classifiers import fc_net
+from fastnet.cs231n.solver import Solver
+from tests.conftest import COMPILED
+from tests.cs231n import course
+
+RULES = {"sgd": {"learning_rate": 0.3}, "sgd_momentum": {"learning_rate": 0.03, "momentum": 0.8},
+         "rmsprop": {"learning_rate": 2e-3, "decay_rate": 0.95}, "adam": {"learning_rate": 5e-3, "beta2": 0.99}}
+SIZES = [12, 9, 4]
+TOLERANCES = {np.float64: 1e-9, np.float32: 2e-4}
+
+
+def data(rng, samples=90, shape=(3, 2, 2), classes=4, validation=30):
+    X = rng.standard_normal((samples + validation, *shape))
+    y = (X.reshape(len(X), -1)[:, :classes] + 0.3 * rng.standard_normal((len(X), classes))).argmax(axis=1)
+    return {"X_train": X[:samples], "y_train": y[:samples], "X_val": X[samples:], "y_val": y[samples:]}
+
+
+def models(hidden=(9,), dtype=np.float64, input_dim=12, num_classes=4, **options):
+    """The course's network and ours, from the same draws."""
+    np.random.seed(3)
+    theirs = course.Net(hidden, input_dim, num_classes, weight_scale=0.3, dtype=dtype, **options)
+    state = np.random.get_state()
+    np.random.seed(3)
+    if "keep" in options:
+        options["dropout_keep_ratio"] = options.pop("keep")
+    if len(hidden) == 1 and dtype == np.float64 and not options.keys() - {"reg"}:
+        ours = fc_net.TwoLayerNet(input_dim, hidden[0], num_classes, weight_scale=0.3, **options)
+    else:
+        ours = fc_net.FullyConnectedNet(list(hidden), input_dim, num_classes, weight_scale=0.3, dtype=dtype, **options)
+    assert np.array_equal(np.random.get_state()[1], state[1])
+    return theirs, ours
+
+
+def solvers(nets, given, **options):
+    theirs, ours = nets
+    pair = course.Solver(theirs, given, **options), Solver(ours, given, **{"verbose": False, **options})
+    draws = []
+    for solver in pair:
+        np.random.seed(11)
+        solver.train()
+        draws.append(np.random.randint(0, 2**31))
+    assert draws[0] == draws[1], "the generator is in another state"
+    return pair
+
+
+def assert_same(theirs, ours, tolerance):
+    for name in ("loss_history", "train_acc_history", "val_acc_history"):
+        np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), rtol=tolerance, atol=tolerance)
+    assert ours.epoch == theirs.epoch
+    assert ours.best_val_acc == pytest.approx(theirs.best_val_acc)
+    assert ours.model.params.keys() == theirs.model.params.keys() == ours.best_params.keys()
+    for name, array in theirs.model.params.items():
+        assert ours.model.params[name].dtype == array.dtype
+        np.testing.assert_allclose(ours.model.params[name], array, rtol=0, atol=tolerance * 10)
+    for name, config in theirs.optim_configs.items():
+        assert config.keys() <= ours.optim_configs[name].keys()
+        for key, value in config.items():
+            np.testing.assert_allclose(ours.optim_configs[name][key], value, rtol=tolerance, atol=tolerance)
+
+
+@pytest.fixture
+def plain_only(monkeypatch):
+    monkeypatch.setattr(solver_module, "compiled_steps", lambda *_: None)
+
+
+@pytest.fixture
+def compiled_only(monkeypatch):
+    def looked_at(*args):
+        found = compiled_steps(*args)
+        assert found is not None, "the steps go through Python"
+        return found
+
+    compiled_steps = solver_module.compiled_steps
+    monkeypatch.setattr(solver_module, "compiled_steps", looked_at)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
+@pytest.mark.parametrize("hidden", [(9,), (8, 7), (6, 5, 7, 6, 5)], ids=["two", "three", "six"])
+@pytest.mark.parametrize("rule", RULES)
+def test_compiled_steps_are_the_courses(rng, rule, hidden, dtype, compiled_only):
+    nets = models(hidden, dtype, reg=0.02)
+    pair = solvers(nets, data(rng), update_rule=rule, optim_config=dict(RULES[rule]), lr_decay=0.9, batch_size=20,
+                   num_epochs=3)
+    assert_same(*pair, TOLERANCES[dtype])
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_steps_in_python_are_the_courses(rng, rule, plain_only):
+    pair = solvers(models(reg=0.02), data(rng), update_rule=rule, optim_config=dict(RULES[rule]), lr_decay=0.9,
+                   batch_size=20, num_epochs=3)
+    assert_same(*pair, 1e-9)
+
+
+@pytest.mark.parametrize("options", [
+    {"batch_size": 25}, {"batch_size": 200}, {"batch_size": 90}, {"num_train_samples": 40, "num_val_samples": 11},
+    {"num_train_samples": None}, {"num_epochs": 1}, {"num_epochs": 0}, {"lr_decay": 0.5, "num_epochs": 5}], ids=str)
+@pytest.mark.parametrize("way", ["compiled_only", "plain_only"])
+def test_any_epochs_and_samples(rng, options, way, request):
+    if options.get("num_epochs", 1):
+        request.getfixturevalue(way)
+    pair = solvers(models(), data(rng), optim_config={"learning_rate": 0.2}, **{"num_epochs": 2, **options})
+    assert_same(*pair, 1e-9)
+    if options.get("num_epochs") == 0:
+        assert pair[1].model.params == {}
+
+
+def test_a_rule_without_constants_has_its_defaults(rng, compiled_only):
+    for rule in RULES:
+        assert_same(*solvers(models(), data(rng), update_rule=rule, batch_size=30, num_epochs=2), 1e-9)
+
+
+@pytest.mark.parametrize("keep", [1, 0.7])
+@pytest.mark.parametrize("normalization", [None, "batchnorm", "layernorm"])
+def test_normalization_and_dropout(rng, normalization, keep):
+    if normalization is None and keep == 1:
+        pytest.skip("that has compiled steps")
+    for dtype, tolerance in TOLERANCES.items():
+        nets = models((8, 7), dtype, normalization=normalization, keep=keep, reg=0.01)
+        # Not Adam: below a normalization biases have gradients of rounding errors, which it would make large.
+        pair = solvers(nets, data(rng), update_rule="sgd_momentum", optim_config={"learning_rate": 0.02}, batch_size=20,
+                       num_epochs=2)
+        assert_same(*pair, tolerance)
+
+
+def test_a_seed_of_dropout_resets_the_generator(rng):
+    pair = solvers(models((8,), keep=0.5, seed=5, reg=0.01), data(rng), optim_config={"learning_rate": 0.1},
+                   batch_size=20, num_epochs=2)
+    assert_same(*pair, 1e-9)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.uint8, np.int64], ids=str)
+def test_data_of_any_dtype(rng, kind, compiled_only):
+    given = data(rng)
+    for name in ("X_train", "X_val"):
+        given[name] = (10 * np.abs(given[name])).astype(kind)
+    for dtype, tolerance in TOLERANCES.items():
+        nets = models((9, 8), dtype)
+        assert_same(*solvers(nets, given, optim_config={"learning_rate": 0.01}, batch_size=20, num_epochs=2), tolerance)
+
+
+def test_training_again_goes_on(rng, compiled_only):
+    given = data(rng)
+    for rule in RULES:
+        pair = solvers(models(), given, update_rule=rule, optim_config=dict(RULES[rule]), batch_size=20, num_epochs=2)
+        for solver in pair:
+            assert solver.model.params is solver.best_params
+            np.random.seed(12)
+            solver.train()
+        assert_same(*pair, 1e-8)
+
+
+def test_sgd_changes_arrays_in_place_and_the_others_do_not(rng, compiled_only):
+    for rule in RULES:
+        _, net = models()
+        arrays, before = dict(net.params), {name: array.copy() for name, array in net.params.items()}
+        solver = Solver(net, data(rng), update_rule=rule, optim_config=dict(RULES[rule]), verbose=False, num_epochs=1,
+                        batch_size=20)
+        solver.train()
+        for name, array in arrays.items():
+            assert np.array_equal(array, before[name]) == (rule != "sgd"), (rule, name)
+
+
+def test_it_prints_what_the_course_prints(rng, capsys, tmp_path):
+    given, told = data(rng), []
+    for solver in zip((course.Solver, Solver), models(), strict=True):
+        np.random.seed(4)
+        solver[0](solver[1], given, optim_config={"learning_rate": 0.1}, batch_size=20, num_epochs=3, print_every=3,
+                  verbose=True).train()
+        told.append(capsys.readouterr().out)
+    assert told[0] == told[1]
+    assert told[1].startswith("(Iteration 1 / 12) loss: ")
+    assert "\n(Epoch 0 / 3) train acc: " in told[1]
+
+
+def test_numbers_are_numpys(rng):
+    for dtype in TOLERANCES:
+        _, net = models((9, 8), dtype)
+        solver = Solver(net, data(rng), verbose=False, num_epochs=1)
+        solver.train()
+        assert {type(loss) for loss in solver.loss_history} == {dtype}
+        assert {type(value) for value in solver.train_acc_history + solver.val_acc_history} == {np.float64}
+
+
+class TheirNet:
+    """Anybody's own model, with three parameters of any name."""
+
+    def __init__(self):
+        self.params = {"scale": np.ones(3), "W": 0.1 * np.random.randn(12, 3), "b": np.zeros(3)}
+
+    def loss(self, X, y=None):
+        X = X.reshape(len(X), -1)
+        raw = X @ self.params["W"] + self.params["b"]
+        scores = raw * self.params["scale"]
+        if y is None:
+            return scores
+        P = np.exp(scores - scores.max(axis=1, keepdims=True))
+        P /= P.sum(axis=1, keepdims=True)
+        loss = -np.log(P[np.arange(len(y)), y]).mean()
+        P[np.arange(len(y)), y] -= 1
+        P /= len(y)
+        d = P * self.params["scale"]
+        return loss, {"scale": (P * raw).sum(axis=0), "W": X.T @ d, "b": d.sum(axis=0)}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_anybodys_model(rng, rule):
+    given, pair = data(rng, classes=3), []
+    for kind in (course.Solver, Solver):
+        np.random.seed(8)
+        solver = kind(TheirNet(), given, update_rule=rule, optim_config=dict(RULES[rule]), lr_decay=0.8, batch_size=20,
+                      num_epochs=3, verbose=False)
+        solver.train()
+        pair.append(solver)
+    assert_same(*pair, 0)
+
+
+def test_our_model_under_their_solver(rng):
+    theirs, ours = models(reg=0.05)
+    given, pair = data(rng), []
+    for net in (theirs, ours):
+        np.random.seed(8)
+        pair.append(course.Solver(net, given, update_rule="adam", batch_size=20, num_epochs=3))
+        pair[-1].train()
+    assert_same(*pair, 1e-9)
+
+
+def run(net, given, change=None, kind=Solver, **options):
+    np.random.seed(6)
+    solver = kind(net, given, **{"verbose": False, "batch_size": 20, "num_epochs": 2, **options})
+    if change is not None:
+        change(solver)
+    solver.train()
+    return solver
+
+
+class Watched(Solver):
+    steps = 0
+
+    def _step(self):
+        self.steps += 1
+        super()._step()
+
+
+def test_functions_of_somebodys_own_are_called(rng, monkeypatch):
+    given, calls = data(rng), []
+
+    def rule(w, dw, config):
+        calls.append(1)
+        return w - config["learning_rate"] * dw, config
+
+    expected = run(models()[1], given, optim_config={"learning_rate": 0.1})
+    monkeypatch.setattr(optim, "mine", rule, raising=False)
+    assert_same(expected, run(models()[1], given, update_rule="mine", optim_config={"learning_rate": 0.1}), 1e-9)
+    assert len(calls) == 8 * 4
+    assert run(models()[1], given, kind=Watched).steps == 8
+    net = models()[1]
+    net.loss = lambda X, y=None: calls.append(2) or type(net).loss(net, X, y)
+    run(net, given)
+    assert calls.count(2) == 8 + 3 * 2
+    patched = fc_net.TwoLayerNet.loss
+    monkeypatch.setattr(fc_net.TwoLayerNet, "loss", lambda self, X, y=None: calls.append(3) or patched(self, X, y))
+    run(models()[1], given)
+    assert calls.count(3) == 8 + 3 * 2
+
+
+@pytest.mark.parametrize("change", [
+    lambda solver: solver.optim_configs["W2"].update(learning_rate=0.01),
+    lambda solver: solver.optim_configs["b1"].update(velocity=np.ones(9, np.float32)),
+    lambda solver: [config.update(learning_rate=np.full(1, 0.1)) for config in solver.optim_configs.values()],
+    lambda solver: [config.update(momentum=np.float32(0.9)) for config in solver.optim_configs.values()],
+    lambda solver: solver.model.params.update(W2=solver.model.params["W2"].astype(np.float32)),
+    lambda solver: solver.model.params.update(W1=np.asfortranarray(solver.model.params["W1"]))],
+    ids=["rate", "velocity", "array", "float32", "dtype", "layout"])
+def test_what_the_engine_has_not_goes_through_python(rng, change, monkeypatch):
+    """With the same numbers as in the course."""
+    found = []
+    compiled_steps = solver_module.compiled_steps
+    monkeypatch.setattr(solver_module, "compiled_steps", lambda *args: found.append(compiled_steps(*args)) or found[-1])
+    given, options = data(rng), {"update_rule": "sgd_momentum", "optim_config": {"learning_rate": 0.05}}
+    theirs, ours = models()
+    pair = run(theirs, given, change, course.Solver, **options), run(ours, given, change, **options)
+    assert found == [None]
+    for name in ("loss_history", "val_acc_history"):
+        np.testing.assert_allclose(getattr(pair[1], name), getattr(pair[0], name), rtol=1e-6)
+
+
+def test_checkpoints_have_the_courses_names(rng, tmp_path, capsys):
+    given = data(rng)
+    name = str(tmp_path / "toy")
+    solver = run(models()[1], given, optim_config={"learning_rate": 0.1}, checkpoint_name=name, verbose=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"toy_epoch_{epoch}.pkl" for epoch in range(3)]
+    assert f'Saving checkpoint to "{name}_epoch_1.pkl"\n(Epoch 1 / 2) ' in capsys.readouterr().out
+    last = pickle.loads((tmp_path / "toy_epoch_2.pkl").read_bytes())
+    assert last["loss_history"] == solver.loss_history
+    assert last["epoch"] == 2
+    assert last["update_rule"] is optim.sgd
+    assert np.isfinite(last["model"].loss(given["X_val"])).all()
+    assert set(last) == {"model", "update_rule", "lr_decay", "optim_config", "batch_size", "num_train_samples",
+                         "num_val_samples", "epoch", "loss_history", "train_acc_history", "val_acc_history"}
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"learning_rate": 0.1}, "Unrecognized arguments 'learning_rate'"), ({"update_rule": "sdg"}, "Invalid update_rule"),
+    ({"batch_size": 0}, "batch_size must be at least 1"), ({"print_every": 0}, "print_every"),
+    ({"optim_config": 0.1}, "optim_config must be a dict"), ({"num_train_samples": 0}, "num_train_samples")], ids=str)
+def test_bad_options(rng, options, message):
+    with pytest.raises(ValueError, match=message):
+        Solver(models()[1], data(rng), **options)
+    with pytest.raises(ValueError, match="got no y_val"):
+        Solver(models()[1], {name: value for name, value in data(rng).items() if name != "y_val"})
+
+
+@pytest.mark.parametrize(("name", "change", "message"), [
+    ("X_train", lambda X: np.where(X == X.max(), np.nan, X), "X_train must be finite"),
+    ("X_val", lambda X: np.where(X == X.max(), np.inf, X), "X_val must be finite"),
+    ("y_train", lambda y: y - 1, "labels from 0 to 3"), ("y_train", lambda y: y[1:], "one label for each"),
+    ("y_val", lambda y: y[1:], "y_val must have one label"), ("X_val", lambda X: X[:, :2], "12 features")], ids=str)
+def test_bad_data_are_refused_before_anything_has_changed(rng, name, change, message):
+    given = data(rng)
+    given[name] = change(given[name])
+    net = models()[1]
+    before = pickle.dumps(net.params)
+    np.random.seed(1)
+    state = np.random.get_state()[1].copy()
+    solver = Solver(net, given, verbose=False)
+    with pytest.raises(ValueError, match=message):
+        solver.train()
+    assert pickle.dumps(net.params) == before
+    assert solver.loss_history == []
+    assert np.array_equal(np.random.get_state()[1], state)
+
+
+def test_divergence_is_said_once(rng):
+    solver = Solver(models()[1], data(rng), optim_config={"learning_rate": 1e200}, verbose=False, batch_size=20,
+                    num_epochs=3)
+    with np.errstate(all="ignore"), pytest.warns(fastnet.DivergenceWarning, match="at iteration") as told:
+        solver.train()
+    assert len(told) == 1
+    assert len(solver.loss_history) == 12
+
+
+@pytest.mark.skipif(not COMPILED, reason="steps take too long in plain Python")
+def test_ctrl_c_leaves_whole_steps(rng, monkeypatch):
+    net = models()[1]
+    solver = Solver(net, data(rng), update_rule="adam", batch_size=20, num_epochs=10**6, verbose=False)
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    monkeypatch.setattr(signal, "siginterrupt", signal.siginterrupt)
+    previous = signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            solver.train()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+    steps = len(solver.loss_history)
+    assert solver.optim_configs["W1"]["t"] == steps > 0
+    again = Solver(models()[1], solver_data(solver), update_rule="adam", batch_size=20, num_epochs=1, verbose=False)
+    assert again.model.params.keys() == net.params.keys()
+
+
+def solver_data(solver):
+    return {name: getattr(solver, name) for name in ("X_train", "y_train", "X_val", "y_val")}
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_bits_do_not_depend_on_threads(rng, threads):
+    given, found = data(rng, samples=300), []
+    before = fastnet.get_num_threads()
+    for count in (threads, before):
+        fastnet.set_num_threads(count)
+        try:
+            found.append(run(models((9, 8))[1], given, update_rule="adam"))
+        finally:
+            fastnet.set_num_threads(before)
+    assert found[0].loss_history == found[1].loss_history
+    for name, array in found[0].model.params.items():
+        assert np.array_equal(array, found[1].model.params[name])
