@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Sequence
 from itertools import chain, combinations, pairwise
 from typing import Any, Self, overload
@@ -13,6 +14,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import checks, kernels
 from .aliases import Layer
+from .editions import names_edition
 from .files import models
 from .llvm.memory import add_all, aligned
 from .network import passes
@@ -72,6 +74,7 @@ class TwoLayerNet:
     _threads: int | None = None
     _known: checks.Known = ()
 
+    @names_edition
     def __init__(self, input_size: int, hidden_size: int, output_size: int, std: float = 1e-4, *,
                  dtype: DTypeLike = np.float64, l2: str = "full",
                  rng: int | np.random.RandomState | np.random.Generator | None = None,
@@ -102,6 +105,22 @@ class TwoLayerNet:
     def l2(self) -> str:
         """Which form of the penalty `reg` stands for: ``"full"`` or ``"half"``."""
         return self._l2
+
+    @property
+    def reg(self) -> Any:
+        """What somebody has assigned; nobody reads it."""
+        try:
+            return vars(self)["reg"]
+        except KeyError:
+            raise AttributeError("TwoLayerNet has no attribute 'reg': it is an argument of loss and train") from None
+
+    @reg.setter
+    def reg(self, value: Any) -> None:
+        # The course's Solver has models with this attribute, and would train this one without a penalty.
+        warnings.warn("nobody reads the attribute reg of fastnet.TwoLayerNet: it is an argument of its loss and train. "
+                      "The class that a Solver trains is fastnet.cs231n.classifiers.fc_net.TwoLayerNet", UserWarning,
+                      stacklevel=2)
+        vars(self)["reg"] = value
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_known"}
@@ -134,7 +153,7 @@ class TwoLayerNet:
     @overload
     def loss(self, X: ArrayLike, y: None = None, reg: float = 0.0) -> NDArray[Any]: ...
     @overload
-    def loss(self, X: ArrayLike, y: ArrayLike, reg: float = 0.0) -> tuple[float, dict[str, NDArray[Any]]]: ...
+    def loss(self, X: ArrayLike, y: ArrayLike, reg: float = 0.0) -> tuple[np.float64, dict[str, NDArray[Any]]]: ...
 
     def loss(self, X: ArrayLike, y: ArrayLike | None = None, reg: float = 0.0) -> Any:
         """Return the scores, or with labels the loss and its gradients.
@@ -152,7 +171,7 @@ class TwoLayerNet:
         -------
         scores : array (N, C)
             If `y` is None.
-        loss, grads : float, dict of str to array
+        loss, grads : numpy.float64, dict of str to array
             Otherwise: mean cross-entropy plus penalty, and its gradient for each parameter, in the parameter's shape.
 
         Raises
@@ -172,7 +191,7 @@ class TwoLayerNet:
         named = {}
         for (dW, db), (W_name, _, b_name, b_shape) in zip(grads, known, strict=True):
             named[W_name], named[b_name] = dW, db.reshape(b_shape)
-        return loss, named
+        return np.float64(loss), named
 
     def train(self, X: ArrayLike, y: ArrayLike, X_val: ArrayLike, y_val: ArrayLike, learning_rate: float = 1e-3,
               learning_rate_decay: float = 0.95, reg: float = 5e-6, num_iters: int = 100, batch_size: int = 200,

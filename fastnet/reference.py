@@ -290,7 +290,7 @@ class TwoLayerNet:
                  "W2": weight_gradient(A1, delta2), "b2": bias_gradient(delta2).reshape(b2.shape)}
         axpy(l2, W1, grads["W1"])
         axpy(l2, W2, grads["W2"])
-        return loss, grads
+        return np.float64(loss), grads
 
     def train(self, X: Any, y: Any, X_val: Any, y_val: Any, learning_rate: float = 1e-3,
               learning_rate_decay: float = 0.95, reg: float = 5e-6, num_iters: int = 100, batch_size: int = 200,
@@ -316,8 +316,8 @@ class TwoLayerNet:
             if verbose and it % 100 == 0:
                 print(f"iteration {it} / {num_iters}: loss {loss:f}")
             if it % iterations_per_epoch == 0:
-                history["train_acc_history"].append(float((self.predict(X_batch) == y_batch).mean()))
-                history["val_acc_history"].append(float((self.predict(X_val) == y_val).mean()))
+                history["train_acc_history"].append((self.predict(X_batch) == y_batch).mean())
+                history["val_acc_history"].append((self.predict(X_val) == y_val).mean())
                 learning_rate *= learning_rate_decay
                 if callback is not None and callback(it, history) is True:
                     break

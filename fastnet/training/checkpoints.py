@@ -142,8 +142,8 @@ def read_checkpoint(path: str | os.PathLike[str], run: Run, params: Mapping[str,
         history = {}
         for name in _HISTORIES:
             size = min(contents.arrays[name].size, iteration)
-            history[name] = contents.array(name, (iteration if name == "loss_history" else size,), np.float64,
-                                           finite=False).tolist()
+            history[name] = list(contents.array(name, (iteration if name == "loss_history" else size,), np.float64,
+                                                finite=False))
         if len(history["train_acc_history"]) != len(history["val_acc_history"]):
             raise FaultError("its histories of accuracies are of different lengths")
         progress = Progress(iteration, contents.number("learning_rate"), history,

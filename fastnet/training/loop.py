@@ -35,16 +35,19 @@ class DivergenceWarning(RuntimeWarning):
 
 
 History = dict[str, list[float]]
-"""``loss_history`` (an entry each iteration), ``train_acc_history`` and ``val_acc_history`` (one each check)."""
+"""``loss_history`` (an entry each iteration), ``train_acc_history`` and ``val_acc_history`` (one each check).
+
+The numbers are NumPy's, of float64, as in the course.
+"""
 
 Callback = Callable[[int, History], Any]
 
 
 def accuracy(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64],
-             check: Callable[[], None] | None = None, threads: int | None = None) -> float:
+             check: Callable[[], None] | None = None, threads: int | None = None) -> np.float64:
     """Return the fraction of samples whose largest score is at their label."""
     _, labels = passes.infer(layers, X, check=check, region=False, threads=threads)
-    return float((labels == y).mean())
+    return np.float64((labels == y).mean())
 
 
 class Trainee(Protocol):
@@ -127,9 +130,9 @@ def train(trainee: Trainee, X: NDArray[Any], y: NDArray[np.int64],
                 loss, grads = passes.loss_and_grads(layers, drawn_samples, y[batch], penalty, threads)
                 trainee.update(grads, now.learning_rate)
                 layers, in_place = trainee.layers()
-                losses, accuracies = [loss], []
-            history["loss_history"] += losses
-            if not diverged and not math.isfinite(sum(losses)):
+                losses, accuracies = np.array([loss]), []
+            history["loss_history"].extend(losses)
+            if not diverged and not np.isfinite(losses).all():
                 diverged = _warn_of_divergence(losses, it)
             if verbose:
                 for printed in range(-(-it // 100) * 100, done, 100):
@@ -139,8 +142,8 @@ def train(trainee: Trainee, X: NDArray[Any], y: NDArray[np.int64],
                     next(bar)
             if due.size and not inside:
                 session.store()
-                accuracies = [(accuracy(layers, X[batch], y[batch], threads=threads),
-                               accuracy(layers, X_val, y_val, interrupt.check, threads))]
+                accuracies = [[accuracy(layers, X[batch], y[batch], threads=threads),
+                               accuracy(layers, X_val, y_val, interrupt.check, threads)]]
             for of_batch, of_validation in accuracies:
                 history["train_acc_history"].append(of_batch)
                 history["val_acc_history"].append(of_validation)
@@ -167,7 +170,7 @@ def train(trainee: Trainee, X: NDArray[Any], y: NDArray[np.int64],
     return history
 
 
-def _warn_of_divergence(losses: Sequence[float], first: int) -> bool:
+def _warn_of_divergence(losses: NDArray[np.float64], first: int) -> bool:
     """Warn that a loss is not finite, if one is; the first of these is that of iteration `first`."""
     for iteration, loss in enumerate(losses, first):
         if not math.isfinite(loss):
@@ -179,18 +182,20 @@ def _warn_of_divergence(losses: Sequence[float], first: int) -> bool:
 
 def _take_steps(session: Session, X: NDArray[Any], y: NDArray[np.int64], drawn: Minibatches,
                 rates: NDArray[np.float64], penalty: float, due: NDArray[np.bool_] | None, X_val: NDArray[Any],
-                y_val: NDArray[np.int64]) -> tuple[list[float], list[tuple[float, float]], NDArray[np.intp]]:
+                y_val: NDArray[np.int64]) -> tuple[NDArray[np.float64], list[Sequence[float]], NDArray[np.intp]]:
     """Take a step for each of the minibatches; return losses, accuracies where `due` says so, and the last of them."""
-    losses: list[float] = []
-    accuracies: list[tuple[float, float]] = []
+    losses: list[NDArray[np.float64]] = []
+    accuracies: list[Sequence[float]] = []
+    done = 0
     with contextlib.closing(drawn):  # after an error, too, nobody draws any more
         for batches in drawn:
-            part = slice(len(losses), len(losses) + len(batches))
+            part = slice(done, done + len(batches))
             results = session.run(X, y, batches, rates[part], penalty,
                                   accuracies=None if due is None else Accuracies(due[part], X_val, y_val))
-            losses += results.losses.tolist()
-            accuracies += results.accuracies.tolist()
-    return losses, accuracies, batches[-1]
+            losses.append(results.losses)
+            accuracies += map(list, results.accuracies)
+            done = part.stop
+    return losses[0] if len(losses) == 1 else np.concatenate(losses), accuracies, batches[-1]
 
 
 def _due(start: int, stop: int, iterations_per_epoch: float) -> NDArray[np.intp]:

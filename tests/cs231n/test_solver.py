@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import fastnet
-from fastnet.cs231n import optim, solver as solver_module
+from fastnet.cs231n import optim
+from fastnet.cs231n import solver as solver_module
 from fastnet.cs231n.classifiers import fc_net
 from fastnet.cs231n.solver import Solver
 from tests.conftest import COMPILED
@@ -324,8 +325,8 @@ def test_bad_options(rng, options, message):
 
 
 @pytest.mark.parametrize(("name", "change", "message"), [
-    ("X_train", lambda X: np.where(X == X.max(), np.nan, X), "X_train must be finite"),
-    ("X_val", lambda X: np.where(X == X.max(), np.inf, X), "X_val must be finite"),
+    ("X_train", lambda X: np.where(X.max() == X, np.nan, X), "X_train must be finite"),
+    ("X_val", lambda X: np.where(X.max() == X, np.inf, X), "X_val must be finite"),
     ("y_train", lambda y: y - 1, "labels from 0 to 3"), ("y_train", lambda y: y[1:], "one label for each"),
     ("y_val", lambda y: y[1:], "y_val must have one label"), ("X_val", lambda X: X[:, :2], "12 features")], ids=str)
 def test_bad_data_are_refused_before_anything_has_changed(rng, name, change, message):
