@@ -12,7 +12,7 @@ PACKAGE = Path(fastnet.__file__).parent
 
 ORDER = ["reference", "progress", "aliases", "tuning", "jit", "llvm", "parallel", "blocks", "kernels", "checks",
          "engine", "network", "files", "storage", "training", "sklearn", "editions", "model", "saving", "datasets",
-         "cs231n", "verification", "__init__", "cli", "__main__"]
+         "cs231n", "dlfs", "verification", "__init__", "cli", "__main__"]
 """Folders, and the files on the ground floor."""
 
 LATER = {("reference", "progress"), ("model", "sklearn"), ("saving", "sklearn"), ("sklearn", "__init__")}

@@ -1,4 +1,4 @@
-"""The loss of a minibatch and its gradients by the compiled training step, of the course's network.
+"""The loss of a minibatch and its gradients by the compiled training step.
 
 It is a step whose rate is not asked for: parameters are copied into panels, gradients take their place there, and are
 copied out. Whoever trains has compiled it anyway, and the kernels would have to be compiled besides. Copies are made by
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..aliases import Array, Arrays, Layer
+from ..blocks.optimizers import MOMENTUM, Optimizer
 from ..blocks.partition import ZERO
 from ..jit.decorators import block, task
 from ..llvm.arrays import item_size
@@ -100,9 +101,11 @@ def unpack(lasting: Table, method: Method, Ws: Arrays, bs: Arrays) -> None:
 class _Gradients:
     """What the loss of minibatches of one size works on, for networks of the sizes of `layers`."""
 
-    def __init__(self, layers: Sequence[Layer], samples: int, threads: int) -> None:
-        self._parameters = Parameters(layers)
-        self._workspace = Workspace(self._parameters, samples, threads=threads)
+    def __init__(self, layers: Sequence[Layer], samples: int, threads: int, activation: str | None,
+                 head: str | None) -> None:
+        # Moments are never touched.
+        self._parameters = Parameters(layers, None if head is None else Optimizer(MOMENTUM, 0.0))
+        self._workspace = Workspace(self._parameters, samples, activation, head, threads=threads)
         dtype = self._parameters.dtype
         batch, counts = np.arange(samples)[np.newaxis], np.full(1, samples, np.intp)
         self._penalties, self._losses = np.empty(1), np.empty(1)
@@ -131,7 +134,8 @@ _idle: Idle[_Gradients] = Idle()
 
 
 def loss_and_gradients(layers: Sequence[Layer], X: Array, y: NDArray[np.int64], penalty: float,
-                       threads: int | None) -> tuple[float, list[Layer]]:
+                       threads: int | None, activation: str | None = None,
+                       head: str | None = None) -> tuple[float, list[Layer]]:
     """Return the mean cross-entropy plus 0.5 * penalty * sum(W^2), and its gradient for each layer.
 
     Parameters
@@ -145,10 +149,12 @@ def loss_and_gradients(layers: Sequence[Layer], X: Array, y: NDArray[np.int64], 
         Strength of the L2 penalty on the weights; biases have none.
     threads : int or None
         How many there may be at work; None for as many as the calling thread may have.
+    activation, head : str, optional
+        As for :class:`fastnet.engine.workspace.Workspace`, a head whose targets are labels; None for the course's.
     """
     most = most_threads(threads)
-    key = len(X), most, layers[0][0].dtype, *[W.shape for W, _ in layers]
-    gradients = _idle.take(key) or _Gradients(layers, len(X), most)
+    key = len(X), most, activation, head, layers[0][0].dtype, *[W.shape for W, _ in layers]
+    gradients = _idle.take(key) or _Gradients(layers, len(X), most, activation, head)
     result = gradients.take(layers, X, y, penalty)
     _idle.give(key, gradients)
     return result

@@ -1,0 +1,1 @@
+"""The book's chapter 4: a network with sigmoid units."""

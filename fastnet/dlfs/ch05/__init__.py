@@ -1,0 +1,1 @@
+"""The book's chapter 5: a network of layers, with ReLU."""
