@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import checks, reference
-from ..model import TwoLayerNet, warmup
+from ..model import warmup
 from ..training.loop import DivergenceWarning
 from . import diagnosis
 from .diagnosis import NAMES, Arrays, Deviation, Probe, Run, deviation, same_state
+from .editions import Edition, edition_of
 
 __all__ = ["Verification", "verify"]
 
@@ -63,6 +64,8 @@ class Verification:
     """What fastnet took before, to compile its functions or to load them from the cache."""
     subject: str
     """The classes that were compared, and how they were trained."""
+    edition: str = "fastnet.TwoLayerNet"
+    """The class to import instead of the user's."""
 
     @property
     def speedup(self) -> float:
@@ -102,7 +105,9 @@ def verify(their_class: Callable[..., Any], X: ArrayLike, y: ArrayLike, *, hidde
     their_class : class
         Like the course's `TwoLayerNet`: ``their_class(input_size, hidden_size, output_size, std)`` has `params`, a dict
         of W1, b1, W2 and b2, and `train` as :meth:`fastnet.TwoLayerNet.train` has it, which draws from NumPy's global
-        generator. Gradients are compared if ``loss(X, y, reg)`` returns a loss and a dict of them.
+        generator. Gradients are compared if ``loss(X, y, reg)`` returns a loss and a dict of them. Or like the course's
+        `TwoLayerNet` or `FullyConnectedNet` of the editions with a Solver, or the book's `TwoLayerNet` of chapter 4 or
+        5: what the constructor takes tells which, and fastnet's Solver or Trainer trains both classes.
     X : array_like (N, D)
         Samples, real and finite; more than two dimensions are flattened to (N, D). Every fifth is set aside, for the
         validation accuracy. Both classes are given copies, float32 if X is that, else float64.
@@ -152,7 +157,7 @@ def verify(their_class: Callable[..., Any], X: ArrayLike, y: ArrayLike, *, hidde
         aside[:] = True
     kept = ~aside if not aside.all() else aside
     comparison = _Comparison(
-        their_class, (samples[kept], targets[kept], samples[aside], targets[aside]),
+        their_class, edition_of(their_class), (samples[kept], targets[kept], samples[aside], targets[aside]),
         (samples.shape[1], checks.integer(hidden_size, "hidden_size", minimum=1), int(targets.max()) + 1),
         checks.number(std, "std", minimum=0), checks.integer(seed, "seed", minimum=0, maximum=2**32 - 1),
         {"learning_rate": checks.number(learning_rate, "learning_rate"),
@@ -174,6 +179,7 @@ class _Comparison:
     """What is compared: a class, the data, the sizes, and how to train."""
 
     their_class: Callable[..., Any]
+    edition: Edition
     data: tuple[NDArray[Any], ...]
     """X, y, X_val, y_val."""
     sizes: tuple[int, int, int]
@@ -216,16 +222,16 @@ class _Comparison:
             same_accuracies=None if accuracies is None else accuracies == diagnosis.accuracies(ours),
             same_generator_state=same_state(theirs.state, ours.state), l2=l2, dtype=dtype.name, rtol=rtol,
             seconds=ours_median, their_seconds=theirs_median, warmup_seconds=warmup_seconds,
-            subject=self._subject(dtype))
+            subject=self._subject(dtype), edition=self.edition.name)
 
     def _subject(self, dtype: np.dtype[Any]) -> str:
-        return (f"{_name(self.their_class)} and fastnet.TwoLayerNet:\n{'-'.join(map(str, self.sizes))} in {dtype}, "
+        return (f"{_name(self.their_class)} and {self.edition.name}:\n{'-'.join(map(str, self.sizes))} in {dtype}, "
                 f"{self.options['num_iters']} iterations with {self.options['batch_size']} of {len(self.data[0])} "
                 f"samples, from seed {self.seed}")
 
     def _their_net(self) -> Any:
         with _noted(_name(self.their_class)):
-            net = self.their_class(*self.sizes, self.std)
+            net = self.edition.theirs(self.their_class, self.sizes, self.std, self.data[0].dtype)
         params = getattr(net, "params", None)
         if not isinstance(params, Mapping) or not all(isinstance(params.get(name), np.ndarray) for name in NAMES):
             raise TypeError(f"their_class must have params, a dict of the arrays {', '.join(NAMES)}, when it has been "
@@ -236,8 +242,8 @@ class _Comparison:
                 raise ValueError(f"their_class must have params[{name!r}] of shape {shape}, got {params[name].shape}")
         return net
 
-    def _our_net(self, dtype: np.dtype[Any], l2: str) -> Callable[[], TwoLayerNet]:
-        return lambda: TwoLayerNet(*self.sizes, self.std, dtype=dtype, l2=l2)
+    def _our_net(self, dtype: np.dtype[Any], l2: str) -> Callable[[], Any]:
+        return lambda: self.edition.ours(self.sizes, self.std, dtype, l2)
 
     def _run(self, make: Callable[[], Any], start: Run | None = None) -> Run:
         """Construct a network from the seed and train it; with `start`, from the parameters and the state of that."""
@@ -302,10 +308,11 @@ class _Comparison:
             return None, []
         net = self._our_net(dtype, l2)()
         _set_params(net, probe.params)
-        plain, penalized = (net.loss(probe.X, probe.y, strength) for strength in (0.0, probe.reg))
+        plain, penalized = [net.loss(probe.X, probe.y, strength) for strength in (0.0, probe.reg)]
         largest = {name: max(deviation(probe.grads[0][name], plain[1][name]),
                              deviation(probe.grads[1][name], penalized[1][name])) for name in NAMES}
-        fault = diagnosis.data_fault(probe, *plain, rtol) or diagnosis.penalty_fault(probe, *penalized, l2, rtol)
+        fault = (diagnosis.data_fault(probe, plain[0], plain[1], rtol)
+                 or diagnosis.penalty_fault(probe, penalized[0], penalized[1], l2, rtol))
         return largest, [fault] if fault else []
 
     def _training_faults(self, theirs: Run, ours: Run, rtol: float, explained: bool) -> list[str]:
@@ -329,10 +336,12 @@ class _Comparison:
 
     def _notes(self, theirs: Run, ours: Run, dtype: np.dtype[Any], l2: str, probe: Probe | None) -> list[str]:
         """What is no difference, but good to know."""
-        notes = []
-        if dtype == np.float32:
+        old, notes = self.edition.name == "fastnet.TwoLayerNet", []
+        if not old:
+            notes.append(f"import {self.edition.name} instead; the module is {self.edition.name.rpartition('.')[0]}")
+        if dtype == np.float32 and old:
             notes.append('the parameters are float32: TwoLayerNet(..., dtype="float32") is what takes the place')
-        if l2 == "half":
+        if l2 == "half" and old:
             notes.append('the penalty has a factor 0.5: TwoLayerNet(..., l2="half") is what takes the place')
         if any(theirs.initial[name].ndim == 2 for name in ("b1", "b2")):
             notes.append("the biases have shape (1, H): fastnet takes them so, and makes its own (H,)")
@@ -340,7 +349,7 @@ class _Comparison:
             notes.append("loss(X, y, reg) returns no loss with a dict of gradients: so these were not compared")
         if diagnosis.accuracies(theirs) is None:
             notes.append(f"train returns no {' and no '.join(diagnosis.ACCURACIES)}: so these were not compared")
-        if not diagnosis.decay_fault(theirs, ours, len(self.data[0]), self.options["batch_size"]):
+        if old and not diagnosis.decay_fault(theirs, ours, len(self.data[0]), self.options["batch_size"]):
             notes += self._decay_notes(dtype, l2)
         return notes
 
