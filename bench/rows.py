@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench.registry import COMPARISONS, DTYPES, IMPLEMENTATIONS, Case
 from bench.timing import seconds_per_call
-from fastnet import kernels
+from fastnet import kernels, reference
 from fastnet.datasets import load_digits
 
 # Of fastnet nothing but what users have: another checkout may have other folders.
@@ -198,6 +198,115 @@ def _training_rows(samples: int) -> dict[str, Row]:
     }
 
 
+# ---- the course's Solver, and the book's network ---------------------------------------------------------------------
+
+
+class _SolverNet:
+    """The course's network for a Solver in NumPy; a Solver takes its steps in Python, as the course's does."""
+
+    def __init__(self, inputs: int, hidden: int, classes: int, scale: float, reg: float) -> None:
+        W1, W2 = scale * np.random.randn(inputs, hidden), scale * np.random.randn(hidden, classes)
+        self.reg, self.params = reg, {"W1": W1, "b1": np.zeros(hidden), "W2": W2, "b2": np.zeros(classes)}
+
+    def loss(self, X: Array, y: Array | None = None) -> Any:
+        """Scores, or loss and gradients."""
+        W1, b1, W2, b2 = self.params.values()
+        A = reference.relu(reference.affine_forward(X, W1, b1))
+        Z = reference.affine_forward(A, W2, b2)
+        if y is None:
+            return Z
+        loss, delta = reference.softmax_cross_entropy(Z, y)
+        below = reference.propagate_delta(delta, W2, A)
+        loss += 0.5 * self.reg * (reference.sum_of_squares(W1) + reference.sum_of_squares(W2))
+        return loss, {"W1": reference.weight_gradient(X, below) + self.reg * W1, "b1": reference.bias_gradient(below),
+                      "W2": reference.weight_gradient(A, delta) + self.reg * W2, "b2": reference.bias_gradient(delta)}
+
+
+def _trained(solver: Any) -> dict[str, list[float]]:
+    solver.train()
+    return {name: getattr(solver, name) for name in ("loss_history", "train_acc_history", "val_acc_history")}
+
+
+def _solver(what: str, data: Callable[[str], Data], sizes: tuple[int, int, int], *, scale: float, rule: str,
+            rate: float, batch: int, epochs: int, **options: Any) -> Row:
+    """A whole `Solver.train`."""
+    def make(side: str, dtype: str, warming: bool) -> Call:
+        from fastnet.cs231n.classifiers.fc_net import TwoLayerNet
+        from fastnet.cs231n.solver import Solver
+
+        X, y, X_val, y_val = data(dtype)
+        most = slice(2 * batch if warming else None)
+        np.random.seed(SEED)
+        net = (TwoLayerNet if side == "fastnet" else _SolverNet)(*sizes, scale, 1e-3)
+        solver = Solver(net, {"X_train": X[most], "y_train": y[most], "X_val": X_val[most], "y_val": y_val[most]},
+                        update_rule=rule, optim_config={"learning_rate": rate}, lr_decay=0.95, batch_size=batch,
+                        num_epochs=1 if warming else epochs, verbose=False)
+        return functools.partial(_trained, solver)
+
+    return Row(f"`Solver.train`, {what}, {rule}, batch {batch}, {epochs} epochs", make, _same_history, fresh=True,
+               **options)
+
+
+class _BookNet:
+    """The book's network of chapter 5 in NumPy."""
+
+    def __init__(self, inputs: int, hidden: int, classes: int) -> None:
+        W1, W2 = 0.01 * np.random.randn(inputs, hidden), 0.01 * np.random.randn(hidden, classes)
+        self.params = {"W1": W1, "b1": np.zeros(hidden), "W2": W2, "b2": np.zeros(classes)}
+
+    def _forward(self, x: Array) -> tuple[Array, Array]:
+        W1, b1, W2, b2 = self.params.values()
+        A = reference.relu(reference.affine_forward(x, W1, b1))
+        return A, reference.affine_forward(A, W2, b2)
+
+    def gradient(self, x: Array, t: Array) -> dict[str, Array]:
+        """The gradient of each parameter, given one-hot rows."""
+        A, Z = self._forward(x)
+        delta = (reference.softmax(Z) - t) / len(x)
+        below = reference.propagate_delta(delta, self.params["W2"], A)
+        return {"W1": reference.weight_gradient(x, below), "b1": reference.bias_gradient(below),
+                "W2": reference.weight_gradient(A, delta), "b2": reference.bias_gradient(delta)}
+
+    def loss(self, x: Array, t: Array) -> float:
+        """The loss with 1e-7 in the logarithm."""
+        P = reference.softmax(self._forward(x)[1])
+        return float(-np.sum(np.log(P[np.arange(len(x)), t.argmax(axis=1)] + 1e-7)) / len(x))
+
+    def accuracy(self, x: Array, t: Array) -> float:
+        """The fraction of right labels."""
+        return float(np.sum(self._forward(x)[1].argmax(axis=1) == t.argmax(axis=1)) / float(len(x)))
+
+
+def _book(name: str, rows: int) -> Row:
+    """A call of the book's network, 784-50-10."""
+    def make(side: str, dtype: str, warming: bool) -> Call:
+        from fastnet.dlfs.ch05.two_layer_net import TwoLayerNet
+
+        random = np.random.RandomState(SEED)
+        x, t = random.random_sample((rows, 784)), np.eye(10)[random.randint(10, size=rows)]
+        np.random.seed(SEED)
+        net = (TwoLayerNet if side == "fastnet" else _BookNet)(784, 50, 10)
+        return functools.partial(getattr(net, name), x, t)
+
+    def check(actual: Any, expected: Any, dtype: str) -> None:
+        for key in expected if isinstance(expected, dict) else [...]:
+            one, other = (result[key] if isinstance(result, dict) else result for result in (actual, expected))
+            np.testing.assert_allclose(one, other, rtol=CLOSE[dtype], atol=1e-12)
+
+    return Row(f"`{name}(x, t)` of the book's network, {rows} x 784-50-10", make, check)
+
+
+def _course_rows(samples: int) -> dict[str, Row]:
+    return {
+        **{f"solver-digits-{rule}": _solver("digits, 64-100-10", _digits, (64, 100, 10), scale=1e-1, rule=rule,
+                                            rate=rate, batch=100, epochs=10)
+           for rule, rate in (("sgd", 0.3), ("adam", 1e-3))},
+        "solver-cifar": _solver(f"{samples} x 3072-100-10", lambda _: _pixels(samples, _floats), (3072, 100, 10),
+                                scale=1e-3, rule="sgd", rate=1e-3, batch=200, epochs=6, once=True),
+        **{f"book-{name}": _book(name, rows) for name, rows in (("gradient", 100), ("loss", 100), ("accuracy", 10000))},
+    }
+
+
 # ---- estimators ------------------------------------------------------------------------------------------------------
 
 
@@ -310,7 +419,8 @@ def _kernel_rows() -> dict[str, Row]:
 
 def all_rows(samples: int = SAMPLES) -> dict[str, Row]:
     """Each row by its name."""
-    return {**_training_rows(samples), **_estimator_rows(), **_short_rows(), **_kernel_rows()}
+    return {**_training_rows(samples), **_course_rows(samples), **_estimator_rows(), **_short_rows(),
+            **_kernel_rows()}
 
 
 # ---- a process of calls.py -------------------------------------------------------------------------------------------
