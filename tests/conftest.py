@@ -13,11 +13,16 @@ import pytest
 import fastnet
 from fastnet import reference
 
-hypothesis.settings.register_profile("fastnet", deadline=None, print_blob=True, max_examples=30)
-hypothesis.settings.load_profile("fastnet")
-
 COMPILED = not numba.config.DISABLE_JIT
 """False where kernels run as plain Python loops: sizes are small there."""
+
+hypothesis.settings.register_profile("fastnet", deadline=None, print_blob=True, max_examples=30 if COMPILED else 10)
+hypothesis.settings.load_profile("fastnet")
+
+
+def compiled_only(cases):
+    """Cases for compiled code only: in plain Python, where each takes seconds, one of a kind is enough."""
+    return cases if COMPILED else []
 
 
 @pytest.fixture

@@ -63,20 +63,17 @@ def network_of(model: Any) -> tuple[list[Layer], int, np.dtype[Any]] | None:
     return layers, len(layers[0][0]), model._dtype
 
 
-def compiled_steps(solver: Any, base: type) -> CompiledSteps | None:
-    """Return the compiled steps of a Solver, or None if they have to go through Python; nothing is changed.
+def compiled_steps(solver: Any) -> CompiledSteps | None:
+    """Return the compiled steps of a Solver with its own methods, or None if they have to go through Python.
 
-    `base` is the class whose methods are not somebody's own.
+    Nothing is changed.
 
     Raises
     ------
     TypeError, ValueError
         If the data are not what the network can be trained with.
     """
-    methods = ("_step", "_reset", "check_accuracy", "_save_checkpoint", "_take_steps", "_iteration_ends")
-    kind, rule = type(solver), _RULES.get(solver.update_rule)
-    if any(getattr(kind, name) is not getattr(base, name) or name in vars(solver) for name in methods):
-        return None
+    rule = next((rule for function, rule in _RULES.items() if function is solver.update_rule), None)
     network = network_of(solver.model)
     if rule is None or network is None:
         return None

@@ -267,6 +267,11 @@ def test_functions_of_somebodys_own_are_called(rng, monkeypatch):
     assert_same(expected, run(models()[1], given, update_rule="mine", optim_config={"learning_rate": 0.1}), 1e-9)
     assert len(calls) == 8 * 4
     assert run(models()[1], given, kind=Watched).steps == 8
+    step = Solver._step
+    with monkeypatch.context() as patch:
+        patch.setattr(Solver, "_step", lambda self: calls.append(4) or step(self))
+        run(models()[1], given)
+    assert calls.count(4) == 8
     net = models()[1]
     net.loss = lambda X, y=None: calls.append(2) or type(net).loss(net, X, y)
     run(net, given)
@@ -311,6 +316,35 @@ def test_checkpoints_have_the_courses_names(rng, tmp_path, capsys):
     assert np.isfinite(last["model"].loss(given["X_val"])).all()
     assert set(last) == {"model", "update_rule", "lr_decay", "optim_config", "batch_size", "num_train_samples",
                          "num_val_samples", "epoch", "loss_history", "train_acc_history", "val_acc_history"}
+
+
+def test_attributes_are_the_courses(rng):
+    given = data(rng)
+    for rule in RULES:
+        solver = Solver(models()[1], given, update_rule=rule, optim_config={"learning_rate": 0.1}, verbose=False)
+        assert solver.update_rule is getattr(optim, rule)
+        assert solver.X_val is given["X_val"]
+        assert (solver.epoch, solver.best_val_acc, solver.best_params, solver.lr_decay) == (0, 0, {}, 1.0)
+        assert solver.loss_history == solver.train_acc_history == solver.val_acc_history == []
+        assert solver.optim_configs == {name: {"learning_rate": 0.1} for name in solver.model.params}
+    plain = Solver(models()[1], given)
+    assert plain.optim_configs["W1"] is not plain.optim_configs["W2"]
+    assert (plain.batch_size, plain.num_epochs, plain.print_every, plain.num_train_samples) == (100, 10, 10, 1000)
+
+
+def test_accuracies_of_some_samples(rng):
+    given = data(rng)
+    theirs, ours = models()
+    for samples in (None, 30, 90, 1000):
+        found = []
+        for solver in (course.Solver(theirs, given), Solver(ours, given)):
+            np.random.seed(3)
+            if isinstance(solver, Solver):
+                found.append(solver.check_accuracy(given["X_train"], given["y_train"], num_samples=samples))
+            else:
+                found.append(solver.accuracy("train", samples))
+            found.append(np.random.rand())
+        assert found[:2] == found[2:]
 
 
 @pytest.mark.parametrize(("options", "message"), [

@@ -14,7 +14,7 @@ from fastnet.engine.packed import Parameters
 from fastnet.engine.workspace import Accuracies, Workspace
 from fastnet.network import passes
 
-from ..conftest import COMPILED
+from ..conftest import COMPILED, compiled_only
 
 OPTIMIZERS = {
     "sgd": Optimizer(MOMENTUM, 0.0), "momentum": Optimizer(MOMENTUM, 0.9), "nesterov": Optimizer(NESTEROV, 0.9),
@@ -63,8 +63,7 @@ def large_moments(rng, layers, optimizer):
     ("relu", "softmax", "adam", (20, 250, 7), 200, 2),
     ("tanh", "squared_error", "nesterov", (6, 520, 30, 3), 37, 2),
     ("logistic", "logistic", "momentum", (300, 30, 1), 150, 2)])
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("l2", [0.0, 0.01])
+@pytest.mark.parametrize(("weighted", "l2"), [(False, 0.0), (True, 0.01), *compiled_only([(False, 0.01), (True, 0.0)])])
 def test_steps_of_every_kind_agree_with_the_reference(rng, monkeypatch, dtype, activation, head, optimizer, widths,
                                                       samples, shares, weighted, l2):
     monkeypatch.setattr(workspaces, "share_count", lambda units, work, _: min(shares, units))
@@ -103,7 +102,7 @@ def test_steps_of_every_kind_agree_with_the_reference(rng, monkeypatch, dtype, a
                 np.testing.assert_allclose(array, values, rtol=slack, atol=slack)
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("dtype", [np.float64, *compiled_only([np.float32])])
 @pytest.mark.parametrize(("widths", "samples"), [
     ((6, 50, 4), 300), ((530, 20, 2), 37), ((6, 7, 3, 4), 150), ((20, 250, 7), 200), ((6, 520, 30, 3), 37)])
 @pytest.mark.parametrize("optimizer", ["nesterov", "adam"])
@@ -126,7 +125,7 @@ def test_the_same_bits_however_many_workers(rng, monkeypatch, dtype, widths, sam
             np.testing.assert_allclose(array, expected, rtol=slack, atol=slack)
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("dtype", [np.float64, *compiled_only([np.float32])])
 @pytest.mark.parametrize("index", [np.int32, np.int64])
 @pytest.mark.parametrize(("widths", "samples", "shares"), [
     ((600, 50, 4), 70, 2), ((13, 7, 3), 37, 3), ((5, 2), 1, 1), ((30, 250, 4), 70, 2)])
@@ -309,7 +308,7 @@ def test_subnormal_numbers_are_flushed_in_steps_and_not_outside():
     assert (np.full(64, tiny) * 0.5 > 0).all()
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("dtype", [np.float64, *compiled_only([np.float32])])
 @pytest.mark.parametrize(("widths", "samples", "validation"), [
     ((4, 10, 3), 200, 5), ((13, 7, 3), 37, 150), ((530, 20, 2), 37, 70), ((6, 5, 4, 60), 20, 300),
     ((30, 250, 7), 70, 1)])

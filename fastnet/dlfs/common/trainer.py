@@ -168,6 +168,7 @@ _RULES: dict[Any, _Rule] = {
 _METHODS = ("gradient", "loss", "accuracy", "predict")
 _OWN = {kind: {name: getattr(kind, name) for name in _METHODS} for kind in (SigmoidNet, ReluNet)}
 _UPDATES = {kind: kind.update for kind in _RULES}
+_TRAIN_STEP = Trainer.train_step
 """Functions as they were when this was imported: another one in the place of theirs is somebody's own."""
 
 
@@ -175,7 +176,9 @@ def _compiled_steps(trainer: Trainer) -> _CompiledSteps | None:
     """The compiled steps of a Trainer, or None if they have to go through Python; nothing is changed."""
     network, optimizer = trainer.network, trainer.optimizer
     kind, rule = type(network), _RULES.get(type(optimizer))
-    if type(trainer) is not Trainer or "train_step" in vars(trainer) or rule is None or kind not in _OWN:
+    if type(trainer) is not Trainer or Trainer.train_step is not _TRAIN_STEP or "train_step" in vars(trainer):
+        return None
+    if rule is None or kind not in _OWN:
         return None
     if any(getattr(kind, name) is not own or name in vars(network) for name, own in _OWN[kind].items()):
         return None
