@@ -53,14 +53,18 @@ _LOSSES = {fc_net.TwoLayerNet: fc_net.TwoLayerNet.loss, fc_net.FullyConnectedNet
 
 
 def network_of(model: Any) -> tuple[list[Layer], int, np.dtype[Any]] | None:
-    """Return the layers of a network of ours, its inputs and its dtype; None if its `loss` may do anything else."""
+    """Return the layers of a network of ours, its inputs and its dtype; None if its `loss` may do anything else.
+
+    As it does where samples are rounded to one dtype, and parameters have become another one.
+    """
     kind = type(model)
     if kind not in _LOSSES or kind.loss is not _LOSSES[kind] or "loss" in vars(model):
         return None
     if not getattr(model, "is_affine", True):
         return None
     layers, _ = model._checked()
-    return layers, len(layers[0][0]), model._dtype
+    dtype = layers[0][0].dtype
+    return (layers, len(layers[0][0]), dtype) if dtype == model._dtype else None
 
 
 def compiled_steps(solver: Any) -> CompiledSteps | None:
@@ -107,13 +111,13 @@ def _common_config(solver: Any, rule: Rule, dtype: np.dtype[Any]) -> dict[str, f
     configs = list(solver.optim_configs.values())
     if solver.optim_configs.keys() != solver.model.params.keys() or not all(type(config) is dict for config in configs):
         return None
-    names = {*rule.constants, *({"t"} if solver.update_rule is optim.adam else ())}
+    names = {*rule.constants, *({"t"} if "beta2" in rule.constants else ())}  # Adam's counts its steps
     common: dict[str, float] = {}
+    if not _is_plain(solver.lr_decay, dtype):
+        return None
     for name in names:
         values = [config.get(name, rule.constants.get(name, 0)) for config in configs]
-        # NumPy's own numbers make float64 of float32 parameters, in Python.
-        if not all(type(value) in (int, float) or (type(value) is np.float64 and dtype == np.float64)
-                   for value in values):
+        if not all(_is_plain(value, dtype) for value in values):
             return None
         common[name] = float(values[0])
         if not np.isfinite(common[name]) or any(value != values[0] for value in values):
@@ -122,6 +126,11 @@ def _common_config(solver: Any, rule: Rule, dtype: np.dtype[Any]) -> dict[str, f
         if any(name in config and not _is_moment(config[name], solver.model.params[key]) for name in rule.moments):
             return None
     return common
+
+
+def _is_plain(value: Any, dtype: np.dtype[Any]) -> bool:
+    """Whether a number leaves the parameters' dtype as it is: NumPy's own make float64 of float32, in Python."""
+    return type(value) in (int, float) or (type(value) is np.float64 and dtype == np.float64)
 
 
 def _is_moment(moment: Any, parameter: NDArray[Any]) -> bool:
@@ -135,14 +144,14 @@ class CompiledSteps(contextlib.AbstractContextManager[None]):
                  dtype: np.dtype[Any]) -> None:
         self._solver, self._rule, self._config, self._dtype = solver, rule, config, dtype
         self._X, self._y = X, y
-        self._t = int(config.get("t", 0))
+        self._t, self._taken = int(config.get("t", 0)), len(solver.loss_history)
         self._batch_size = checks.integer(solver.batch_size, "batch_size", minimum=1, maximum=2**48)
         self._penalty = solver.model._penalty()
         optimizer = rule.optimizer(config)
-        course = () if optimizer is None else ("relu", "softmax", optimizer)
-        self._session = Session(self._batch_size, *course)
-        if optimizer is None:
-            prepare(dtype, scores=True)  # here, where Ctrl-C still works at once
+        method = None if optimizer is None else ("relu", "softmax", optimizer)
+        self._session = Session(self._batch_size, *(method or ()))
+        self._earlier, self._told = self._session.losses, self._taken
+        prepare(dtype, scores=True, method=method)  # here, where Ctrl-C still works at once
 
     def __enter__(self) -> None:
         """Pack the parameters; the config of each gets the constants that it has not, as from its rule."""
@@ -170,15 +179,30 @@ class CompiledSteps(contextlib.AbstractContextManager[None]):
         parameter = self._solver.model.params[key]
         return np.zeros(parameter.shape, parameter.dtype) if found is None else found
 
-    def take(self, most: int) -> NDArray[Any]:
-        """Take some steps, `most` at most; return the loss of each minibatch before its update."""
+    @property
+    def _steps_taken(self) -> int:
+        """How many there are so far: as many as losses, which a single call of C adds to their history."""
+        return len(self._solver.loss_history) - self._taken
+
+    def take(self, most: int) -> int:
+        """Take some steps, `most` at most; return how many. Their losses go into `loss_history`."""
         steps = min(most, self._session.steps)
         batches = draw(np.random, len(self._X), steps * self._batch_size).reshape(steps, self._batch_size)
         rate = next(iter(self._solver.optim_configs.values()))["learning_rate"]
         rates, epsilons = self._rates(float(rate), steps)
-        results = self._session.run(self._X, self._y, batches, rates, self._penalty, epsilons=epsilons)
-        self._t += steps
-        return results.losses.astype(self._dtype, copy=False)
+        self._earlier, self._told = self._session.losses, len(self._solver.loss_history)
+        self._session.run(self._X, self._y, batches, rates, self._penalty, epsilons=epsilons)
+        self._tell()
+        return steps
+
+    def _tell(self) -> None:
+        """Add the losses of the last run to their history, unless that has been done, or no step of it was taken.
+
+        An exception, of Ctrl-C or a time limit, can come between a run and whatever follows it.
+        """
+        losses, history = self._session.losses, self._solver.loss_history
+        if losses is not self._earlier and len(history) == self._told and not np.isneginf(losses).any():
+            history.extend(losses.astype(self._dtype, copy=False))
 
     def _rates(self, rate: float, steps: int) -> tuple[float | NDArray[np.float64], NDArray[np.float64] | None]:
         """The learning rate of each of the next steps, and what is added to the root of Adam's second moment.
@@ -188,7 +212,8 @@ class CompiledSteps(contextlib.AbstractContextManager[None]):
         """
         if "beta2" not in self._config:
             return rate, None
-        t = np.arange(self._t + 1, self._t + steps + 1)
+        first = self._t + self._steps_taken + 1
+        t = np.arange(first, first + steps)
         root = np.sqrt(1 - self._config["beta2"]**t)
         return rate * root / (1 - self._config["beta1"]**t), self._config["epsilon"] * root
 
@@ -199,6 +224,7 @@ class CompiledSteps(contextlib.AbstractContextManager[None]):
     def __exit__(self, *exception: object) -> None:
         """Leave, however it ends, with what was learned in `model.params`, and remembered in `optim_configs`."""
         solver = self._solver
+        self._tell()
         moments = self._session.release()
         keys = self._keys(len(solver.model.params) // 2)
         for name, moment in zip(self._rule.moments, moments, strict=True):
@@ -207,4 +233,4 @@ class CompiledSteps(contextlib.AbstractContextManager[None]):
                 solver.optim_configs[key][name] = array.reshape(solver.model.params[key].shape)
         if "t" in self._config:
             for config in solver.optim_configs.values():
-                config["t"] = self._t
+                config["t"] = self._t + self._steps_taken

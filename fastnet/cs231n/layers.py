@@ -174,16 +174,18 @@ def dropout_forward(x: ArrayLike, dropout_param: Config) -> tuple[Array, tuple[C
     if "seed" in dropout_param:
         np.random.seed(dropout_param["seed"])
     if mode == "test":
-        return X, (dropout_param, None)
+        return np.asarray(x), (dropout_param, None)
     mask = (np.random.rand(*X.shape) < p) / p
     return (X * mask).astype(X.dtype, copy=False), (dropout_param, mask)
 
 
 def dropout_backward(dout: ArrayLike, cache: tuple[Config, Array | None]) -> Array:
     """Return the gradient of x: dout times the mask, in the dtype of dout; in test mode dout itself."""
-    (delta,) = _floats(dout=dout)
     mask = cache[1]
-    return delta if mask is None else (delta * mask).astype(delta.dtype, copy=False)
+    if mask is None:
+        return np.asarray(dout)
+    (delta,) = _floats(dout=dout)
+    return (delta * mask).astype(delta.dtype, copy=False)
 
 
 def _mode(config: Config, layer: str) -> str:

@@ -7,11 +7,10 @@ course. Both ways give the same numbers, histories, draws and printed lines.
 
 from __future__ import annotations
 
-import contextlib
 import math
 import pickle
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -117,7 +116,8 @@ class Solver:
         if config is not None and not isinstance(config, Mapping):
             raise ValueError(f"optim_config must be a dict, got {checks.shortened(config)}")
         self.optim_config = {} if config is None else config
-        self.lr_decay = checks.number(options["lr_decay"], "lr_decay")
+        checks.number(options["lr_decay"], "lr_decay")
+        self.lr_decay = options["lr_decay"]  # as it is: NumPy's own numbers make float64 of float32
         self.batch_size = checks.integer(options["batch_size"], "batch_size", minimum=1)
         self.num_epochs = checks.integer(options["num_epochs"], "num_epochs", minimum=0)
         self.num_train_samples, self.num_val_samples = (
@@ -206,39 +206,39 @@ class Solver:
             Once, with the iteration, when a loss is no longer finite; training goes on. With compiled steps only.
         """
         steps_per_epoch = max(self.X_train.shape[0] // self.batch_size, 1)
-        steps, diverged = self.num_epochs * steps_per_epoch, False
+        steps = self.num_epochs * steps_per_epoch
         compiled = compiled_steps(self) if steps and _has_own_methods(self) else None
-        # A model of somebody's own runs in Python, where Ctrl-C ends a step as it does in the course.
-        with contextlib.ExitStack() as stack:
-            interrupt = None
-            if compiled is not None:
-                interrupt = stack.enter_context(DeferredInterrupt())
-                stack.enter_context(compiled)
-            t = 0
-            while t < steps:
-                stop = min(t - t % steps_per_epoch + steps_per_epoch, steps) if t else 1
-                done = t + self._take_steps(compiled, stop - t)
-                for iteration in range(-(-t // self.print_every) * self.print_every, done, self.print_every):
-                    if self.verbose:
-                        loss = self.loss_history[iteration - done]
-                        print(f"(Iteration {iteration + 1} / {steps}) loss: {loss:f}")
-                if compiled is not None and not diverged:
-                    diverged = _warn_of_divergence(self.loss_history[t - done:], t)
-                t = done
-                if t == stop:
-                    self._iteration_ends(compiled, epoch_end=t % steps_per_epoch == 0)
-                if interrupt is not None:
-                    interrupt.check()
+        if compiled is None:  # where Ctrl-C ends a step as it does in the course
+            self._train(None, lambda: None, steps, steps_per_epoch)
+        else:
+            with DeferredInterrupt() as interrupt, compiled:
+                self._train(compiled, interrupt.check, steps, steps_per_epoch)
         self.model.params = self.best_params
+
+    def _train(self, compiled: CompiledSteps | None, check: Callable[[], None], steps: int,
+               steps_per_epoch: int) -> None:
+        """Take so many steps, with all that comes between them; `check` is called now and then, and may raise."""
+        t, diverged = 0, False
+        while t < steps:
+            stop = min(t - t % steps_per_epoch + steps_per_epoch, steps) if t else 1
+            done = t + self._take_steps(compiled, stop - t)
+            for iteration in range(-(-t // self.print_every) * self.print_every, done, self.print_every):
+                if self.verbose:
+                    loss = self.loss_history[iteration - done]
+                    print(f"(Iteration {iteration + 1} / {steps}) loss: {loss:f}")
+            if compiled is not None and not diverged:
+                diverged = _warn_of_divergence(self.loss_history[t - done:], t)
+            t = done
+            if t == stop:
+                self._iteration_ends(compiled, epoch_end=t % steps_per_epoch == 0)
+            check()
 
     def _take_steps(self, compiled: CompiledSteps | None, most: int) -> int:
         """Take some steps, `most` at most; return how many."""
         if compiled is None:
             self._step()
             return 1
-        losses = compiled.take(most)
-        self.loss_history.extend(losses)
-        return len(losses)
+        return compiled.take(most)
 
     def _iteration_ends(self, compiled: CompiledSteps | None, epoch_end: bool) -> None:
         """Do what comes after the first iteration, the last one, and the last one of an epoch."""
@@ -275,6 +275,6 @@ def _warn_of_divergence(losses: list[Any], first: int) -> bool:
     for iteration, loss in enumerate(losses, first):
         if not math.isfinite(loss):
             warnings.warn(f"training diverged: the loss is {loss} at iteration {iteration + 1}; lower learning_rate, "
-                          f"or scale the features", DivergenceWarning, stacklevel=3)
+                          f"or scale the features", DivergenceWarning, stacklevel=4)
             return True
     return False

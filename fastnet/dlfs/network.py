@@ -71,7 +71,8 @@ class TwoLayers:
             rows = max(1, LOSS_BYTES // (samples.shape[1] * samples.itemsize))
             grads = self._gradient_in_parts(layers, samples, labels, rows)
         named = zip(("W1", "b1", "W2", "b2"), [array for layer in grads for array in layer], strict=True)
-        return {name: array.reshape(self.params[name].shape) for name, array in named}
+        trained = self._trained()
+        return {name: array.reshape(trained[name].shape) for name, array in named}
 
     def _gradient_in_parts(self, layers: list[Layer], X: NDArray[Any], y: NDArray[np.int64], rows: int) -> list[Layer]:
         """The gradients of the mean loss, made of those of so many samples at a time, which are copied."""
@@ -86,6 +87,10 @@ class TwoLayers:
                                              in zip(total, grads, strict=True)]
         return total
 
+    def predict(self, x: ArrayLike) -> NDArray[Any]:
+        """Return probabilities, or scores."""
+        raise NotImplementedError
+
     def loss(self, x: ArrayLike, t: ArrayLike) -> Any:
         """Return the mean of -log(p + 1e-7) at the labels, p the probabilities; there is no penalty.
 
@@ -99,7 +104,7 @@ class TwoLayers:
         -------
         loss : numpy.float64
         """
-        return cross_entropy_error(self._outputs(x), t)
+        return cross_entropy_error(self.predict(x), t)
 
     def numerical_gradient(self, x: ArrayLike, t: ArrayLike) -> dict[str, NDArray[Any]]:
         """Return the gradient of each parameter by central differences with h = 1e-4.

@@ -93,6 +93,9 @@ class Workspace:
         All that the runs have in common.
     table : Table
         The same for compiled code.
+    losses : array (steps,)
+        Those of the last run that was begun; -inf for a step that was not taken. Who is interrupted right after a run
+        sees by them that it was.
     """
 
     def __init__(self, parameters: Parameters, batch_size: int, activation: str | None = None, head: str | None = None,
@@ -112,6 +115,7 @@ class Workspace:
         self._checked_non_zeros: NonZeros | None = None
         self._arrays: list[list[Array]] = []  # stacks keep nothing alive
         buffers, scratch, check_buffers = self._make_buffers(), self._make_scratch(), self._make_check_buffers()
+        self.losses = np.empty(0)
         self.lasting = Lasting(self.plan, parameters.packed, buffers, check_buffers, scratch)
         self.table = table(*self.lasting)
 
@@ -222,9 +226,10 @@ class Workspace:
         dtype, classes = self._parameters.dtype, self._parameters.sizes[-1]
         given, source, non_zeros, M = self._given(X)
         labels, targets = y, np.empty((1, 1), dtype)
+        if batches.shape[1:] != (self._batch_size,) or batches.dtype != np.intp or not batches.flags.c_contiguous:
+            raise ValueError(f"batches must be a C-contiguous array of {np.dtype(np.intp)} with {self._batch_size} "
+                             f"columns, got {batches.dtype} {batches.shape}")
         # Read as unsigned numbers, negative ones are the largest.
-        if batches.shape[1] != self._batch_size:
-            raise ValueError(f"batches must have {self._batch_size} columns, got the shape {batches.shape}")
         if batches.size and not batches.view(np.uintp).max() < min(M, len(y)):
             raise ValueError("indices in batches must be from 0 to the number of samples - 1")
         if self._head not in (None, "softmax"):
@@ -250,11 +255,12 @@ class Workspace:
                        counts if weight_sums is None else weight_sums):
             by_step.append(np.empty(steps_count))
             by_step[-1][:] = values
-        losses = np.empty(steps_count)
+        losses = np.full(steps_count, -np.inf)  # no loss is that
         samples = Samples(given, source, non_zeros, *map(np.ascontiguousarray, (labels, targets, weights)))
         rates, epsilons, penalties, weight_sums = by_step
         schedule = Schedule(batches, counts, rates, epsilons, penalties, weight_sums, losses, only_gradients)
         checks = self._checks(accuracies, samples, steps_count)
+        self.losses = losses
         self.take(table(*Passing(source, samples.targets, samples.weights, schedule, checks)), given, non_zeros,
                   samples.labels)
         hits, rows = checks.hits.sum(axis=2), counts[checks.due]

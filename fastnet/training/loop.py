@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from .. import checks
 from ..aliases import Layer
+from ..blocks.optimizers import Optimizer
 from ..engine.plan import affine_work
 from ..engine.workspace import Accuracies
 from ..network import passes
@@ -240,26 +241,27 @@ def _rates(rate: float, decay: float, due: NDArray[np.intp], steps: int) -> NDAr
     return rates
 
 
-_prepared: set[tuple[np.dtype[Any], bool]] = set()
+_prepared: set[tuple[np.dtype[Any], bool, bool]] = set()
 """What `prepare` has been called for, in this process or the one that it was forked from."""
 
 
-def prepare(dtype: np.dtype[Any], scores: bool) -> float:
+def prepare(dtype: np.dtype[Any], scores: bool, method: tuple[str, str, Optimizer] | None = None) -> float:
     """Compile what training needs, or load it, by a step of a network of one unit; return how many seconds it took.
 
-    `scores`: whether there will be accuracies that are not taken between the steps.
+    `scores`: whether there will be accuracies that are not taken between the steps. `method`: activation, head and
+    optimizer, where they are not the course's; one compiled code is for all of these.
     """
-    if (dtype, scores) in _prepared:
+    if (dtype, scores, method is None) in _prepared:
         return 0.0
     start = time.perf_counter()
     layers = [(np.zeros((1, 1), dtype), np.zeros(1, dtype)) for _ in range(2)]
     X, y = np.zeros((1, 1), dtype), np.zeros(1, np.int64)
-    session = Session(1)
+    session = Session(1, *(method or ()))
     session.pack(layers)
     session.run(X, y, np.zeros((1, 1), np.intp), 0.0, 1.0)
     if scores:
         passes.infer(layers, X, region=False)
     checks.features(X, "X", columns=1, dtype=dtype)
     keep(np.zeros(1, np.uint32), 0, 1, np.zeros(1, np.intp))
-    _prepared.add((dtype, scores))
+    _prepared.add((dtype, scores, method is None))
     return time.perf_counter() - start

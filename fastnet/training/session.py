@@ -93,6 +93,11 @@ class Session:
         assert self._pace is not None, "nothing has been packed"
         return self._pace.steps
 
+    @property
+    def losses(self) -> NDArray[np.float64]:
+        """Those of the last run that was begun; -inf for a step that was not taken."""
+        return np.empty(0) if self._workspace is None else self._workspace.losses
+
     def leaves_a_core(self) -> bool:
         """Whether one thread is at work where there may be several, as far as is known."""
         return self._workspace is not None and self._workspace.workers == 1 < most_threads(self._threads)

@@ -51,7 +51,7 @@ class Verification:
     same_generator_state: bool
     """Whether NumPy's global generator is in the same state after both trainings."""
     l2: str
-    """The form of the penalty that fits best: for ``TwoLayerNet(..., l2=...)``."""
+    """The form of the penalty that fits best, for ``TwoLayerNet(..., l2=...)``; "none" where the book's has none."""
     dtype: str
     """What fastnet computed in: "float32" if all parameters of the user are of that, else "float64"."""
     rtol: float
@@ -220,13 +220,14 @@ class _Comparison:
             parameters={name: deviation(theirs.params[name], ours.params[name]) for name in NAMES},
             gradients=gradients, same_initial_parameters=same_initial,
             same_accuracies=None if accuracies is None else accuracies == diagnosis.accuracies(ours),
-            same_generator_state=same_state(theirs.state, ours.state), l2=l2, dtype=dtype.name, rtol=rtol,
+            same_generator_state=same_state(theirs.state, ours.state),
+            l2=l2 if self.edition.penalized else "none", dtype=dtype.name, rtol=rtol,
             seconds=ours_median, their_seconds=theirs_median, warmup_seconds=warmup_seconds,
-            subject=self._subject(dtype), edition=self.edition.name)
+            subject=self._subject(dtype, len(ours.losses)), edition=self.edition.name)
 
-    def _subject(self, dtype: np.dtype[Any]) -> str:
+    def _subject(self, dtype: np.dtype[Any], iterations: int) -> str:
         return (f"{_name(self.their_class)} and {self.edition.name}:\n{'-'.join(map(str, self.sizes))} in {dtype}, "
-                f"{self.options['num_iters']} iterations with {self.options['batch_size']} of {len(self.data[0])} "
+                f"{iterations} iterations with {self.options['batch_size']} of {len(self.data[0])} "
                 f"samples, from seed {self.seed}")
 
     def _their_net(self) -> Any:
@@ -319,7 +320,7 @@ class _Comparison:
         """What differs between two trainings, the reason before what it leads to; `explained`: the gradients do."""
         samples, batch_size = len(self.data[0]), self.options["batch_size"]
         faults = ["train changes the arrays of samples or labels that it is given"] if theirs.data_changed else []
-        found = diagnosis.draws_fault(theirs, ours, samples, batch_size, self.options["num_iters"])
+        found = diagnosis.draws_fault(theirs, ours, samples, batch_size, len(ours.losses))
         found = found or diagnosis.losses_fault(theirs, ours, rtol, explained)
         faults += [found] if found else []
         rounded = diagnosis.decay_fault(theirs, ours, samples, batch_size)

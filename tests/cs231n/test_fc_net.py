@@ -84,6 +84,11 @@ def test_options_of_all_years():
     assert FullyConnectedNet([4, 5], 6, 3, use_batchnorm=True).bn_params == [{"mode": "train"}] * 2
     assert FullyConnectedNet([4, 5], 6, 3, 1, "layernorm").bn_params == [{}, {}]
     assert not FullyConnectedNet([4], 6, 3, dropout=0).use_dropout  # 2016's default
+    assert FullyConnectedNet([4], 6, 3, 0, False).is_affine
+    assert FullyConnectedNet([4], 6, 3, 0, True).normalization == "batchnorm"
+    net = FullyConnectedNet([4], 6, 3, normalization="batchnorm")
+    net.loss(np.ones((2, 6)))
+    assert net.dropout_param == {}
     assert FullyConnectedNet(np.array([4, 5]), 6, 3).num_layers == 3
 
 

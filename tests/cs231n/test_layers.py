@@ -102,6 +102,8 @@ def test_dropout(rng):
         assert np.array_equal(out, x * mask)
         dout = rng.standard_normal(x.shape)
         assert np.array_equal(dropout_backward(dout, cache), dout * mask)
+        kept = np.frombuffer(bytes(64)).reshape(2, 4)  # nobody may write to it
+        assert not dropout_forward(kept, {"mode": "test", "p": p})[0].flags.writeable
         state = np.random.get_state()[1].copy()
         out, cache = dropout_forward(x, {"mode": "test", "p": p})
         assert np.array_equal(out, x)

@@ -10,10 +10,14 @@ import numpy as np
 import pytest
 
 import fastnet
+from fastnet.blocks.optimizers import ADAM, Optimizer
 from fastnet.cs231n import optim
 from fastnet.cs231n import solver as solver_module
 from fastnet.cs231n.classifiers import fc_net
 from fastnet.cs231n.solver import Solver
+from fastnet.engine import workspace
+from fastnet.engine.workspace import Workspace
+from fastnet.training.loop import prepare
 from tests.conftest import COMPILED
 from tests.cs231n import course
 
@@ -388,38 +392,106 @@ def test_divergence_is_said_once(rng):
 
 
 @pytest.mark.skipif(not COMPILED, reason="steps take too long in plain Python")
-def test_ctrl_c_leaves_whole_steps(rng, monkeypatch):
+def test_ctrl_c_leaves_whole_steps(rng):
     net = models()[1]
     solver = Solver(net, data(rng), update_rule="adam", batch_size=20, num_epochs=10**6, verbose=False)
-    signal.setitimer(signal.ITIMER_REAL, 0.5)
-    monkeypatch.setattr(signal, "siginterrupt", signal.siginterrupt)
     previous = signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
+    np.random.seed(2)
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
     try:
         with pytest.raises(KeyboardInterrupt):
             solver.train()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
-    steps = len(solver.loss_history)
-    assert solver.optim_configs["W1"]["t"] == steps > 0
-    again = Solver(models()[1], solver_data(solver), update_rule="adam", batch_size=20, num_epochs=1, verbose=False)
-    assert again.model.params.keys() == net.params.keys()
+    assert_is_after_its_steps(solver, net)
 
 
-def solver_data(solver):
-    return {name: getattr(solver, name) for name in ("X_train", "y_train", "X_val", "y_val")}
+def assert_is_after_its_steps(solver, net):
+    """Parameters, what the rule remembers and the generator are those after as many steps as there are losses."""
+    drawn, steps = np.random.rand(), len(solver.loss_history)
+    assert steps > 0
+    again = Solver(models()[1], {name: getattr(solver, name) for name in ("X_train", "y_train", "X_val", "y_val")},
+                   update_rule=solver.update_rule, optim_config=solver.optim_config, batch_size=solver.batch_size,
+                   verbose=False)
+    np.random.seed(2)
+    for _ in range(steps):
+        again._step()
+    np.testing.assert_allclose(again.loss_history, solver.loss_history, rtol=1e-7)
+    for name, array in again.model.params.items():
+        np.testing.assert_allclose(net.params[name], array, rtol=1e-6, atol=1e-9)
+        config = solver.optim_configs[name]
+        assert config.keys() == again.optim_configs[name].keys()
+        for key, value in again.optim_configs[name].items():
+            np.testing.assert_allclose(config[key], value, rtol=1e-6, atol=1e-9)
+    assert np.random.rand() == drawn
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_bits_do_not_depend_on_threads(rng, threads):
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("when", [1, 3])
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_an_exception_beside_a_compiled_run(rng, monkeypatch, rule, when, place):
+    """As a time limit's handler raises it: in `Workspace.run`, right before the compiled call or right after it."""
+    count, take = [0], Workspace.take
+
+    def interrupted(self, *args):
+        count[0] += 1
+        if count[0] == when and place == "before":
+            raise TimeoutError
+        take(self, *args)
+        if count[0] == when:
+            raise TimeoutError
+
+    net = models()[1]
+    solver = Solver(net, data(rng), update_rule=rule, optim_config=dict(RULES[rule]), batch_size=20, num_epochs=5,
+                    verbose=False)
+    prepare(np.dtype(np.float64), True)
+    prepare(np.dtype(np.float64), True, ("relu", "softmax", Optimizer(ADAM, 0.9, 0.99, 1e-8)))
+    np.random.seed(2)
+    with monkeypatch.context() as patch:
+        patch.setattr(Workspace, "take", interrupted)
+        with pytest.raises(TimeoutError):
+            solver.train()
+    if place == "after":
+        assert_is_after_its_steps(solver, net)
+    else:  # minibatches were drawn for nothing
+        steps = len(solver.loss_history)
+        assert (steps == 0) == (when == 1)
+        assert solver.optim_configs["W1"].get("t", steps) == steps
+
+
+def test_bits_do_not_depend_on_threads(rng, monkeypatch):
     given, found = data(rng, samples=300), []
-    before = fastnet.get_num_threads()
-    for count in (threads, before):
-        fastnet.set_num_threads(count)
-        try:
-            found.append(run(models((9, 8))[1], given, update_rule="adam"))
-        finally:
-            fastnet.set_num_threads(before)
-    assert found[0].loss_history == found[1].loss_history
-    for name, array in found[0].model.params.items():
-        assert np.array_equal(array, found[1].model.params[name])
+    for shares in (1, 2, 3):
+        monkeypatch.setattr(workspace, "share_count", lambda units, work, _, shares=shares: min(shares, units))
+        found.append(run(models((9, 8))[1], given, update_rule="adam"))
+    for other in found[1:]:
+        if COMPILED:
+            assert found[0].loss_history == other.loss_history
+        for name, array in found[0].model.params.items():
+            np.testing.assert_allclose(other.model.params[name], array, rtol=0, atol=0 if COMPILED else 1e-12)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_learning_rate_of_numpy_makes_float64_of_float32(rng, rule):
+    """With NumPy 2 a scalar of float64 is no Python number; only sgd changes its arrays in place."""
+    rate = np.geomspace(RULES[rule]["learning_rate"], 1, 3)[0]
+    pair = []
+    for kind, net in zip((course.Solver, Solver), models((9, 8), np.float32, reg=0.01), strict=True):
+        pair.append(run(net, data(np.random.RandomState(5)), None, kind, update_rule=rule,
+                        optim_config={**RULES[rule], "learning_rate": rate}))
+    dtypes = [{name: array.dtype for name, array in solver.model.params.items()} for solver in pair]
+    if np.lib.NumpyVersion(np.__version__) >= "2.0.0":
+        assert dtypes[0] == dtypes[1]
+        assert set(dtypes[1].values()) == {np.dtype(np.float32 if rule == "sgd" else np.float64)}
+        assert [type(loss) for loss in pair[0].loss_history] == [type(loss) for loss in pair[1].loss_history]
+    np.testing.assert_allclose(pair[1].loss_history, pair[0].loss_history, rtol=1e-4)
+
+
+@pytest.mark.parametrize("convert", [lambda X: np.asfortranarray(X), lambda X: X[..., ::-1], lambda X: X[::-1],
+                                     lambda X: np.swapaxes(X, 1, 3)], ids=["Fortran", "mirrored", "reversed", "axes"])
+def test_data_of_any_layout(rng, convert, compiled_only):
+    given = data(rng)
+    for name in ("X_train", "X_val"):
+        given[name] = convert(given[name])
+    assert_same(*solvers(models(), given, optim_config={"learning_rate": 0.1}, batch_size=20, num_epochs=2), 1e-9)

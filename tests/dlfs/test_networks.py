@@ -91,6 +91,8 @@ def test_a_single_sample_of_chapter_4(rng):
     x = rng.standard_normal(12)
     np.testing.assert_allclose(ours.predict(x), theirs.predict(x))
     assert ours.predict(x).shape == (4,)
+    t = np.eye(4)[2]
+    assert ours.loss(x, t) == pytest.approx(theirs.loss(x[np.newaxis], t[np.newaxis]))
     with pytest.raises(ValueError, match="t must be one-hot rows"):
         ours.gradient(x[np.newaxis], np.array([1]))
 
@@ -108,6 +110,48 @@ def test_layers_hold_the_arrays_of_the_constructor(rng):
     grads = ours.gradient(X, y)
     assert ours.layers["Affine1"].dW is grads["W1"]
     assert ours.layers["Affine2"].db is grads["b2"]
+
+
+def test_layers_keep_what_backward_needs(rng):
+    """The book's own loop over the layers works after a fast call, of the samples of that call."""
+    theirs, ours = pair(5)
+    X, y, one_hot = data(rng)
+    for t, call in ((y, ours.loss), (one_hot, ours.gradient), (y, ours.gradient)):
+        ours.layers["Affine1"].forward(X[:3])
+        call(X, t)
+        delta = ours.lastLayer.backward(1)
+        np.testing.assert_allclose(ours.lastLayer.y, book.softmax(theirs.scores(X)))
+        assert ours.lastLayer.loss == pytest.approx(theirs.loss(X, t))
+        for layer in reversed(ours.layers.values()):
+            delta = layer.backward(delta)
+        assert delta.shape == X.shape
+        grads = theirs.gradient(X, t)
+        for number in (1, 2):
+            np.testing.assert_allclose(ours.layers[f"Affine{number}"].dW, grads[f"W{number}"], rtol=1e-9, atol=1e-12)
+        assert np.array_equal(ours.layers["Relu1"].mask, theirs.hidden(X) == 0)
+    with pytest.raises(AttributeError, match="'Relu' object has no attribute 'masks'"):
+        _ = ours.layers["Relu1"].masks
+
+
+def test_methods_of_somebodys_own_count(rng, monkeypatch):
+    X, y, one_hot = data(rng)
+
+    class Scaled(Chapter5):
+        def predict(self, x):
+            return super().predict(2 * x)
+
+    class Even(Chapter4):
+        def predict(self, x):
+            return np.full((len(x), 4), 0.25)
+
+    np.random.seed(2)
+    net = Scaled(12, 9, 4, 0.5)
+    theirs, ours = pair(5)
+    np.testing.assert_allclose(net.gradient(X, y)["b2"], theirs.gradient(2 * X, y)["b2"])
+    assert Even(12, 9, 4).loss(X, one_hot) == pytest.approx(np.log(4), abs=1e-6)
+    expected = ours.predict(X)
+    monkeypatch.setattr(Relu, "forward", lambda self, x: setattr(self, "mask", x < 1) or np.where(x < 1, 0, x))
+    assert not np.allclose(ours.predict(X), expected)
 
 
 class Twice(Relu):

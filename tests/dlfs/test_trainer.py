@@ -6,9 +6,12 @@ Source: contracts of the book's public repository (oreilly-japan/deep-learning-f
 import numpy as np
 import pytest
 
+from fastnet.blocks.optimizers import MOMENTUM, Optimizer
 from fastnet.dlfs.common import optimizer as optimizers
 from fastnet.dlfs.common import trainer as trainer_module
 from fastnet.dlfs.common.trainer import Trainer
+from fastnet.engine.workspace import Workspace
+from fastnet.training.loop import prepare
 from tests.dlfs import book
 from tests.dlfs.test_networks import CHAPTERS, data, pair
 
@@ -95,6 +98,9 @@ def test_it_prints_what_the_book_prints(rng, capsys):
     ours = capsys.readouterr().out.splitlines()
     theirs = told.splitlines()
     assert [line.split(":")[0] for line in ours] == [line.split(":")[0] for line in theirs]
+    losses = [[float(line.split(":")[1]) for line in lines if line.startswith("train loss")]
+              for lines in (ours, theirs)]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-9)
     assert ours[1:2] == theirs[1:2] == [line for line in ours if line.startswith("=== epoch:1,")]
     assert ours[-2:] == theirs[-2:]
 
@@ -122,14 +128,55 @@ def test_functions_of_somebodys_own_are_called(rng, ways, monkeypatch):
             calls.append(2)
             super().update(params, grads)
 
+    kept = []
+
     def own_array(trainer):
-        trainer.network.params["W1"] = trainer.network.params["W1"].copy()
+        kept.append(trainer.network.params["W1"])
+        trainer.network.params["W1"] = kept[0].copy()
+        kept.append(trainer.network)
 
     np.testing.assert_allclose(train(own_gradient), expected, rtol=1e-10)
     np.testing.assert_allclose(train(lambda trainer: setattr(trainer, "optimizer", Own())), expected, rtol=1e-10)
+    before = pair(5)[1].params["W1"]
     train(own_array)
+    assert np.array_equal(kept[0], before)  # predictions go on with it, as in the book, and it is not trained
+    assert not np.array_equal(kept[1].params["W1"], before)
     assert calls == [1] * 4 + [2] * 4
     assert [way is None for way in ways] == [False, True, True, True]
+
+
+@pytest.mark.parametrize("name", ["Momentum", "Adam"])
+def test_an_exception_right_after_a_compiled_step(rng, monkeypatch, name):
+    """Parameters, what the optimizer remembers, and its count are those after a whole step."""
+    X, _, t = data(rng, 40)
+    trainers = []
+    for stop in (5, 0):
+        count, take = [0], Workspace.take
+
+        def interrupted(self, *args, count=count, take=take, stop=stop):
+            take(self, *args)
+            count[0] += 1
+            if count[0] == stop:
+                raise TimeoutError
+
+        trainer = Trainer(pair(5)[1], X, t, X, t, 2, 10, name, verbose=False)
+        prepare(np.dtype(np.float64), True, ("relu", "softmax", Optimizer(MOMENTUM, 0.0)))
+        np.random.seed(3)
+        with monkeypatch.context() as patch:
+            patch.setattr(Workspace, "take", interrupted)
+            if stop:
+                with pytest.raises(TimeoutError):
+                    trainer.train()
+            else:
+                trainer.max_iter = 5
+                trainer.train()
+        trainers.append(trainer)
+    first, second = trainers
+    assert len(first.train_loss_list) == 4
+    for key, array in second.network.params.items():
+        assert np.array_equal(first.network.params[key], array)
+        assert np.array_equal(first.optimizer.v[key], second.optimizer.v[key])
+    assert vars(first.optimizer).get("iter") == vars(second.optimizer).get("iter") == (5 if name == "Adam" else None)
 
 
 @pytest.mark.parametrize(("options", "message"), [

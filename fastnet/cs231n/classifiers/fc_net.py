@@ -19,9 +19,8 @@ from ...llvm.memory import aligned
 from ...network import passes
 from .. import layer_utils, layers
 from ..layer_utils import *  # noqa: F403 (users import these from here)
-from ..layers import *  # noqa: F403
 
-__all__ = ["FullyConnectedNet", "TwoLayerNet", *layer_utils.__all__, *layers.__all__]
+__all__ = ["FullyConnectedNet", "TwoLayerNet", *layer_utils.__all__]
 
 
 class _AffineNet:
@@ -54,9 +53,22 @@ class _AffineNet:
         return 2
 
     def _checked(self) -> tuple[list[Layer], checks.Known]:
-        """The checked layers, views made by this call, and what `_known` is for them."""
-        layers, self._known = checks.known_layers(self.params, self.depth, self._dtype, self._known)
+        """The checked layers, views made by this call, and what `_known` is for them.
+
+        A parameter in float64 makes that of the others, as in NumPy: a rule's learning rate may have brought it about.
+        """
+        dtype, params = self._dtype, self.params
+        if dtype.itemsize == 4 and isinstance(params, Mapping) and any(
+                getattr(array, "dtype", None) == np.float64 for array in params.values()):
+            dtype = np.dtype(np.float64)
+        layers, self._known = checks.known_layers(params, self.depth, dtype, self._known)
         return layers, self._known
+
+    def _samples(self, X: ArrayLike, layers: list[Layer], finite: bool) -> NDArray[Any]:
+        """Samples (N, D), rounded to the dtype of the network, in that of its layers."""
+        columns, dtype = len(layers[0][0]), layers[0][0].dtype
+        samples = checks.features(X, "X", columns=columns, dtype=self._dtype, finite=finite)
+        return checks.computable(samples, dtype)
 
     def _penalty(self) -> float:
         """The strength of the L2 penalty, looked at."""
@@ -67,7 +79,7 @@ class _AffineNet:
 
     def _loss(self, X: ArrayLike, y: ArrayLike | None) -> Any:
         layers, known = self._checked()
-        samples = checks.features(X, "X", columns=len(layers[0][0]), dtype=self._dtype, finite=False)
+        samples = self._samples(X, layers, finite=False)
         if y is None:
             return passes.infer(layers, samples)[0]
         targets = checks.labels(y, "y", samples=len(samples), classes=layers[-1][0].shape[1])
@@ -76,7 +88,7 @@ class _AffineNet:
         named: dict[str, NDArray[Any]] = {}
         for (dW, db), (W_name, _, b_name, b_shape) in zip(grads, known, strict=True):
             named[W_name], named[b_name] = dW, db.reshape(b_shape)
-        return self._dtype.type(loss), named
+        return samples.dtype.type(loss), named
 
 
 class TwoLayerNet(_AffineNet):
@@ -188,7 +200,7 @@ class FullyConnectedNet(_AffineNet):
 
     @names_edition
     def __init__(self, hidden_dims: Sequence[int], input_dim: int = 3 * 32 * 32, num_classes: int = 10,
-                 dropout_keep_ratio: float = 1, normalization: str | None = None, reg: float = 0.0,
+                 dropout_keep_ratio: float = 1, normalization: str | bool | None = None, reg: float = 0.0,
                  weight_scale: float = 1e-2, dtype: DTypeLike = np.float32, seed: int | None = None, *,
                  dropout: float | None = None, use_batchnorm: bool | None = None) -> None:
         if not isinstance(hidden_dims, Sequence | np.ndarray) or isinstance(hidden_dims, str) or len(hidden_dims) == 0:
@@ -200,11 +212,13 @@ class FullyConnectedNet(_AffineNet):
                              "dropout_keep_ratio" if dropout is None else "dropout", minimum=0)
         if keep > 1:
             raise ValueError(f"dropout_keep_ratio is the probability to keep, at most 1, got {keep:g}")
-        if use_batchnorm is not None:
+        if use_batchnorm is None and isinstance(normalization, bool):  # 2016's fifth argument
+            use_batchnorm = normalization
+        if use_batchnorm is not None or isinstance(normalization, bool):
             normalization = "batchnorm" if use_batchnorm else None
         if normalization is not None:
             checks.choice(normalization, "normalization", ("batchnorm", "layernorm"))
-        self.normalization = normalization
+        self.normalization: str | None = normalization
         self.use_dropout = keep not in (0, 1)
         self.reg = reg
         self.num_layers = 1 + len(hidden)
@@ -262,10 +276,11 @@ class FullyConnectedNet(_AffineNet):
 
     def _loss_by_layers(self, X: ArrayLike, y: ArrayLike | None) -> Any:
         affine, _ = self._checked()
-        out = checks.features(X, "X", columns=len(affine[0][0]), dtype=self._dtype)
+        out = self._samples(X, affine, finite=True)
         targets = None if y is None else checks.labels(y, "y", samples=len(out), classes=affine[-1][0].shape[1])
         penalty, mode, last = self._penalty(), "test" if y is None else "train", self.num_layers
-        self.dropout_param["mode"] = mode
+        if self.use_dropout:
+            self.dropout_param["mode"] = mode
         if self.normalization == "batchnorm":
             for bn_param in self.bn_params:
                 bn_param["mode"] = mode
@@ -283,8 +298,8 @@ class FullyConnectedNet(_AffineNet):
             delta, own = self._hidden_backward(number, delta, caches[number - 1])
             grads |= own
         for number, (W, _) in enumerate(affine, start=1):
-            loss += self._dtype.type(0.5 * penalty) * np.sum(W * W)
-            grads[f"W{number}"] += self._dtype.type(penalty) * W
+            loss += W.dtype.type(0.5 * penalty) * np.sum(W * W)
+            grads[f"W{number}"] += W.dtype.type(penalty) * W
         return loss, {name: grads[name].reshape(array.shape) for name, array in self.params.items()}
 
     def _hidden_forward(self, number: int, x: NDArray[Any], layer: Layer) -> tuple[NDArray[Any], Any]:
@@ -293,7 +308,7 @@ class FullyConnectedNet(_AffineNet):
         norm_cache, dropout_cache = None, None
         if self.normalization is not None:
             normalize = layers.batchnorm_forward if self.normalization == "batchnorm" else layers.layernorm_forward
-            gamma, beta = self._scale_and_shift(number)
+            gamma, beta = self._scale_and_shift(number, out.dtype)
             out, norm_cache = normalize(out, gamma, beta, self.bn_params[number - 1])
         out, relu_cache = layers.relu_forward(out)
         if self.use_dropout:
@@ -314,7 +329,7 @@ class FullyConnectedNet(_AffineNet):
         delta, grads[f"W{number}"], grads[f"b{number}"] = layers.affine_backward(delta, affine_cache)
         return delta, grads
 
-    def _scale_and_shift(self, number: int) -> list[NDArray[Any]]:
+    def _scale_and_shift(self, number: int, dtype: np.dtype[Any]) -> list[NDArray[Any]]:
         """Gamma and beta of a hidden layer."""
         found = []
         for name in (f"gamma{number}", f"beta{number}"):
@@ -322,5 +337,5 @@ class FullyConnectedNet(_AffineNet):
             if not isinstance(array, np.ndarray) or array.dtype.kind not in "uif":
                 raise TypeError(f"params[{name!r}] must be a NumPy array of real numbers, got "
                                 f"{checks.shortened(array)}")
-            found.append(checks.computable(array, self._dtype))
+            found.append(checks.computable(array, dtype))
         return found

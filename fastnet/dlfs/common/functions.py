@@ -25,7 +25,7 @@ def sigmoid(x: ArrayLike) -> Array:
 def softmax(x: ArrayLike) -> Array:
     """Return exp(x - max) / sum(exp(x - max)) of each row, or of a single one."""
     X = np.asarray(x, np.float64)
-    rows = checks.writable(np.ascontiguousarray(np.atleast_2d(X)))
+    rows = checks.writable(checks.computable(np.atleast_2d(X).view(), np.dtype(np.float64)))
     return kernels.softmax(rows).reshape(X.shape)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from ... import checks, kernels
 from .functions import cross_entropy_error, sigmoid, softmax
 
-__all__ = ["Affine", "Relu", "Sigmoid", "SoftmaxWithLoss"]
+__all__ = ["Affine", "Layer", "Relu", "Sigmoid", "SoftmaxWithLoss"]
 
 Array = NDArray[Any]
 
@@ -21,8 +22,36 @@ def _matrix(array: ArrayLike) -> Array:
     return checks.writable(checks.computable(np.asarray(array).view(), np.dtype(np.float64)))
 
 
-class Relu:
+class Layer:
+    """What all layers share: what forward keeps for backward may be made when somebody asks for it.
+
+    A network that has its scores from compiled code calls no layer. It has `forward_again` in each, which takes the
+    same samples through all of them.
+    """
+
+    kept: ClassVar[tuple[str, ...]] = ()
+    """Names of what forward keeps."""
+    forward_again: Callable[[], Any] | None = None
+
+    def forget(self, forward_again: Callable[[], Any]) -> None:
+        """Keep nothing; what is asked for is made then."""
+        for name in self.kept:
+            vars(self).pop(name, None)
+        self.forward_again = forward_again
+
+    def __getattr__(self, name: str) -> Any:
+        forward_again = vars(self).get("forward_again")
+        if name in type(self).kept and forward_again is not None:
+            forward_again()
+            if name in vars(self):
+                return vars(self)[name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+class Relu(Layer):
     """max(0, x)."""
+
+    kept = ("mask",)
 
     def __init__(self) -> None:
         self.mask: Any = None
@@ -37,8 +66,10 @@ class Relu:
         return np.where(self.mask, 0, dout)
 
 
-class Sigmoid:
+class Sigmoid(Layer):
     """1 / (1 + exp(-x))."""
+
+    kept = ("out",)
 
     def __init__(self) -> None:
         self.out: Any = None
@@ -53,7 +84,7 @@ class Sigmoid:
         return dout * (1.0 - self.out) * self.out
 
 
-class Affine:
+class Affine(Layer):
     """x W + b, each sample of x as a row.
 
     Parameters
@@ -62,6 +93,8 @@ class Affine:
     b : array (M,)
         Both are kept as they are: changes in place are seen.
     """
+
+    kept = ("x", "original_x_shape")
 
     def __init__(self, W: Array, b: Array) -> None:
         self.W, self.b = W, b
@@ -84,8 +117,10 @@ class Affine:
         return dx.reshape(self.original_x_shape)
 
 
-class SoftmaxWithLoss:
+class SoftmaxWithLoss(Layer):
     """Softmax, and the mean of -log(p + 1e-7) at the labels; its gradient is that without 1e-7."""
+
+    kept = ("loss", "y", "t")
 
     def __init__(self) -> None:
         self.loss: Any = None

@@ -18,6 +18,8 @@ from ... import checks
 from ...aliases import Layer
 from ...blocks.optimizers import ADAM, MOMENTUM, NESTEROV, Optimizer
 from ...training.interrupts import DeferredInterrupt
+from ...training.loop import prepare
+from ...training.minibatches import draw
 from ...training.session import Session
 from ..ch04.two_layer_net import TwoLayerNet as SigmoidNet
 from ..ch05.two_layer_net import TwoLayerNet as ReluNet
@@ -92,7 +94,7 @@ class Trainer:
         self._train_step(None)
 
     def _train_step(self, compiled: _CompiledSteps | None) -> None:
-        chosen = np.random.choice(self.train_size, self.batch_size)
+        chosen = draw(np.random, self.train_size, self.batch_size)
         x: Any = self.x_train
         t: Any = self.t_train
         x, t = x[chosen], t[chosen]
@@ -103,17 +105,16 @@ class Trainer:
         loss = self.network.loss(x, t)
         self.train_loss_list.append(loss)
         if self.verbose:
-            print(f"train loss:{loss}")
+            print(f"train loss:{loss!s}")
         if self.current_iter % self.iter_per_epoch == 0:
             self.current_epoch += 1
             most = slice(self.evaluate_sample_num_per_epoch)
-            accuracies = []
-            for x, t, kept in ((self.x_train, self.t_train, self.train_acc_list),
-                               (self.x_test, self.t_test, self.test_acc_list)):
-                accuracies.append(self.network.accuracy(x[most], t[most]))
-                kept.append(accuracies[-1])
+            sets: Any = (self.x_train, self.t_train), (self.x_test, self.t_test)
+            train_acc, test_acc = [self.network.accuracy(x[most], t[most]) for x, t in sets]
+            self.train_acc_list.append(train_acc)
+            self.test_acc_list.append(test_acc)
             if self.verbose:
-                print(f"=== epoch:{self.current_epoch}, train acc:{accuracies[0]}, test acc:{accuracies[1]} ===")
+                print(f"=== epoch:{self.current_epoch}, train acc:{train_acc!s}, test acc:{test_acc!s} ===")
         self.current_iter += 1
 
     def train(self) -> None:
@@ -127,22 +128,18 @@ class Trainer:
             On Ctrl-C; with compiled steps after a whole step.
         """
         compiled = _compiled_steps(self) if self.max_iter else None
-        with contextlib.ExitStack() as stack:
-            interrupt = None
-            if compiled is not None:
-                interrupt = stack.enter_context(DeferredInterrupt())
-                stack.enter_context(compiled)
+        if compiled is None:  # where Ctrl-C ends a step as it does in the book
             for _ in range(self.max_iter):
-                if compiled is None:
-                    self.train_step()
-                else:
+                self.train_step()
+        else:
+            with DeferredInterrupt() as interrupt, compiled:
+                for _ in range(self.max_iter):
                     self._train_step(compiled)
-                if interrupt is not None:
                     interrupt.check()
         accuracy = self.network.accuracy(self.x_test, self.t_test)
         if self.verbose:
             print("=============== Final Test Accuracy ===============")
-            print(f"test acc:{accuracy}")
+            print(f"test acc:{accuracy!s}")
 
 
 class _Rule(NamedTuple):
@@ -157,13 +154,13 @@ class _Rule(NamedTuple):
 
 _RULES: dict[Any, _Rule] = {
     optimizers.SGD: _Rule(("lr",), ("",), lambda _: Optimizer(MOMENTUM, 0.0)),
-    optimizers.Momentum: _Rule(("lr", "momentum"), ("v",), lambda rule: Optimizer(MOMENTUM, rule.momentum)),
-    optimizers.Nesterov: _Rule(("lr", "momentum"), ("v",), lambda rule: Optimizer(NESTEROV, rule.momentum)),
+    optimizers.Momentum: _Rule(("lr", "momentum"), ("v",), lambda rule: Optimizer(MOMENTUM, float(rule.momentum))),
+    optimizers.Nesterov: _Rule(("lr", "momentum"), ("v",), lambda rule: Optimizer(NESTEROV, float(rule.momentum))),
     # The engine's Adam with beta_1 = 0, whose first moment is the gradient, and is not asked for.
     optimizers.RMSprop: _Rule(("lr", "decay_rate"), ("", "h"),
-                              lambda rule: Optimizer(ADAM, 0.0, rule.decay_rate, 1e-7)),
+                              lambda rule: Optimizer(ADAM, 0.0, float(rule.decay_rate), 1e-7)),
     optimizers.Adam: _Rule(("lr", "beta1", "beta2", "iter"), ("m", "v"),
-                           lambda rule: Optimizer(ADAM, rule.beta1, rule.beta2, 1e-7))}
+                           lambda rule: Optimizer(ADAM, float(rule.beta1), float(rule.beta2), 1e-7))}
 
 _METHODS = ("gradient", "loss", "accuracy", "predict")
 _OWN = {kind: {name: getattr(kind, name) for name in _METHODS} for kind in (SigmoidNet, ReluNet)}
@@ -218,8 +215,10 @@ class _CompiledSteps(contextlib.AbstractContextManager[None]):
     def __init__(self, trainer: Trainer, rule: _Rule, X: NDArray[Any], y: NDArray[np.int64]) -> None:
         self._network, self._optimizer, self._rule = trainer.network, trainer.optimizer, rule
         self._X, self._y = X, y
-        self._session = Session(trainer.batch_size, self._network.activation, "softmax",
-                                rule.optimizer(self._optimizer))
+        method = self._network.activation, "softmax", rule.optimizer(self._optimizer)
+        self._session = Session(trainer.batch_size, *method)
+        self._earlier = self._session.losses
+        prepare(np.dtype(np.float64), scores=True, method=method)  # here, where Ctrl-C still works at once
 
     def __enter__(self) -> None:
         """Pack the parameters and what the optimizer remembers of them."""
@@ -237,13 +236,26 @@ class _CompiledSteps(contextlib.AbstractContextManager[None]):
         optimizer = self._optimizer
         rate = float(optimizer.lr)
         if isinstance(optimizer, optimizers.Adam):
-            optimizer.iter += 1
-            rate *= float(np.sqrt(1.0 - optimizer.beta2**optimizer.iter) / (1.0 - optimizer.beta1**optimizer.iter))
+            t = optimizer.iter + 1
+            rate *= float(np.sqrt(1.0 - optimizer.beta2**t) / (1.0 - optimizer.beta1**t))
         self._session.run(self._X, self._y, chosen[np.newaxis], rate, 0.0)
+        self._count()
         self._session.store()
+
+    def _count(self) -> None:
+        """Have Adam count the last run, unless it has been counted, or its step was not taken.
+
+        An exception, of Ctrl-C or a time limit, can come between a run and whatever follows it.
+        """
+        losses = self._session.losses
+        if losses is not self._earlier and not np.isneginf(losses).any():
+            self._earlier = losses
+            if isinstance(self._optimizer, optimizers.Adam):
+                self._optimizer.iter += 1
 
     def __exit__(self, *exception: object) -> None:
         """Leave, however it ends, with what was learned in `params`, and remembered by the optimizer."""
+        self._count()
         for name, moment in zip(self._rule.moments, self._session.release(), strict=True):
             if name:
                 arrays = [array for layer in moment for array in layer]
