@@ -194,7 +194,7 @@ class Fitting:
         seen, run, Workspace = set(), workspace.Workspace.run, workspace.Workspace
 
         def one_by_one(self, X, y, batches, rates, l2, weights=None, weight_sums=None, counts=None,
-                       accuracies=None):
+                       accuracies=None, epsilons=None):
             layers = [(np.empty(shape), np.empty(shape[1])) for shape in zip(
                 self._parameters.sizes, self._parameters.sizes[1:], strict=False)]
             losses = []

@@ -66,8 +66,8 @@ module, name = {
     "compiled": (workspace.Workspace, "run"), "by NumPy": (model, "add_all")}[sys.argv[1]]
 real, calls = getattr(module, name), []
 
-def interrupted(*args):
-    result = real(*args)
+def interrupted(*args, **options):
+    result = real(*args, **options)
     calls.append(1)
     if len(calls) == 4:
         os.kill(os.getpid(), signal.SIGINT)

@@ -65,8 +65,8 @@ def test_a_run_has_few_checks_of_many_samples(monkeypatch):
     # Ctrl-C waits for a run: it has no more checks than take a moment, whatever the pace has learned without one.
     from fastnet.engine import workspace
     checks, run = [], workspace.Workspace.run
-    monkeypatch.setattr(workspace.Workspace, "run", lambda self, *args: (
-        checks.append(0 if args[-1] is None else args[-1].due.sum()), run(self, *args))[1])
+    monkeypatch.setattr(workspace.Workspace, "run", lambda self, *args, **options: (
+        checks.append(0 if args[-1] is None else args[-1].due.sum()), run(self, *args, **options))[1])
     X, y, X_val, y_val = digits(40)
     for threads in (1, None):
         # One thread is at work on so small a step: the more there may be, the fewer checks it may make alone.
@@ -318,10 +318,10 @@ def test_an_error_ends_drawing_ahead(monkeypatch):
     monkeypatch.setattr(pace, "FIRST_WORK", 1)
     run = workspace.Workspace.run
 
-    def failing(self, X, y, batches, *rest):
+    def failing(self, X, y, batches, *rest, **options):
         if len(batches) > 1:
             raise MemoryError
-        return run(self, X, y, batches, *rest)
+        return run(self, X, y, batches, *rest, **options)
 
     monkeypatch.setattr(workspace.Workspace, "run", failing)
     random = np.random.RandomState(0)
