@@ -1,13 +1,17 @@
 """Everything that hypothesis draws: sizes, dtypes, layouts, matrices."""
 
+import numba
 import numpy as np
 from hypothesis import strategies as st
 
 from .conftest import COMPILED
 
 LAYOUTS = ("C", "F", "strided", "read-only")
-# What a layout changes does not depend on the dtype, and each pair takes time to compile.
-KINDS = ((np.float32, "C"), (np.float64, "C"), (np.float32, "F"), (np.float64, "strided"), (np.float32, "read-only"))
+# What a layout changes depends neither on the dtype nor on the processor, and each pair takes time to compile: where
+# code is made for another processor than this one, C is enough.
+KINDS = ((np.float32, "C"), (np.float64, "C"))
+if not numba.config.CPU_NAME:
+    KINDS += ((np.float32, "F"), (np.float64, "strided"), (np.float32, "read-only"))
 
 dtypes = st.sampled_from([np.float32, np.float64])
 kinds = st.sampled_from(KINDS)

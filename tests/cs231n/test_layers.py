@@ -29,6 +29,7 @@ from fastnet.cs231n.layers import (
     softmax_loss,
     svm_loss,
 )
+from tests.conftest import COMPILED
 
 
 def test_affine_forward_is_the_notebooks():
@@ -79,11 +80,12 @@ def test_affine_relu(rng):
 
 
 def test_losses(rng):
-    x, y = 0.001 * rng.standard_normal((50, 10)), rng.randint(0, 10, 50)
+    samples = 50 if COMPILED else 5
+    x, y = 0.001 * rng.standard_normal((samples, 10)), rng.randint(0, 10, samples)
     for function, expected in ((softmax_loss, np.log(10)), (svm_loss, 9)):
         loss, dx = function(x, y)
         assert type(loss) is np.float64
-        assert loss == pytest.approx(expected, abs=0.02)
+        assert loss == pytest.approx(expected, abs=0.03)
         numerical = eval_numerical_gradient(lambda value, f=function: f(value, y)[0], x, verbose=False)
         assert np.abs(dx - numerical).max() < 1e-8
     # A row by hand: margins 1 - 3 + 1 < 0, 0 and 2.5 - 3 + 1 = 0.5.
