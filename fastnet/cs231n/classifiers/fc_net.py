@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from ... import checks
+from ... import checks, kernels
 from ...aliases import Layer
 from ...editions import names_edition
 from ...llvm.memory import aligned
@@ -276,7 +276,7 @@ class FullyConnectedNet(_AffineNet):
 
     def _loss_by_layers(self, X: ArrayLike, y: ArrayLike | None) -> Any:
         affine, _ = self._checked()
-        out = self._samples(X, affine, finite=True)
+        out = checks.writable(self._samples(X, affine, finite=True))
         targets = None if y is None else checks.labels(y, "y", samples=len(out), classes=affine[-1][0].shape[1])
         penalty, mode, last = self._penalty(), "test" if y is None else "train", self.num_layers
         if self.use_dropout:
@@ -288,45 +288,48 @@ class FullyConnectedNet(_AffineNet):
         for number in range(1, last):
             out, cache = self._hidden_forward(number, out, affine[number - 1])
             caches.append(cache)
-        scores, affine_cache = layers.affine_forward(out, *affine[-1])
+        scores = kernels.affine_forward(out, *affine[-1])
         if targets is None:
             return scores
-        loss, delta = layers.softmax_loss(scores, targets)
-        delta, dW, db = layers.affine_backward(delta, affine_cache)
-        grads = {f"W{last}": dW, f"b{last}": db}
+        value, delta = kernels.softmax_cross_entropy(scores, targets)
+        grads = {f"W{last}": kernels.weight_gradient(out, delta), f"b{last}": kernels.bias_gradient(delta)}
         for number in range(last - 1, 0, -1):
+            W, _ = affine[number]
+            delta = kernels.affine_forward(delta, np.ascontiguousarray(W.T), np.zeros(len(W), W.dtype))
             delta, own = self._hidden_backward(number, delta, caches[number - 1])
             grads |= own
-        for number, (W, _) in enumerate(affine, start=1):
-            loss += W.dtype.type(0.5 * penalty) * np.sum(W * W)
-            grads[f"W{number}"] += W.dtype.type(penalty) * W
-        return loss, {name: grads[name].reshape(array.shape) for name, array in self.params.items()}
+        for number, (W, _) in enumerate(affine if penalty else [], start=1):
+            value += 0.5 * penalty * kernels.sum_of_squares(W)
+            kernels.axpy(penalty, W.reshape(-1), grads[f"W{number}"].reshape(-1))
+        return out.dtype.type(value), {name: grads[name].reshape(array.shape) for name, array in self.params.items()}
 
     def _hidden_forward(self, number: int, x: NDArray[Any], layer: Layer) -> tuple[NDArray[Any], Any]:
         """Affine map, normalization, ReLU and dropout of hidden layer `number`: the output, and what is kept."""
-        out, affine_cache = layers.affine_forward(x, *layer)
-        norm_cache, dropout_cache = None, None
+        out, norm_cache, dropout_cache = kernels.affine_forward(x, *layer), None, None
         if self.normalization is not None:
             normalize = layers.batchnorm_forward if self.normalization == "batchnorm" else layers.layernorm_forward
             gamma, beta = self._scale_and_shift(number, out.dtype)
             out, norm_cache = normalize(out, gamma, beta, self.bn_params[number - 1])
-        out, relu_cache = layers.relu_forward(out)
+        A = out = kernels.relu(out)
         if self.use_dropout:
             out, dropout_cache = layers.dropout_forward(out, self.dropout_param)
-        return out, (affine_cache, norm_cache, relu_cache, dropout_cache)
+        return out, (x, norm_cache, A, dropout_cache)
 
     def _hidden_backward(self, number: int, delta: NDArray[Any],
                          caches: Any) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
-        """The gradient of what went into hidden layer `number`, and those of its parameters."""
-        affine_cache, norm_cache, relu_cache, dropout_cache = caches
+        """The gradient of the affine map of hidden layer `number`, and those of the layer's parameters.
+
+        Nobody asks for the gradient of the samples, which is as much work as that of the weights.
+        """
+        x, norm_cache, A, dropout_cache = caches
         grads = {}
         if dropout_cache is not None:
             delta = layers.dropout_backward(delta, dropout_cache)
-        delta = layers.relu_backward(delta, relu_cache)
+        delta = kernels.relu_mask(delta, A)
         if norm_cache is not None:
             back = layers.batchnorm_backward if self.normalization == "batchnorm" else layers.layernorm_backward
             delta, grads[f"gamma{number}"], grads[f"beta{number}"] = back(delta, norm_cache)
-        delta, grads[f"W{number}"], grads[f"b{number}"] = layers.affine_backward(delta, affine_cache)
+        grads[f"W{number}"], grads[f"b{number}"] = kernels.weight_gradient(x, delta), kernels.bias_gradient(delta)
         return delta, grads
 
     def _scale_and_shift(self, number: int, dtype: np.dtype[Any]) -> list[NDArray[Any]]:
