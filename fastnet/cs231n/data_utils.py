@@ -27,7 +27,8 @@ def get_digits_data(num_training: int = 1400, num_validation: int = 397, subtrac
     Parameters
     ----------
     num_training, num_validation : int, default 1400 and 397
-        So many of the 1797 images, from the first on; the rest, if any, is the test data.
+        So many of the 1797 images, in an order that is drawn once for all (they lie writer by writer, and the last ones
+        are harder to read); the rest, if any, is the test data.
     subtract_mean : bool, default True
         Whether to subtract the mean training image from all.
 
@@ -37,7 +38,8 @@ def get_digits_data(num_training: int = 1400, num_validation: int = 397, subtrac
         ``X_train``, ``X_val`` and ``X_test``, float64 (N, 1, 8, 8), and ``y_train``, ``y_val`` and ``y_test``, int64.
     """
     X, y = load_digits()
-    return _parts(X.reshape(-1, 1, 8, 8), y, num_training, num_validation, len(X), subtract_mean)
+    order = np.random.RandomState(0).permutation(len(X))
+    return _parts(X[order].reshape(-1, 1, 8, 8), y[order], num_training, num_validation, len(X), subtract_mean)
 
 
 def _parts(X: NDArray[Any], y: NDArray[Any], training: int, validation: int, last: int, subtract_mean: bool) -> Data:

@@ -14,6 +14,7 @@ def test_digits_are_the_notebooks_data():
         "X_train": (1400, 1, 8, 8), "y_train": (1400,), "X_val": (397, 1, 8, 8), "y_val": (397,),
         "X_test": (0, 1, 8, 8), "y_test": (0,)}
     np.testing.assert_allclose(data["X_train"].mean(axis=0), 0, atol=1e-12)
+    assert np.bincount(data["y_val"]).min() > 25  # each digit is there
     small = get_digits_data(100, 50, subtract_mean=False)
     assert [len(small[name]) for name in ("y_train", "y_val", "y_test")] == [100, 50, 1647]
     assert small["X_train"].min() == 0
