@@ -201,25 +201,16 @@ def _training_rows(samples: int) -> dict[str, Row]:
 # ---- the course's Solver, and the book's network ---------------------------------------------------------------------
 
 
-class _SolverNet:
+class _SolverNet(reference.TwoLayerNet):
     """The course's network for a Solver in NumPy; a Solver takes its steps in Python, as the course's does."""
 
     def __init__(self, inputs: int, hidden: int, classes: int, scale: float, reg: float) -> None:
-        W1, W2 = scale * np.random.randn(inputs, hidden), scale * np.random.randn(hidden, classes)
-        self.reg, self.params = reg, {"W1": W1, "b1": np.zeros(hidden), "W2": W2, "b2": np.zeros(classes)}
+        super().__init__(inputs, hidden, classes, scale, l2="half")
+        self.reg = reg
 
     def loss(self, X: Array, y: Array | None = None) -> Any:
         """Scores, or loss and gradients."""
-        W1, b1, W2, b2 = self.params.values()
-        A = reference.relu(reference.affine_forward(X, W1, b1))
-        Z = reference.affine_forward(A, W2, b2)
-        if y is None:
-            return Z
-        loss, delta = reference.softmax_cross_entropy(Z, y)
-        below = reference.propagate_delta(delta, W2, A)
-        loss += 0.5 * self.reg * (reference.sum_of_squares(W1) + reference.sum_of_squares(W2))
-        return loss, {"W1": reference.weight_gradient(X, below) + self.reg * W1, "b1": reference.bias_gradient(below),
-                      "W2": reference.weight_gradient(A, delta) + self.reg * W2, "b2": reference.bias_gradient(delta)}
+        return super().loss(X, y, self.reg)
 
 
 def _trained(solver: Any) -> dict[str, list[float]]:

@@ -24,8 +24,8 @@ from .parallel.interpreter_end import without_gil
 from .tuning import FINITE_PIECE
 
 __all__ = ["LARGEST", "Known", "checked_finite", "choice", "computable", "features", "floating_dtype", "integer",
-           "known_layers", "labels", "layers", "not_finite", "number", "path", "pieces", "random_source", "samples",
-           "shortened", "writable"]
+           "known_layers", "labels", "layers", "named_gradients", "not_finite", "number", "path", "penalty", "pieces",
+           "random_source", "samples", "shortened", "writable"]
 
 LARGEST = {np.dtype(kind): float(np.finfo(kind).max) for kind in (np.float32, np.float64)}
 """The largest number of each dtype that a network may have; to ask NumPy takes microseconds."""
@@ -49,6 +49,14 @@ def number(value: Any, name: str, *, minimum: float | None = None) -> float:
     if minimum is not None and result < minimum:
         raise ValueError(f"{name} must be at least {minimum:g}, got {result:g}")
     return result
+
+
+def penalty(reg: Any, dtype: np.dtype[Any], factor: int = 1) -> float:
+    """Return the penalty p of the engine, with loss 0.5 * p * sum(W^2): so many times the user's `reg`."""
+    strength = number(reg, "reg", minimum=0) * factor
+    if strength > LARGEST[dtype]:  # else NumPy warns that it does not fit
+        raise ValueError(f"reg is too large for {dtype}, got {reg:g}")
+    return strength
 
 
 def integer(value: Any, name: str, *, minimum: int, maximum: int = sys.maxsize) -> int:
@@ -273,6 +281,14 @@ def known_layers(params: Any, depth: int, dtype: np.dtype[Any], known: Known) ->
 def _bias_shape(array: Any, b: NDArray[Any]) -> tuple[int, ...]:
     """The shape, (1, H) or (H,), in which `params` holds the bias of a layer."""
     return (1, len(b)) if np.shape(array) == (1, len(b)) else b.shape
+
+
+def named_gradients(grads: Sequence[Layer], known: Known) -> dict[str, NDArray[Any]]:
+    """Return the gradients of layers with the names and shapes that `known` says their parameters have."""
+    named: dict[str, NDArray[Any]] = {}
+    for (dW, db), (W_name, _, b_name, b_shape) in zip(grads, known, strict=True):
+        named[W_name], named[b_name] = dW, db.reshape(b_shape)
+    return named
 
 
 def _parameter(params: Mapping[str, Any], name: str) -> NDArray[Any]:

@@ -6,7 +6,7 @@ import os
 import time
 import warnings
 from collections.abc import Sequence
-from itertools import chain, combinations, pairwise
+from itertools import chain
 from typing import Any, Self, overload
 
 import numpy as np
@@ -14,10 +14,11 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import checks, kernels
 from .aliases import Layer
-from .editions import names_edition
 from .files import models
-from .llvm.memory import add_all, aligned
+from .keywords import names_edition
+from .llvm.memory import add_all, overlap
 from .network import passes
+from .network.initial import initial_parameters
 from .parallel.threads import checked_threads
 from .training import loop
 from .training.checkpoints import Checkpoints, checked_interval, data_checksum, read_checkpoint
@@ -81,20 +82,11 @@ class TwoLayerNet:
                  threads: int | None = None) -> None:
         sizes = [checks.integer(size, name, minimum=1) for size, name in
                  [(input_size, "input_size"), (hidden_size, "hidden_size"), (output_size, "output_size")]]
-        scale = checks.number(std, "std", minimum=0)
         self._dtype = checks.floating_dtype(dtype)
         self._l2 = checks.choice(l2, "l2", ("full", "half"))
         self._rng = checks.random_source(rng)
         self._threads = None if threads is None else checked_threads(threads)
-        if scale * 40 > checks.LARGEST[self.dtype]:  # no normal number that is drawn is larger
-            raise ValueError(f"std is too large for {self.dtype}, got {scale:g}")
-        self.params = {}
-        for index, shape in enumerate(pairwise(sizes), start=1):
-            self.params[f"W{index}"] = aligned(shape, self.dtype)
-            self.params[f"b{index}"] = aligned(shape[1:], self.dtype, clear=True)
-        for name, array in self.params.items():  # last: where memory has run out nothing has been drawn
-            if name.startswith("W"):
-                array[...] = scale * self._random.standard_normal(array.shape)
+        self.params = initial_parameters(sizes, std, "std", self._dtype, self._random)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -140,10 +132,7 @@ class TwoLayerNet:
 
     def _l2_strength(self, reg: float) -> float:
         """The penalty p of the engine, with loss 0.5 * p * sum(W^2), for the user's reg."""
-        strength = checks.number(reg, "reg", minimum=0) * (2 if self.l2 == "full" else 1)
-        if strength > checks.LARGEST[self.dtype]:  # else NumPy warns that it does not fit
-            raise ValueError(f"reg is too large for {self.dtype}, got {reg:g}")
-        return strength
+        return checks.penalty(reg, self.dtype, 2 if self.l2 == "full" else 1)
 
     def _infer(self, X: ArrayLike) -> tuple[NDArray[Any], NDArray[np.intp]]:
         layers = self._layers()
@@ -188,10 +177,7 @@ class TwoLayerNet:
         checks.checked_finite(samples, "X")
         strength = self._l2_strength(reg)
         loss, grads = passes.loss_and_grads(layers, checks.writable(samples), targets, strength, self._threads)
-        named = {}
-        for (dW, db), (W_name, _, b_name, b_shape) in zip(grads, known, strict=True):
-            named[W_name], named[b_name] = dW, db.reshape(b_shape)
-        return np.float64(loss), named
+        return np.float64(loss), checks.named_gradients(grads, known)
 
     def train(self, X: ArrayLike, y: ArrayLike, X_val: ArrayLike, y_val: ArrayLike, learning_rate: float = 1e-3,
               learning_rate_decay: float = 0.95, reg: float = 5e-6, num_iters: int = 100, batch_size: int = 200,
@@ -440,7 +426,7 @@ class _Trained(loop.Trainee):
                              f"{sizes}")
         arrays = [array for layer in layers for array in layer]
         views = all(np.may_share_memory(params[name], array) for name, array in _named(layers))
-        return layers, views and not any(np.may_share_memory(*pair) for pair in combinations(arrays, 2))
+        return layers, views and not overlap(arrays)
 
     def update(self, grads: Sequence[Layer], learning_rate: float) -> None:
         """Take a step on the arrays in `params`, of any layout, dtype or overlap, as the course's class does it."""

@@ -11,7 +11,7 @@ import fastnet
 PACKAGE = Path(fastnet.__file__).parent
 
 ORDER = ["reference", "progress", "aliases", "tuning", "jit", "llvm", "parallel", "blocks", "kernels", "checks",
-         "engine", "network", "files", "storage", "training", "sklearn", "editions", "model", "saving", "datasets",
+         "engine", "network", "files", "storage", "training", "sklearn", "keywords", "model", "saving", "datasets",
          "cs231n", "dlfs", "verification", "__init__", "cli", "__main__"]
 """Folders, and the files on the ground floor."""
 

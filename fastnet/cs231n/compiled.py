@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from .. import checks
 from ..aliases import Layer
 from ..blocks.optimizers import ADAM, MOMENTUM, Optimizer
+from ..llvm.memory import overlap
 from ..training.loop import prepare
 from ..training.minibatches import draw
 from ..training.session import Session
@@ -98,12 +98,16 @@ def compiled_steps(solver: Any) -> CompiledSteps | None:
 
 def _in_place(params: dict[str, Any], layers: list[Layer]) -> bool:
     """Whether the parameters are these layers, in memory that no two of them share, and nothing else."""
-    arrays = [array for layer in layers for array in layer]
-    names = [f"{letter}{number}" for number in range(1, len(layers) + 1) for letter in "Wb"]
+    arrays, names = [array for layer in layers for array in layer], _names(len(layers))
     return (sorted(params) == sorted(names)
             and all(np.may_share_memory(params[name], array) and params[name].flags.writeable
                     for name, array in zip(names, arrays, strict=True))
-            and not any(np.may_share_memory(*pair) for pair in combinations(arrays, 2)))
+            and not overlap(arrays))
+
+
+def _names(depth: int) -> list[str]:
+    """The names of the parameters of so many layers, in the order in which layers have them."""
+    return [f"{letter}{number}" for number in range(1, depth + 1) for letter in "Wb"]
 
 
 def _common_config(solver: Any, rule: Rule, dtype: np.dtype[Any]) -> dict[str, float] | None:
@@ -166,12 +170,9 @@ class CompiledSteps(contextlib.AbstractContextManager[None]):
         layers, _ = solver.model._checked()
         moments: list[list[Layer]] = []
         for moment in self._rule.moments:
-            found = [self._moment(moment, key) for key in self._keys(len(layers))]
+            found = [self._moment(moment, key) for key in _names(len(layers))]
             moments.append([(W, b.reshape(-1)) for W, b in zip(found[::2], found[1::2], strict=True)])
         self._session.pack(layers, moments)
-
-    def _keys(self, depth: int) -> list[str]:
-        return [f"{letter}{number}" for number in range(1, depth + 1) for letter in "Wb"]
 
     def _moment(self, moment: str, key: str) -> NDArray[Any]:
         """What a rule remembers of a parameter."""
@@ -200,9 +201,9 @@ class CompiledSteps(contextlib.AbstractContextManager[None]):
 
         An exception, of Ctrl-C or a time limit, can come between a run and whatever follows it.
         """
-        losses, history = self._session.losses, self._solver.loss_history
-        if losses is not self._earlier and len(history) == self._told and not np.isneginf(losses).any():
-            history.extend(losses.astype(self._dtype, copy=False))
+        history = self._solver.loss_history
+        if len(history) == self._told and self._session.has_run_since(self._earlier):
+            history.extend(self._session.losses.astype(self._dtype, copy=False))
 
     def _rates(self, rate: float, steps: int) -> tuple[float | NDArray[np.float64], NDArray[np.float64] | None]:
         """The learning rate of each of the next steps, and what is added to the root of Adam's second moment.
@@ -226,7 +227,7 @@ class CompiledSteps(contextlib.AbstractContextManager[None]):
         solver = self._solver
         self._tell()
         moments = self._session.release()
-        keys = self._keys(len(solver.model.params) // 2)
+        keys = _names(len(solver.model.params) // 2)
         for name, moment in zip(self._rule.moments, moments, strict=True):
             arrays = [array for layer in moment for array in layer]
             for key, array in zip(keys if name else (), arrays, strict=False):

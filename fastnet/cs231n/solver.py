@@ -7,9 +7,7 @@ course. Both ways give the same numbers, histories, draws and printed lines.
 
 from __future__ import annotations
 
-import math
 import pickle
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,7 +16,7 @@ import numpy as np
 from .. import checks
 from ..network import passes
 from ..training.interrupts import DeferredInterrupt
-from ..training.loop import DivergenceWarning
+from ..training.loop import warn_of_divergence
 from . import optim
 from .compiled import CompiledSteps, compiled_steps, network_of
 
@@ -227,7 +225,7 @@ class Solver:
                     loss = self.loss_history[iteration - done]
                     print(f"(Iteration {iteration + 1} / {steps}) loss: {loss:f}")
             if compiled is not None and not diverged:
-                diverged = _warn_of_divergence(self.loss_history[t - done:], t)
+                diverged = warn_of_divergence(self.loss_history[t - done:], t + 1)
             t = done
             if t == stop:
                 self._iteration_ends(compiled, epoch_end=t % steps_per_epoch == 0)
@@ -268,13 +266,3 @@ _OWN = {name: getattr(Solver, name) for name in (
 def _has_own_methods(solver: Solver) -> bool:
     """Whether nobody has put a function of his own in the place of a method."""
     return not any(getattr(type(solver), name) is not own or name in vars(solver) for name, own in _OWN.items())
-
-
-def _warn_of_divergence(losses: list[Any], first: int) -> bool:
-    """Warn that a loss is not finite, if one is; the first of these is that of iteration `first`."""
-    for iteration, loss in enumerate(losses, first):
-        if not math.isfinite(loss):
-            warnings.warn(f"training diverged: the loss is {loss} at iteration {iteration + 1}; lower learning_rate, "
-                          f"or scale the features", DivergenceWarning, stacklevel=4)
-            return True
-    return False

@@ -10,10 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from .. import checks
 from ..aliases import Layer
 from ..engine.gradients import loss_and_gradients
-from ..llvm.memory import aligned
 from ..network import passes
+from ..network.initial import initial_parameters
 from ..tuning import LOSS_BYTES
-from .common.functions import cross_entropy_error, labels_of
+from .common.functions import labels_of
 
 __all__ = ["TwoLayers"]
 
@@ -32,15 +32,9 @@ class TwoLayers:
 
     def _draw(self, input_size: int, hidden_size: int, output_size: int, weight_init_std: float) -> None:
         """Make the parameters: weights from NumPy's global generator, in their order, and biases of 0."""
-        D, H, C = (checks.integer(size, name, minimum=1) for size, name in
-                   [(input_size, "input_size"), (hidden_size, "hidden_size"), (output_size, "output_size")])
-        std = checks.number(weight_init_std, "weight_init_std", minimum=0)
-        if std * 40 > checks.LARGEST[_FLOAT64]:  # no normal number that is drawn is larger
-            raise ValueError(f"weight_init_std is too large, got {std:g}")
-        self.params = {"W1": aligned((D, H), _FLOAT64), "b1": aligned((H,), _FLOAT64, clear=True),
-                       "W2": aligned((H, C), _FLOAT64), "b2": aligned((C,), _FLOAT64, clear=True)}
-        for name in ("W1", "W2"):
-            self.params[name][...] = std * np.random.standard_normal(self.params[name].shape)
+        sizes = [checks.integer(size, name, minimum=1) for size, name in
+                 [(input_size, "input_size"), (hidden_size, "hidden_size"), (output_size, "output_size")]]
+        self.params = initial_parameters(sizes, weight_init_std, "weight_init_std", _FLOAT64)
 
     def _trained(self) -> dict[str, NDArray[Any]]:
         """The arrays that predictions are made with."""
@@ -50,12 +44,6 @@ class TwoLayers:
         """The layers, looked at, in views made by this call."""
         layers, self._known = checks.known_layers(self._trained(), 2, _FLOAT64, self._known)
         return layers
-
-    def _outputs(self, x: ArrayLike) -> NDArray[Any]:
-        """Probabilities (N, C)."""
-        layers = self._checked()
-        samples = checks.features(x, "x", columns=len(layers[0][0]), dtype=_FLOAT64, finite=False)
-        return passes.infer(layers, samples, "x", activation=self.activation, head="softmax")[0]
 
     def _fast_gradient(self, x: ArrayLike, t: ArrayLike) -> dict[str, NDArray[Any]] | None:
         """The gradient of each parameter, in its shape; None where t is neither labels nor one-hot."""
@@ -104,7 +92,11 @@ class TwoLayers:
         -------
         loss : numpy.float64
         """
-        return cross_entropy_error(self.predict(x), t)
+        return self._loss_of(self.predict(x), t)
+
+    def _loss_of(self, outputs: NDArray[Any], t: ArrayLike) -> Any:
+        """The loss of what `predict` has returned."""
+        raise NotImplementedError
 
     def numerical_gradient(self, x: ArrayLike, t: ArrayLike) -> dict[str, NDArray[Any]]:
         """Return the gradient of each parameter by central differences with h = 1e-4.

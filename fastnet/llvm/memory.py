@@ -8,7 +8,7 @@ import operator
 import sys
 from collections import deque
 from collections.abc import Iterable, Sequence
-from itertools import repeat
+from itertools import combinations, repeat
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..tuning import CACHE_LINE
 
-__all__ = ["add_all", "address_of", "aligned", "copy_all", "memory_view"]
+__all__ = ["add_all", "address_of", "aligned", "copy_all", "memory_view", "overlap"]
 
 
 def aligned(shape: Sequence[int], dtype: np.dtype[Any], *, clear: bool = False) -> NDArray[Any]:
@@ -54,6 +54,11 @@ def add_all(pairs: Iterable[tuple[NDArray[Any], NDArray[Any]]]) -> None:
     """Add each second array to the first, in place: all of them, or none, as `copy_all` does."""
     targets, steps = list(zip(*pairs, strict=True)) or ((), ())
     deque(map(operator.iadd, targets, steps), maxlen=0)
+
+
+def overlap(arrays: Iterable[NDArray[Any]]) -> bool:
+    """Whether two of these arrays may share memory, as tied weights do: they cannot be trained in place then."""
+    return any(np.may_share_memory(*pair) for pair in combinations(arrays, 2))
 
 
 class _Memory:

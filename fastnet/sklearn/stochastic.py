@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from ..aliases import Layer
 from ..blocks.optimizers import ADAM, Optimizer
 from ..blocks.sparse import NonZeros, ascending
 from ..checks import LARGEST, writable
+from ..llvm.memory import overlap
 from ..progress import progress_bar
 from ..training.interrupts import DeferredInterrupt
 from ..training.session import Session
@@ -74,8 +74,7 @@ def trainable(estimator: Any, X: Any, y: Any, sizes: list[int]) -> list[Layer] |
         return None
     if (estimator.loss, estimator.out_activation_) not in HEADS or y.dtype.kind not in "buif" or y.itemsize > 8:
         return None
-    arrays = [array for layer in layers for array in layer]
-    if any(np.may_share_memory(*pair) for pair in combinations(arrays, 2)):
+    if overlap(array for layer in layers for array in layer):
         return None
     # Where scikit-learn goes on in float64, numbers may come that float32 does not have.
     values = [X.data if issparse(X) else X, *([] if is_classifier(estimator) else [y])]

@@ -8,7 +8,7 @@ import math
 import operator
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,7 +28,8 @@ from .interrupts import DeferredInterrupt
 from .minibatches import Minibatches, keep
 from .session import Session
 
-__all__ = ["Callback", "DivergenceWarning", "History", "Trainee", "accuracy", "prepare", "train"]
+__all__ = ["Callback", "DivergenceWarning", "History", "Trainee", "accuracy", "prepare", "train",
+           "warn_of_divergence"]
 
 
 class DivergenceWarning(RuntimeWarning):
@@ -134,7 +135,7 @@ def train(trainee: Trainee, X: NDArray[Any], y: NDArray[np.int64],
                 losses, accuracies = np.array([loss]), []
             history["loss_history"].extend(losses)
             if not diverged and not np.isfinite(losses).all():
-                diverged = _warn_of_divergence(losses, it)
+                diverged = warn_of_divergence(losses, it)
             if verbose:
                 for printed in range(-(-it // 100) * 100, done, 100):
                     print(f"iteration {printed} / {num_iters}: loss {history['loss_history'][printed]:f}")
@@ -171,7 +172,7 @@ def train(trainee: Trainee, X: NDArray[Any], y: NDArray[np.int64],
     return history
 
 
-def _warn_of_divergence(losses: NDArray[np.float64], first: int) -> bool:
+def warn_of_divergence(losses: Iterable[float], first: int) -> bool:
     """Warn that a loss is not finite, if one is; the first of these is that of iteration `first`."""
     for iteration, loss in enumerate(losses, first):
         if not math.isfinite(loss):

@@ -98,6 +98,10 @@ class Session:
         """Those of the last run that was begun; -inf for a step that was not taken."""
         return np.empty(0) if self._workspace is None else self._workspace.losses
 
+    def has_run_since(self, losses: NDArray[np.float64]) -> bool:
+        """Whether the steps of a run have been taken since these were :attr:`losses`."""
+        return self.losses is not losses and not np.isneginf(self.losses).any()
+
     def leaves_a_core(self) -> bool:
         """Whether one thread is at work where there may be several, as far as is known."""
         return self._workspace is not None and self._workspace.workers == 1 < most_threads(self._threads)

@@ -6,7 +6,6 @@ A star import gives what the course's gives: the networks, and all of `layers` a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,9 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from ... import checks, kernels
 from ...aliases import Layer
-from ...editions import names_edition
-from ...llvm.memory import aligned
+from ...keywords import names_edition
 from ...network import passes
+from ...network.initial import initial_parameters
 from .. import layer_utils, layers
 from ..layer_utils import *  # noqa: F403 (users import these from here)
 
@@ -33,19 +32,6 @@ class _AffineNet:
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_known"}
-
-    def _draw(self, sizes: Sequence[int], weight_scale: float, dtype: np.dtype[Any]) -> None:
-        """Make the parameters: weights from NumPy's global generator, in their order, and biases of 0."""
-        scale = checks.number(weight_scale, "weight_scale", minimum=0)
-        if scale * 40 > checks.LARGEST[dtype]:  # no normal number that is drawn is larger
-            raise ValueError(f"weight_scale is too large for {dtype}, got {scale:g}")
-        self.params, self._dtype = {}, dtype
-        for index, shape in enumerate(pairwise(sizes), start=1):
-            self.params[f"W{index}"] = aligned(shape, dtype)
-            self.params[f"b{index}"] = aligned(shape[1:], dtype, clear=True)
-        for name, array in self.params.items():  # last: where memory has run out nothing has been drawn
-            if name.startswith("W"):
-                array[...] = scale * np.random.standard_normal(array.shape)
 
     @property
     def depth(self) -> int:
@@ -72,10 +58,7 @@ class _AffineNet:
 
     def _penalty(self) -> float:
         """The strength of the L2 penalty, looked at."""
-        penalty = checks.number(self.reg, "reg", minimum=0)
-        if penalty > checks.LARGEST[self._dtype]:  # else NumPy warns that it does not fit
-            raise ValueError(f"reg is too large for {self._dtype}, got {penalty:g}")
-        return penalty
+        return checks.penalty(self.reg, self._dtype)
 
     def _loss(self, X: ArrayLike, y: ArrayLike | None) -> Any:
         layers, known = self._checked()
@@ -85,10 +68,7 @@ class _AffineNet:
         targets = checks.labels(y, "y", samples=len(samples), classes=layers[-1][0].shape[1])
         checks.checked_finite(samples, "X")
         loss, grads = passes.loss_and_grads(layers, checks.writable(samples), targets, self._penalty())
-        named: dict[str, NDArray[Any]] = {}
-        for (dW, db), (W_name, _, b_name, b_shape) in zip(grads, known, strict=True):
-            named[W_name], named[b_name] = dW, db.reshape(b_shape)
-        return samples.dtype.type(loss), named
+        return samples.dtype.type(loss), checks.named_gradients(grads, known)
 
 
 class TwoLayerNet(_AffineNet):
@@ -132,7 +112,7 @@ class TwoLayerNet(_AffineNet):
         self.reg = reg
         self._dtype = np.dtype(np.float64)
         self._penalty()
-        self._draw(sizes, weight_scale, self._dtype)
+        self.params = initial_parameters(sizes, weight_scale, "weight_scale", self._dtype)
 
     def loss(self, X: ArrayLike, y: ArrayLike | None = None) -> Any:
         """Return the scores, or with labels the loss and its gradients.
@@ -233,7 +213,7 @@ class FullyConnectedNet(_AffineNet):
         self.bn_params: list[dict[str, Any]] = []
         if normalization is not None:
             self.bn_params = [{"mode": "train"} if normalization == "batchnorm" else {} for _ in hidden]
-        self._draw(sizes, weight_scale, self._dtype)
+        self.params = initial_parameters(sizes, weight_scale, "weight_scale", self._dtype)
         for number, size in enumerate(hidden if normalization is not None else [], start=1):
             self.params[f"gamma{number}"] = np.ones(size, self._dtype)
             self.params[f"beta{number}"] = np.zeros(size, self._dtype)

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...editions import names_edition
-from ..common.functions import sigmoid
+from ... import checks
+from ...keywords import names_edition
+from ...network import passes
+from ..common.functions import cross_entropy_error, sigmoid
 from ..network import TwoLayers
 
 __all__ = ["TwoLayerNet"]
@@ -39,6 +41,15 @@ class TwoLayerNet(TwoLayers):
     def predict(self, x: ArrayLike) -> NDArray[Any]:
         """Return the probabilities of the classes, (N, C), or (C,) for a single sample (D,)."""
         return self._outputs(np.asarray(x)[np.newaxis])[0] if np.ndim(x) == 1 else self._outputs(x)
+
+    def _outputs(self, x: ArrayLike) -> NDArray[Any]:
+        """Probabilities (N, C)."""
+        layers = self._checked()
+        samples = checks.features(x, "x", columns=len(layers[0][0]), dtype=np.dtype(np.float64), finite=False)
+        return passes.infer(layers, samples, "x", activation=self.activation, head="softmax")[0]
+
+    def _loss_of(self, outputs: NDArray[Any], t: ArrayLike) -> Any:
+        return cross_entropy_error(outputs, t)
 
     def accuracy(self, x: ArrayLike, t: ArrayLike) -> Any:
         """Return the fraction of samples whose largest probability is where their row of t (N, C) is largest."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ... import checks
-from ...editions import names_edition
+from ...keywords import names_edition
 from ...network import passes
 from ..common.layers import Affine, Relu, SoftmaxWithLoss
 from ..network import TwoLayers
@@ -96,20 +96,8 @@ class TwoLayerNet(TwoLayers):
             x = layer.forward(x)
         return np.asarray(x)
 
-    def loss(self, x: ArrayLike, t: ArrayLike) -> Any:
-        """Return the mean of -log(p + 1e-7) at the labels, p the probabilities; there is no penalty.
-
-        Parameters
-        ----------
-        x : array_like (N, D)
-        t : array_like
-            Labels (N,) or one-hot rows (N, C).
-
-        Returns
-        -------
-        loss : numpy.float64
-        """
-        return self.lastLayer.forward(self.predict(x), t)
+    def _loss_of(self, outputs: NDArray[Any], t: ArrayLike) -> Any:
+        return self.lastLayer.forward(outputs, t)
 
     def accuracy(self, x: ArrayLike, t: ArrayLike) -> Any:
         """Return the fraction of samples whose largest score is at their label; t as for `loss`."""

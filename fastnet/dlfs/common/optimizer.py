@@ -47,12 +47,8 @@ class Momentum:
             w += self.v[name]
 
 
-class Nesterov:
+class Nesterov(Momentum):
     """w += momentum^2 * v - (1 + momentum) * lr * g, then v = momentum * v - lr * g."""
-
-    def __init__(self, lr: float = 0.01, momentum: float = 0.9) -> None:
-        self.lr, self.momentum = lr, momentum
-        self.v: Arrays | None = None
 
     def update(self, params: Arrays, grads: Arrays) -> None:
         """Take a step."""

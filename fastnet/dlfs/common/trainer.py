@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from ... import checks
 from ...aliases import Layer
 from ...blocks.optimizers import ADAM, MOMENTUM, NESTEROV, Optimizer
+from ...llvm.memory import overlap
 from ...training.interrupts import DeferredInterrupt
 from ...training.loop import prepare
 from ...training.minibatches import draw
@@ -186,7 +186,7 @@ def _compiled_steps(trainer: Trainer) -> _CompiledSteps | None:
     params, layers = network.params, network._checked()
     names = ("W1", "b1", "W2", "b2")
     arrays = [array for layer in layers for array in layer]
-    if tuple(params) != names or any(np.may_share_memory(*pair) for pair in combinations(arrays, 2)):
+    if tuple(params) != names or overlap(arrays):
         return None
     if any(network._trained()[name] is not params[name] or not np.may_share_memory(params[name], array)
            for name, array in zip(names, arrays, strict=True)):
@@ -247,9 +247,8 @@ class _CompiledSteps(contextlib.AbstractContextManager[None]):
 
         An exception, of Ctrl-C or a time limit, can come between a run and whatever follows it.
         """
-        losses = self._session.losses
-        if losses is not self._earlier and not np.isneginf(losses).any():
-            self._earlier = losses
+        if self._session.has_run_since(self._earlier):
+            self._earlier = self._session.losses
             if isinstance(self._optimizer, optimizers.Adam):
                 self._optimizer.iter += 1
 

@@ -7,12 +7,12 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Concatenate, ParamSpec, TypeVar, cast
 
-__all__ = ["EDITIONS", "edition_of", "names_edition"]
+__all__ = ["CLASSES", "class_that_takes", "names_edition"]
 
 _P = ParamSpec("_P")
 _S = TypeVar("_S")
 
-EDITIONS = {
+CLASSES = {
     "fastnet.cs231n.classifiers.fc_net.FullyConnectedNet": (
         "hidden_dims", "dropout_keep_ratio", "dropout", "normalization", "use_batchnorm", "seed"),
     "fastnet.cs231n.classifiers.fc_net.TwoLayerNet": (
@@ -23,10 +23,10 @@ EDITIONS = {
 """For each class what its constructor takes; what tells more than another stands first."""
 
 
-def edition_of(keywords: Iterable[str]) -> tuple[str, str] | None:
+def class_that_takes(keywords: Iterable[str]) -> tuple[str, str] | None:
     """Return the class whose constructor takes one of these keywords, and that; or None."""
     given = list(keywords)
-    for name, taken in EDITIONS.items():
+    for name, taken in CLASSES.items():
         for keyword in given:
             if keyword in taken:
                 return name, keyword
@@ -39,7 +39,7 @@ def names_edition(init: Callable[Concatenate[_S, _P], None]) -> Callable[Concate
 
     @functools.wraps(init)
     def wrapper(self: _S, *args: _P.args, **kwargs: _P.kwargs) -> None:
-        other = edition_of(kwargs.keys() - known.keys())
+        other = class_that_takes(kwargs.keys() - known.keys())
         if other is not None:
             name, keyword = other
             raise TypeError(f"{type(self).__name__} has no argument {keyword!r}: that is one of another edition's "
