@@ -229,7 +229,9 @@ def test_plain_sgd_is_the_course_s(rng):
     ({"X": np.zeros((5, 4), np.complex128)}, "X must be an array of real numbers"),
     ({"weights": np.ones(4)}, "weights must be a float64 array of shape \\(5,\\)"),
     ({"weights": np.ones(5, np.float32)}, "weights must be a float64 array"),
-    ({"batches": np.array([[0, 5]])}, "indices in batches"), ({"batches": np.array([[-1, 0]])}, "indices in batches")])
+    ({"batches": np.array([[0, 5]])}, "indices in batches"), ({"batches": np.array([[-1, 0]])}, "indices in batches"),
+    ({"batches": np.array([[0, 1]], np.int32)}, "batches must be a C-contiguous array of .* with 2 columns, got int32"),
+    ({"batches": np.array([[0, 1, 2, 3]])[:, ::2]}, "batches must be a C-contiguous array")])
 def test_what_would_leave_the_arrays_is_refused(change, message):
     workspace = Workspace(Parameters([(np.ones((4, 3)), np.ones(3))], OPTIMIZERS["sgd"]), 2, "relu", "squared_error")
     given = {"X": np.zeros((5, 4)), "y": np.zeros((5, 3)), "batches": np.array([[0, 1]]), "rates": 0.1, "penalty": 0.0}
