@@ -218,7 +218,7 @@ class _CompiledSteps(contextlib.AbstractContextManager[None]):
         method = self._network.activation, "softmax", rule.optimizer(self._optimizer)
         self._session = Session(trainer.batch_size, *method)
         self._earlier = self._session.losses
-        prepare(np.dtype(np.float64), scores=True, method=method)  # here, where Ctrl-C still works at once
+        prepare(np.dtype(np.float64), scores=False, method=method)  # here, where Ctrl-C still works at once
 
     def __enter__(self) -> None:
         """Pack the parameters and what the optimizer remembers of them."""
