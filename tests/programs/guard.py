@@ -29,9 +29,9 @@ import numpy as np
 from hostile_values import KERNELS
 
 import fastnet
-from fastnet import kernels, model, reference
+from fastnet import kernels, reference
 from fastnet.engine import packed, workspace
-from fastnet.network import inference, passes
+from fastnet.network import inference, initial, passes
 from fastnet.parallel import threads
 from fastnet.tuning import CACHE_LINE
 
@@ -159,7 +159,7 @@ def check_network(sides, dtype, random):
             array[...] = 0
         return array
 
-    before = {module: module.aligned for module in (model, packed, passes, workspace)}
+    before = {module: module.aligned for module in (initial, packed, passes, workspace)}
     for module in before:
         module.aligned = fenced
     try:
