@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from .. import checks
 from ..aliases import Layer
 from ..blocks.optimizers import ADAM, MOMENTUM, Optimizer
+from ..engine.workspace import Accuracies
 from ..llvm.memory import overlap
-from ..training.loop import prepare
+from ..training.loop import checks_of_a_run, prepare, work_of_check
 from ..training.minibatches import draw
 from ..training.session import Session
 from . import optim
@@ -93,7 +94,13 @@ def compiled_steps(solver: Any) -> CompiledSteps | None:
                          f"{np.shape(solver.y_val)}")
     checks.checked_finite(X, "X_train", dtype)  # last, as it reads all of the data
     checks.checked_finite(X_val, "X_val", dtype)
-    return CompiledSteps(solver, rule, config, checks.writable(X), y, dtype)
+    return CompiledSteps(solver, rule, config, (checks.writable(X), y, X_val, _as_labels(solver.y_val)), dtype)
+
+
+def _as_labels(y: Any) -> NDArray[np.int64] | None:
+    """Labels to compare with, which may be of no class; None if they are no integers."""
+    labels = np.asarray(y)
+    return labels.astype(np.int64) if labels.dtype.kind in "iu" else None
 
 
 def _in_place(params: dict[str, Any], layers: list[Layer]) -> bool:
@@ -141,21 +148,41 @@ def _is_moment(moment: Any, parameter: NDArray[Any]) -> bool:
     return type(moment) is np.ndarray and moment.shape == parameter.shape and moment.dtype == parameter.dtype
 
 
-class CompiledSteps(contextlib.AbstractContextManager[None]):
-    """The steps of one `Solver.train`; while it is entered, the parameters are trained in panels."""
+def _chosen(samples: int, most: int | None) -> NDArray[np.intp] | None:
+    """Indices of at most so many samples, as `Solver.check_accuracy` draws them; None for all."""
+    return None if most is None or most >= samples else draw(np.random, samples, most)
 
-    def __init__(self, solver: Any, rule: Rule, config: dict[str, float], X: NDArray[Any], y: NDArray[np.int64],
+
+class CompiledSteps(contextlib.AbstractContextManager[None]):
+    """The steps of one `Solver.train`; while it is entered, the parameters are trained in panels.
+
+    Attributes
+    ----------
+    accuracies : array (2,) or None
+        Of training and of validation samples after the last call of :meth:`take`, if that has taken them: in compiled
+        code, with plain SGD, where they are not too much work to wait for.
+    """
+
+    def __init__(self, solver: Any, rule: Rule, config: dict[str, float],
+                 data: tuple[NDArray[Any], NDArray[np.int64], NDArray[Any], NDArray[np.int64] | None],
                  dtype: np.dtype[Any]) -> None:
         self._solver, self._rule, self._config, self._dtype = solver, rule, config, dtype
-        self._X, self._y = X, y
+        self._X, self._y, self._X_val, self._y_val = data
         self._t, self._taken = int(config.get("t", 0)), len(solver.loss_history)
         self._batch_size = checks.integer(solver.batch_size, "batch_size", minimum=1, maximum=2**48)
         self._penalty = solver.model._penalty()
         optimizer = rule.optimizer(config)
         method = None if optimizer is None else ("relu", "softmax", optimizer)
-        self._session = Session(self._batch_size, *(method or ()))
+        self.accuracies: NDArray[np.float64] | None = None
+        work = self._check_work()
+        activation, head, _ = method or (None, None, None)
+        self._session = Session(self._batch_size, activation, head, optimizer,
+                                other_work=work / max(len(self._X) // self._batch_size, 1))
         self._earlier, self._told = self._session.losses, self._taken
-        prepare(dtype, scores=True, method=method)  # here, where Ctrl-C still works at once
+        layers, _ = solver.model._checked()
+        self._checks_itself = (method is None and self._y_val is not None
+                               and checks_of_a_run(layers, work, self._batch_size, None) > 0)
+        prepare(dtype, scores=not self._checks_itself, method=method)  # here, where Ctrl-C still works at once
 
     def __enter__(self) -> None:
         """Pack the parameters; the config of each gets the constants that it has not, as from its rule."""
@@ -185,16 +212,41 @@ class CompiledSteps(contextlib.AbstractContextManager[None]):
         """How many there are so far: as many as losses, which a single call of C adds to their history."""
         return len(self._solver.loss_history) - self._taken
 
+    def _check_work(self) -> int:
+        """Multiply-adds of the two accuracies at the end of an epoch."""
+        solver = self._solver
+        layers, _ = solver.model._checked()
+        return sum(work_of_check(layers, X, len(X) if most is None else min(most, len(X)))
+                   for X, most in ((self._X, solver.num_train_samples), (self._X_val, solver.num_val_samples)))
+
     def take(self, most: int) -> int:
         """Take some steps, `most` at most; return how many. Their losses go into `loss_history`."""
         steps = min(most, self._session.steps)
         batches = draw(np.random, len(self._X), steps * self._batch_size).reshape(steps, self._batch_size)
+        accuracies = self._accuracies(steps) if self._checks_itself and steps == most else None
         rate = next(iter(self._solver.optim_configs.values()))["learning_rate"]
         rates, epsilons = self._rates(float(rate), steps)
         self._earlier, self._told = self._session.losses, len(self._solver.loss_history)
-        self._session.run(self._X, self._y, batches, rates, self._penalty, epsilons=epsilons)
+        results = self._session.run(self._X, self._y, batches, rates, self._penalty, accuracies=accuracies,
+                                    epsilons=epsilons)
+        self.accuracies = None if accuracies is None else results.accuracies[0]
         self._tell()
         return steps
+
+    def _accuracies(self, steps: int) -> Accuracies:
+        """What to take accuracies of after so many steps: samples drawn as `Solver.check_accuracy` draws them."""
+        solver = self._solver
+        due = np.zeros(steps, np.bool_)
+        due[-1] = True
+        of_training = _chosen(len(self._X), solver.num_train_samples)
+        of_validation = _chosen(len(self._X_val), solver.num_val_samples)
+        assert self._y_val is not None, "there are no labels to compare with"
+        X_val, y_val = self._X_val, self._y_val
+        if of_validation is not None:
+            X_val, y_val = X_val[of_validation], y_val[of_validation]
+        if of_training is None:
+            of_training = np.arange(len(self._X))
+        return Accuracies(due, X_val, y_val, of_training[np.newaxis])
 
     def _tell(self) -> None:
         """Add the losses of the last run to their history, unless that has been done, or no step of it was taken.

@@ -244,10 +244,15 @@ class Solver:
             self.epoch += 1
             for config in self.optim_configs.values():
                 config["learning_rate"] *= self.lr_decay
-        if compiled is not None:
-            compiled.store()
-        train_acc = self.check_accuracy(self.X_train, self.y_train, num_samples=self.num_train_samples)
-        val_acc = self.check_accuracy(self.X_val, self.y_val, num_samples=self.num_val_samples)
+        if compiled is not None and compiled.accuracies is not None:
+            train_acc, val_acc = compiled.accuracies
+            if self.checkpoint_name is not None or val_acc > self.best_val_acc:
+                compiled.store()
+        else:
+            if compiled is not None:
+                compiled.store()
+            train_acc = self.check_accuracy(self.X_train, self.y_train, num_samples=self.num_train_samples)
+            val_acc = self.check_accuracy(self.X_val, self.y_val, num_samples=self.num_val_samples)
         self.train_acc_history.append(train_acc)
         self.val_acc_history.append(val_acc)
         self._save_checkpoint()

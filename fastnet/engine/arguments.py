@@ -150,11 +150,13 @@ class Checks(NamedTuple):
 
     due: NDArray[np.bool_]
     """Whether accuracies are taken after the update of a step, (steps,)."""
+    chosen: NDArray[np.intp]
+    """Indices of the training samples of each check, (checks, M)."""
     validation: Samples
     """Validation data: `X`, or `non_zeros`, and `labels`."""
     hits: NDArray[np.intp]
-    """Receives how many samples have their largest score at their label, (checks, 2, shares): of the minibatch, and of
-    the validation data; each share of the phase writes its own."""
+    """Receives how many samples have their largest score at their label, (checks, 2, shares): of the chosen ones, and
+    of the validation data; each share of the phase writes its own."""
 
 
 class Buffers(NamedTuple):
@@ -251,7 +253,7 @@ def _passing_example(non_zeros: types.Type, dtype: np.dtype[Any]) -> Passing:
     samples = Samples(two, NO_SOURCE, non_zeros, np.empty(0, np.int64), two, weights)
     schedule = Schedule(np.empty((0, 0), np.intp), np.empty(0, np.intp), rates, rates, rates, rates, rates,
                         False)
-    checks = Checks(np.empty(0, np.bool_), samples, np.empty((0, 0, 0), np.intp))
+    checks = Checks(np.empty(0, np.bool_), np.empty((0, 0), np.intp), samples, np.empty((0, 0, 0), np.intp))
     return Passing(NO_SOURCE, two, weights, schedule, checks)
 
 

@@ -1,7 +1,8 @@
 """The check phase: how many samples have their largest score at their label, after an update.
 
-Accuracies are taken of the minibatch that the update has been made with, and of the validation data. The weights are
-those in panels, which lie in the caches of the cores that have just updated them, and nobody leaves compiled code.
+Accuracies are taken of training samples, mostly of the minibatch that the update has been made with, and of the
+validation data. The weights are those in panels, which lie in the caches of the cores that have just updated them, and
+nobody leaves compiled code.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ __all__ = ["check_phase"]
 
 
 @merged
-def check_phase(head, method, plan, parameters, samples, schedule, checks, check_buffers, scratch, step, check, share):
-    """Do one share of check number `check`, after the update of a step.
+def check_phase(head, method, plan, parameters, samples, checks, check_buffers, scratch, check, share):
+    """Do one share of check number `check`, which comes after the update of a step.
 
     `head` is that of the method: where it is an argument by itself, numba leaves out what is for None only.
     """
     if head is None:  # the estimators are judged by scikit-learn
-        shares, rows = checks.hits.shape[2], schedule.counts[step]
+        shares, rows = checks.hits.shape[2], checks.chosen.shape[1]
         for part in range(2):
             given, count = (checks.validation, checks.validation.labels.shape[0]) if part else (samples, rows)
             first, last = tile_share_start(share, shares, count), tile_share_start(share + 1, shares, count)
@@ -32,7 +33,7 @@ def check_phase(head, method, plan, parameters, samples, schedule, checks, check
             for start in range(first, last, FEW_ROWS):
                 m, row = min(FEW_ROWS, last - start), share * FEW_ROWS
                 for i in range(m):
-                    check_buffers.rows[row + i] = start + i if part else schedule.batches[step, start + i]
+                    check_buffers.rows[row + i] = start + i if part else checks.chosen[check, start + i]
                 hits += hits_of_rows(method, plan, parameters, given, check_buffers, scratch, share, row, m)
             checks.hits[check, part, share] = hits
 

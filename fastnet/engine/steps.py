@@ -81,8 +81,8 @@ def training_steps(number: int, counters: Array, method: Method, lasting: Table,
             if kind == SAMPLES:
                 do_sample_share(method, plan, parameters, samples, schedule, buffers, scratch, step, share)
             elif kind == CHECK:
-                check_phase(method.head, method, plan, parameters, samples, schedule, checks, check_buffers, scratch,
-                            step - 1, check, share)
+                check_phase(method.head, method, plan, parameters, samples, checks, check_buffers, scratch, check,
+                            share)
             else:
                 feature_phase(method, plan, parameters, samples, schedule, buffers, scratch, step, share)
             if not alone:

@@ -54,6 +54,8 @@ class Accuracies(NamedTuple):
     """Validation samples (M, D), as those to train with."""
     y: NDArray[np.int64]
     """Their labels, (M,); those that are none are never right."""
+    chosen: NDArray[np.intp] | None = None
+    """Indices of training samples for each check, (checks, .); by default those of the minibatch."""
 
 
 class Results(NamedTuple):
@@ -62,7 +64,7 @@ class Results(NamedTuple):
     losses: NDArray[np.float64]
     """The loss of each minibatch before its update, (steps,)."""
     accuracies: NDArray[np.float64]
-    """Fractions of the minibatch and of the validation data whose largest score is at their label, (checks, 2)."""
+    """Fractions of the chosen samples and of the validation data whose largest score is at their label, (checks, 2)."""
 
 
 class Workspace:
@@ -259,29 +261,37 @@ class Workspace:
         samples = Samples(given, source, non_zeros, *map(np.ascontiguousarray, (labels, targets, weights)))
         rates, epsilons, penalties, weight_sums = by_step
         schedule = Schedule(batches, counts, rates, epsilons, penalties, weight_sums, losses, only_gradients)
-        checks = self._checks(accuracies, samples, steps_count)
+        checks = self._checks(accuracies, samples, batches, min(M, len(y)))
         self.losses = losses
         self.take(table(*Passing(source, samples.targets, samples.weights, schedule, checks)), given, non_zeros,
                   samples.labels)
-        hits, rows = checks.hits.sum(axis=2), counts[checks.due]
-        return Results(losses, np.column_stack([hits[:, 0] / rows, hits[:, 1] / max(len(checks.validation.labels), 1)]))
+        return Results(losses, checks.hits.sum(axis=2) /
+                       (max(checks.chosen.shape[1], 1), max(len(checks.validation.labels), 1)))
 
     def take(self, passing: Table, X: NDArray[Any], non_zeros: NonZeros | None, labels: NDArray[np.int64]) -> None:
         """Take the steps of a run, given a table of its `Passing` and the rest of its `Samples`; nothing is checked."""
         run_team(training_steps, self.workers, new_counters(self.workers), self.method, self.table, passing, X,
                  non_zeros, labels)
 
-    def _checks(self, accuracies: Accuracies | None, samples: Samples, steps: int) -> Checks:
-        """The checks of a run of so many steps."""
+    def _checks(self, accuracies: Accuracies | None, samples: Samples, batches: NDArray[np.intp], M: int) -> Checks:
+        """The checks of a run with these minibatches, of M samples."""
+        steps = len(batches)
         if accuracies is None:
-            return Checks(np.zeros(steps, np.bool_), samples, np.zeros((0, 2, self.workers), np.intp))
-        due, X, y = accuracies
-        given, source, _, M = self._given(X)
-        if self._head is not None or due.shape != (steps,) or y.shape != (M,):
-            raise ValueError(f"accuracies must be of the course's network, of {steps} steps and {M} labels, got "
+            return Checks(np.zeros(steps, np.bool_), np.zeros((0, 1), np.intp), samples,
+                          np.zeros((0, 2, self.workers), np.intp))
+        due, X, y, chosen = accuracies
+        given, source, _, count = self._given(X)
+        if self._head is not None or due.shape != (steps,) or y.shape != (count,):
+            raise ValueError(f"accuracies must be of the course's network, of {steps} steps and {count} labels, got "
                              f"{self._head}, {due.shape} and {y.shape}")
-        return Checks(due, samples._replace(X=given, source=source, labels=y),
-                      np.zeros((np.count_nonzero(due), 2, self.workers), np.intp))
+        if chosen is None:
+            chosen = batches[due]
+        elif chosen.shape != (np.count_nonzero(due), chosen.shape[-1]) or chosen.dtype != np.intp or (
+                chosen.size and not chosen.view(np.uintp).max() < M):
+            raise ValueError(f"chosen must be {np.dtype(np.intp)} indices below {M} for each of "
+                             f"{np.count_nonzero(due)} checks, got {chosen.dtype} {chosen.shape}")
+        return Checks(due, np.ascontiguousarray(chosen), samples._replace(X=given, source=source, labels=y),
+                      np.zeros((len(chosen), 2, self.workers), np.intp))
 
     def _given(self, X: NDArray[Any] | NonZeros) -> tuple[NDArray[Any], Source, NonZeros | None, int]:
         """`X`, `source` and `non_zeros` of `Samples`, and how many samples there are."""

@@ -28,8 +28,8 @@ from .interrupts import DeferredInterrupt
 from .minibatches import Minibatches, keep
 from .session import Session
 
-__all__ = ["Callback", "DivergenceWarning", "History", "Trainee", "accuracy", "prepare", "train",
-           "warn_of_divergence"]
+__all__ = ["Callback", "DivergenceWarning", "History", "Trainee", "accuracy", "checks_of_a_run", "prepare", "train",
+           "warn_of_divergence", "work_of_check"]
 
 
 class DivergenceWarning(RuntimeWarning):
@@ -98,10 +98,10 @@ def train(trainee: Trainee, X: NDArray[Any], y: NDArray[np.int64],
     now = progress_so_far or Progress(0, learning_rate, empty)
     history = now.history
     layers, in_place = trainee.layers()
-    check_work = _check_work(layers, X_val)
-    checks_of_a_run = _checks_of_a_run(layers, check_work, batch_size, threads)
+    check_work = work_of_check(layers, X_val)
+    most_checks = checks_of_a_run(layers, check_work, batch_size, threads)
     if num_iters:  # here, where Ctrl-C still works at once
-        prepare(layers[0][0].dtype, scores=not (in_place and checks_of_a_run) or callback is not None)
+        prepare(layers[0][0].dtype, scores=not (in_place and most_checks) or callback is not None)
     with (DeferredInterrupt() as interrupt,
           Session(batch_size, threads=threads, other_work=check_work / iterations_per_epoch) as session):
         bar = iter(progress_bar(range(now.iteration, num_iters),
@@ -115,9 +115,9 @@ def train(trainee: Trainee, X: NDArray[Any], y: NDArray[np.int64],
             done = min(it + session.steps if in_place else it + 1, num_iters,
                        num_iters if checkpoints is None else checkpoints.next_stop(it))
             due = _due(it, done, iterations_per_epoch)
-            inside = in_place and checks_of_a_run > 0
+            inside = in_place and most_checks > 0
             alone = not inside or callback is not None  # Python has to be there right after a check
-            most = 1 if alone else checks_of_a_run
+            most = 1 if alone else most_checks
             due = due[:most]
             if due.size == most:
                 done = int(due[-1]) + 1
@@ -155,7 +155,7 @@ def train(trainee: Trainee, X: NDArray[Any], y: NDArray[np.int64],
                 now.stopped = callback(done - 1, history) is True
                 if not now.stopped:
                     layers, in_place = trainee.layers()
-                    checks_of_a_run = _checks_of_a_run(layers, _check_work(layers, X_val), batch_size, threads)
+                    most_checks = checks_of_a_run(layers, work_of_check(layers, X_val), batch_size, threads)
                     session.forget()
             now.iteration = done
             ending = now.stopped or done == num_iters
@@ -208,16 +208,17 @@ def _due(start: int, stop: int, iterations_per_epoch: float) -> NDArray[np.intp]
     return due[(due >= start) & (due < stop) & (due % iterations_per_epoch == 0)].astype(np.intp)
 
 
-def _check_work(layers: Sequence[Layer], X_val: NDArray[Any]) -> int:
-    """What a check of the validation data takes, in multiply-adds.
+def work_of_check(layers: Sequence[Layer], X: NDArray[Any], count: int | None = None) -> int:
+    """What the accuracy of `count` samples of X, by default of all, takes, in multiply-adds.
 
     Gathering a feature takes as long as some of them, and as more where each feature lies by itself.
     """
-    apart = X_val.strides[1] != X_val.itemsize
-    return len(X_val) * (sum(W.size for W, _ in layers) + (8 if apart else 1) * ELEMENT_WORK * X_val.shape[1])
+    apart = X.strides[1] != X.itemsize
+    a_sample = sum(W.size for W, _ in layers) + (8 if apart else 1) * ELEMENT_WORK * X.shape[1]
+    return (len(X) if count is None else count) * a_sample
 
 
-def _checks_of_a_run(layers: Sequence[Layer], check_work: int, batch_size: int, threads: int | None) -> int:
+def checks_of_a_run(layers: Sequence[Layer], check_work: int, batch_size: int, threads: int | None) -> int:
     """How many checks there may be between the steps of one run; 0 if each has to be a call of its own.
 
     That is where Ctrl-C would have to wait for it, or more threads would be at work on it than on a step.

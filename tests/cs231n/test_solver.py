@@ -337,6 +337,40 @@ def test_attributes_are_the_courses(rng):
     assert (plain.batch_size, plain.num_epochs, plain.print_every, plain.num_train_samples) == (100, 10, 10, 1000)
 
 
+@pytest.mark.parametrize("samples", [(None, None), (40, 11)], ids=str)
+def test_plain_sgd_takes_accuracies_in_compiled_code(rng, monkeypatch, samples):
+    monkeypatch.setattr(solver_module.passes, "infer", lambda *_, **__: pytest.fail("a call by itself"))
+    options = {"num_train_samples": samples[0], "num_val_samples": samples[1]}
+    pair = solvers(models((8, 7)), data(rng), optim_config={"learning_rate": 0.2}, num_epochs=3, batch_size=20,
+                   **options)
+    assert_same(*pair, 1e-9)
+
+
+def test_checkpoints_hold_the_parameters_of_their_epoch(rng, monkeypatch, tmp_path):
+    given, compiled_steps = data(rng), solver_module.compiled_steps
+    given["y_val"] = given["y_val"][::-1].copy()  # no epoch need be better than the one before
+    nets = models()[1], models()[1]
+    for net, name, way in zip(nets, "ab", (compiled_steps, lambda *_: None), strict=True):
+        monkeypatch.setattr(solver_module, "compiled_steps", way)
+        np.random.seed(4)
+        run(net, given, optim_config={"learning_rate": 0.3}, num_epochs=4, checkpoint_name=tmp_path / name)
+    for epoch in range(5):
+        ours, theirs = (pickle.loads((tmp_path / f"{name}_epoch_{epoch}.pkl").read_bytes())["model"].params
+                        for name in "ab")
+        for name, array in theirs.items():
+            np.testing.assert_allclose(ours[name], array, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("convert", [lambda y: y.astype(float), lambda y: np.where(y == 2, 2.5, y),
+                                     lambda y: np.where(y == 2, 2**40, y), lambda y: y.astype(np.uint8), list],
+                         ids=["floats", "fractions", "of no class", "uint8", "a list"])
+def test_labels_of_any_kind_to_validate_with(rng, convert, compiled_only):
+    given = data(rng)
+    given["y_val"] = convert(given["y_val"])
+    pair = solvers(models(), given, optim_config={"learning_rate": 0.2}, num_epochs=3, batch_size=20)
+    assert_same(*pair, 1e-9)
+
+
 def test_accuracies_of_some_samples(rng):
     given = data(rng)
     theirs, ours = models()

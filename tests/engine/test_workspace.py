@@ -347,6 +347,28 @@ def test_a_score_that_is_no_number_is_the_largest_as_in_numpy():
         assert results.accuracies[0, 1] == np.mean(np.array([0, 1, 0, 0]) == y_val)
 
 
+def test_accuracies_of_chosen_samples_are_those_of_the_scores_after_the_update(rng):
+    layers = [(rng.standard_normal((5, 7)), rng.standard_normal(7)), (rng.standard_normal((7, 3)), np.zeros(3))]
+    X, y = rng.standard_normal((90, 5)), rng.randint(3, size=90)
+    due, chosen = np.array([True, False, True]), rng.randint(90, size=(2, 70)).astype(np.intp)
+    batches = rng.randint(90, size=(3, 8)).astype(np.intp)
+    parameters = Parameters(layers)
+    given = Accuracies(due, X[:4], y[:4], chosen)
+    results = Workspace(parameters, 8).run(X, y, batches, 0.1, 0.01, accuracies=given)
+    parameters.store(layers)
+    right = passes.infer(layers, X)[1] == y
+    assert results.accuracies[1].tolist() == [right[chosen[1]].mean(), right[:4].mean()]
+
+
+@pytest.mark.parametrize("chosen", [np.zeros((2, 3), np.intp), np.full((1, 3), 2), np.full((1, 3), -1),
+                                    np.zeros((1, 3), np.int32), np.zeros(3, np.intp)])
+def test_chosen_samples_are_checked_before_anything_is_changed(chosen):
+    parameters = Parameters([(np.ones((4, 3)), np.ones(3))])
+    given = Accuracies(np.ones(1, bool), np.ones((2, 4)), np.zeros(2, int), chosen)
+    with pytest.raises(ValueError, match="chosen must be"):
+        Workspace(parameters, 2).run(np.ones((2, 4)), np.array([0, 1]), np.array([[0, 1]]), 0.1, 0.0, accuracies=given)
+
+
 @pytest.mark.parametrize("change", [{"due": np.ones(2, bool)}, {"y": np.zeros(3, int)}, {"X": np.ones((2, 3))}])
 def test_accuracies_are_checked_before_anything_is_changed(change):
     workspace = Workspace(Parameters([(np.ones((4, 3)), np.ones(3))]), 2)
