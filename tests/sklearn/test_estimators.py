@@ -546,6 +546,7 @@ def test_pipelines_and_data_frames():
         pipeline[-1].predict(X)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not COMPILED, reason="slow without compilation")
 @pytest.mark.parametrize("backend", ["loky", "threading"])
 def test_grid_search(run_python, backend):
@@ -601,6 +602,7 @@ def test_patch_and_back():
     assert (neural_network.MLPClassifier, neural_network.MLPRegressor) == originals
 
 
+@pytest.mark.slow
 def test_a_script_is_run_unchanged(tmp_path, run_python):
     script = tmp_path / "script.py"
     (tmp_path / "neighbour.py").write_text("value = 7\n")
