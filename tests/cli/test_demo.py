@@ -28,6 +28,7 @@ def test_demo_draws_pictures(tmp_path, succeed):
         assert (tmp_path / "a" / "b" / name).read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_demo_without_extras(tmp_path, run, monkeypatch):
     for name in ("matplotlib", "tqdm"):
         monkeypatch.setitem(sys.modules, name, None)

@@ -153,6 +153,7 @@ def test_gradients_of_normalization(rng, axis):
             assert np.array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_dtypes_are_kept(rng):
     arrays = [rng.standard_normal(shape) for shape in ((4, 6), (6, 5), (5,), (4, 5))]
     for dtype in (np.float32, np.float64):

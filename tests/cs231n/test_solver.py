@@ -147,6 +147,7 @@ def test_a_seed_of_dropout_resets_the_generator(rng):
     assert_same(*pair, 1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [np.float32, np.uint8, np.int64], ids=str)
 def test_data_of_any_dtype(rng, kind, compiled_only):
     given = data(rng)

@@ -131,6 +131,7 @@ print("zmm" in code.library.get_asm_str(), v.sum())
     assert run_python(script).split() == ["True", "198.0"]
 
 
+@pytest.mark.slow
 @needs_compilation
 def test_no_folder_to_write_to(run_python, copied_package, tmp_path):
     # A file where the folder would be: refused to root as well, whom permissions do not stop.

@@ -303,6 +303,7 @@ assert disk_cache.cache_directory() is None, disk_cache.cache_directory()
     assert [path.name for path in tmp_path.iterdir()] == ["blocked"]  # no folder of the name "~"
 
 
+@pytest.mark.slow
 def test_many_processes_at_once(run, tmp_path):
     script = """
 import time

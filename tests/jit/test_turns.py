@@ -269,6 +269,7 @@ def outcome(kernel):
 """
 
 
+@pytest.mark.slow
 @compiled
 def test_threads_compile_once(run_python, tmp_path):
     run_python(FUNCTION + """
@@ -321,6 +322,7 @@ print(outcome(new()), outcome(new()), flush=True)
     assert not [*tmp_path.rglob("*.lock")]
 
 
+@pytest.mark.slow
 @compiled
 @locks
 def test_an_error_of_a_compilation_ends_the_turn(run_python, tmp_path):
