@@ -25,8 +25,8 @@ def compiled_only(cases):
     return cases if COMPILED else []
 
 
-SLOW = ("tests/programs/", "bench/")
-"""Folders of which everything is marked as slow."""
+SLOW = ("tests/programs/",)
+"""Folders of which everything is marked as slow; bench/ says so itself."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` looks at the marks
