@@ -25,7 +25,7 @@ def compiled_only(cases):
     return cases if COMPILED else []
 
 
-SLOW = ("tests/programs/",)
+SLOW = ("tests/jit/", "tests/programs/")
 """Folders of which everything is marked as slow; bench/ says so itself."""
 
 

@@ -296,6 +296,9 @@ def test_a_process_that_ends_while_it_compiles(tmp_path, run_python, end):
     """The one that waits takes over, at once, and keeps what it compiles."""
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     stuck = subprocess.Popen([sys.executable, "-c", FUNCTION + """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
+
 def began(name):
     print("compiling", flush=True)
     time.sleep(600)
@@ -315,7 +318,7 @@ print(outcome(new()), outcome(new()), flush=True)
             assert waiting.communicate(timeout=turns.PATIENCE / 2)[0].split() == ["compiled", "loaded"]
         finally:
             waiting.kill()
-            waiting.wait()
+            waiting.communicate()
     finally:
         stuck.kill()
         stuck.communicate()
