@@ -134,6 +134,7 @@ def test_other_tasks(task, solver, weighted, early_stopping):
         np.testing.assert_allclose(actual, expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["csr_matrix", "csc_matrix", "csr_array", "csc_array"])
 @pytest.mark.parametrize("solver", ["nesterov", "adam"])
 def test_sparse_input(kind, solver):
@@ -182,6 +183,7 @@ def test_parameters(parameters):
     assert_same(theirs, ours)
 
 
+@pytest.mark.slow
 def test_float32_is_computed_in_float32():
     X, y = digits()
     theirs, ours = fitted(CLASSIFIERS, X.astype(np.float32), y, hidden_layer_sizes=(20,))
