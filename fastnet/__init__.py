@@ -7,6 +7,8 @@ scikit-learn's multi-layer perceptrons on the same engine.
 
 from __future__ import annotations
 
+import os
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -41,3 +43,24 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+def _notice_another_fastnet(folder: str) -> None:
+    """Warn of another distribution that has files in the package's folder, which is within `folder`.
+
+    On the package index the name fastnet belongs to another project. Both have a ``fastnet/__init__.py``: installed
+    last wins, and uninstalling one takes the other's. The names of files say it: to read metadata would take longer
+    than all of this import.
+    """
+    try:
+        names = os.listdir(folder)
+    except OSError:  # an archive, say
+        return
+    for name in names:
+        if name.startswith("fastnet-") and name.endswith((".dist-info", ".egg-info")):
+            warnings.warn(f"{os.path.join(folder, name)}: another distribution, called fastnet, is installed into the "
+                          "same folder as fastnet-numba, and they overwrite each other's files; pip uninstall both, "
+                          "then install the one that you want", RuntimeWarning, stacklevel=3)
+
+
+_notice_another_fastnet(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))

@@ -25,6 +25,22 @@ def compiled_only(cases):
     return cases if COMPILED else []
 
 
+SLOW = ("tests/jit/", "tests/programs/")
+"""Folders of which everything is marked as slow; bench/ says so itself."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` looks at the marks
+def pytest_collection_modifyitems(items):
+    """Mark as slow, besides what says so itself, whole folders, and the second of two dtypes.
+
+    What is compiled for float32 is a second compilation of all that is compiled for float64.
+    """
+    for item in items:
+        second = COMPILED and "[" in item.nodeid and "float32" in item.nodeid.rpartition("[")[2]
+        if second or item.nodeid.startswith(SLOW):
+            item.add_marker("slow")
+
+
 @pytest.fixture
 def rng(request):
     """A generator whose seed is printed where a test fails; FASTNET_TEST_SEED repeats a run."""

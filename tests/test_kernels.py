@@ -19,6 +19,7 @@ def normal(seed, dtype, layout, *shapes, scale=1.0):
     return [lay_out((scale * random.standard_normal(shape)).astype(dtype), layout) for shape in shapes]
 
 
+@pytest.mark.slow
 @given(draw.seeds, draw.kinds, draw.scales, draw.sizes, draw.sizes, draw.sizes)
 def test_affine_forward(seed, kind, scale, N, D, H):
     dtype, layout = kind
@@ -42,6 +43,7 @@ def test_relu_mask(seed, kind, N, H):
     np.testing.assert_array_equal(kernels.relu_mask(dA, A), reference.relu_mask(dA, A))
 
 
+@pytest.mark.slow
 @given(draw.seeds, draw.kinds, draw.scales, draw.sizes, draw.class_counts)
 def test_softmax(seed, kind, scale, N, C):
     dtype, layout = kind
@@ -54,6 +56,7 @@ def test_softmax(seed, kind, scale, N, C):
     assert_within(P, expected, bound)
 
 
+@pytest.mark.slow
 @given(draw.seeds, draw.kinds, draw.scales, draw.sizes, draw.class_counts)
 def test_softmax_cross_entropy(seed, kind, scale, N, C):
     dtype, layout = kind
@@ -83,6 +86,7 @@ def test_propagate_delta_holds_its_copy_of_activations(rng):
         np.testing.assert_array_equal(kernels.propagate_delta(delta, W, np.asfortranarray(A)), expected)
 
 
+@pytest.mark.slow
 @given(draw.seeds, draw.kinds, draw.scales, draw.sizes, draw.class_counts, draw.sizes)
 def test_propagate_delta(seed, kind, scale, N, C, H):
     dtype, layout = kind
@@ -92,6 +96,7 @@ def test_propagate_delta(seed, kind, scale, N, C, H):
                   product_bound(delta, W.T))
 
 
+@pytest.mark.slow
 @given(draw.seeds, draw.kinds, draw.scales, draw.sizes, draw.sizes, draw.sizes)
 def test_weight_gradient(seed, kind, scale, N, D, H):
     dtype, layout = kind
@@ -99,6 +104,7 @@ def test_weight_gradient(seed, kind, scale, N, D, H):
     assert_within(kernels.weight_gradient(A, delta), reference.weight_gradient(A, delta), product_bound(A.T, delta))
 
 
+@pytest.mark.slow
 @given(draw.seeds, draw.kinds, draw.scales, draw.sizes, draw.sizes)
 def test_bias_gradient(seed, kind, scale, N, H):
     dtype, layout = kind
@@ -152,6 +158,7 @@ def test_parallel_sizes(dtype, layout):
     assert kernels.sum_of_squares(delta) == pytest.approx(reference.sum_of_squares(delta), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_field_of_records():
     records = np.zeros((8, 6), "f4,u1")
     records["f0"], records["f1"] = np.arange(48).reshape(8, 6), 7

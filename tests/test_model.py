@@ -150,6 +150,7 @@ def test_pickle_and_copy(data):
     pickle.loads(pickle.dumps(TwoLayerNet(2, 2, 2)))  # with NumPy's global generator
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("widths", [(6, 4), (6, 5, 4), (6, 7, 3, 8, 4)])
 def test_any_number_of_layers(rng, widths):
     layers = [(rng.standard_normal(shape), rng.standard_normal(shape[1]))
@@ -204,6 +205,7 @@ def test_compiled_steps_give_the_bits_of_one_kernel_after_the_other(rng, monkeyp
             np.testing.assert_allclose(array, expected, rtol=slack, atol=slack)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("widths", [(6, 4), (6, 50, 4), (530, 200, 60)])
 @pytest.mark.parametrize("samples", [1, 2, 45, 300, 1100] if COMPILED else [1, 20, 300])

@@ -112,6 +112,7 @@ print(kernels.bias_gradient(np.random.RandomState(0).standard_normal((100, 64)).
 """
 
 
+@pytest.mark.slow
 @needs_compilation
 def test_compiled_code_has_the_value_and_does_not_leave_its_cache(run_python, tmp_path):
     ordinary, results = tmp_path / "ordinary", {}

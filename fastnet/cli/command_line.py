@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         tell(f"fastnet: error: {_one_line(error)}")
         return 2
     except ImportError as error:
-        if error.name != "safetensors":
+        if error.name not in ("safetensors", "sklearn"):
             raise
         tell(f"fastnet: error: {_one_line(error)}")
         return 2
@@ -159,6 +159,15 @@ def _parser() -> _Parser:
     predict.add_argument("--out", metavar="FILE", help="write to this file (default: standard output)")
     predict.set_defaults(command=_predict)
 
+    warmup = commands.add_parser("warmup", help="compile ahead of the first call, for a container's image say",
+                                 description="Compile what models need, or load it where it is there, and show what "
+                                             "was done, how long it took and where it is kept.")
+    warmup.add_argument("--dtype", choices=("float32", "float64", "both"), default="both",
+                        help="type of the models' numbers (default: both)")
+    warmup.add_argument("--layers", type=_COUNT, nargs="+", metavar="N",
+                        help="what fastnet.sklearn's estimators with N hidden layers need, too")
+    warmup.set_defaults(command=_warmup)
+
     info = commands.add_parser("info", help="show versions, the processor and how it is used",
                                description="Show versions, the processor and how it is used.")
     info.set_defaults(command=_info)
@@ -197,6 +206,12 @@ def _predict(args: argparse.Namespace) -> None:
     from .predict import run_predict
 
     run_predict(args)
+
+
+def _warmup(args: argparse.Namespace) -> None:
+    from .warmup import run_warmup
+
+    run_warmup(args.dtype, args.layers)
 
 
 def _info(args: argparse.Namespace) -> None:  # noqa: ARG001

@@ -70,7 +70,7 @@ def run_demo(iterations: int = 1000, seed: int = 0, dtype: str = "float64", out:
     if pictures:
         _draw(out, numpy_run, our_run)
     else:
-        print('no pictures: matplotlib is not installed (pip install "fastnet[plot]")')
+        print('no pictures: matplotlib is not installed (pip install matplotlib)')
 
 
 def _has_matplotlib() -> bool:

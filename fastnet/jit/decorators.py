@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar, cast
 
 import numba
 from numba import config
 from numba.extending import intrinsic, register_jitable
 
+from . import announcements, turns
 from .disk_cache import DiskCache, cache_directory, plain_cache
 from .libraries import for_merged, for_parts, for_wholes
-from .numba_internals import DISK_CACHE, MISSING, THREADS_IN_KERNELS, no_references, no_wrappers, set_cache
+from .numba_internals import (
+    DISK_CACHE,
+    MISSING,
+    THREADS_IN_KERNELS,
+    compile_within,
+    no_references,
+    no_wrappers,
+    set_cache,
+)
 
 __all__ = ["block", "cache_directory", "inline", "kernel", "merged", "operation", "shared", "task", "worker"]
 
@@ -29,12 +38,27 @@ def _cached(function: Callable[..., Any], **options: Any) -> Any:
     if config.DISABLE_JIT or (options.get("parallel") and THREADS_IN_KERNELS in MISSING):
         return dispatcher
     # Where nothing can be kept, each process compiles anew: no reason to fail, least of all at import.
-    with contextlib.suppress(Exception):
+    try:
         if DISK_CACHE in MISSING:
             with plain_cache():
                 return _njit(function, cache=True, **for_wholes, **options)
         set_cache(dispatcher, DiskCache(function, tuple(sorted(options.items()))))
+        compile_within(dispatcher, turns.turn)
+    except ValueError:  # a function that is not the package's
+        pass
+    except Exception as error:
+        reason = str(error) if isinstance(error, OSError) else "no folder that only this user can write to"
+        if DISK_CACHE not in MISSING:
+            compile_within(dispatcher, lambda: _said(reason))
     return dispatcher
+
+
+@contextlib.contextmanager
+def _said(reason: str) -> Iterator[None]:
+    """What is compiled within is not kept, which is said when it comes to that."""
+    announcements.not_kept(reason)
+    yield
+
 
 _PART: dict[str, Any] = {**no_wrappers(), **for_parts}
 """Options of what is called from other compiled code only."""

@@ -31,7 +31,7 @@ import numba
 import numpy as np
 from numba import config
 
-from . import announcements
+from . import announcements, turns
 from .numba_internals import (
     DISK_CACHE,
     MISSING,
@@ -170,6 +170,10 @@ class _Files:
         """Return the path of the file for a key."""
         return self._path(f"{hashlib.sha256(repr(key).encode()).hexdigest()[:32]}.bin")
 
+    def take_turn(self, key: Any, waiting: Callable[[], None]) -> None:
+        """Wait while another process compiles what belongs to a key."""
+        turns.take(self.path(key).removesuffix("bin") + "lock", _open, waiting)
+
     def load(self, key: Any) -> Any:
         """Return what has been saved for a key, or None."""
         path = self.path(key)
@@ -197,14 +201,17 @@ class _Files:
         path, temporary = self.path(key), self._path(f"{os.urandom(16).hex()}.tmp")
         with _harmless(f"not saved to {path}"):
             body = dumps((key, data))
-            _make_folder(self._folder)
             try:
+                _make_folder(self._folder)
                 with open(temporary, "xb", opener=_open) as file:
                     file.write(_FORMAT + hashlib.sha256(body).digest())
                     file.write(body)
                 with contextlib.suppress(OSError):
                     os.rmdir(path)  # a folder there would stay: a file cannot replace it
                 os.replace(temporary, path)
+            except OSError as error:
+                announcements.not_kept(f"{self._folder}: {error.strerror}" if error.strerror else str(error))
+                raise
             finally:
                 with contextlib.suppress(OSError):
                     os.unlink(temporary)
@@ -280,20 +287,33 @@ class DiskCache(StoredFunction):
             raise ValueError(f"{function} is not in {_PACKAGE}")
         super().__init__(function)
         self._options = options
+        # NUMBA_CACHE_LOCATOR_CLASSES may have put other places in the place of ours.
         folder = _own_folder(self.cache_path)
-        if not _usable(folder):  # NUMBA_CACHE_LOCATOR_CLASSES may have put others in the place of ours
+        if not _usable(folder):
             raise PermissionError(f"nothing can be kept in {folder}")
-        self.keep_in(folder, _Files(folder, function))
+        self._files = _Files(folder, function)
+        self.keep_in(folder, self._files)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """Load what has been compiled before, without all that numba loads first to compile something: 0.15 s."""
+        """Load what has been compiled before, or by another process meanwhile; what is not loaded is compiled next."""
+        found = self._load(sig, target_context)
+        if found is None:
+            name = self.function.__name__
+            # Not within `_harmless`: an exception from outside that ends the waiting is no error of the cache.
+            self._files.take_turn(self.key(sig, target_context.codegen()), lambda: announcements.waits(name))
+            found = self._load(sig, target_context)
+            if found is None:
+                announcements.began(name)
+            else:
+                turns.done()
+        return found
+
+    def _load(self, sig: Any, target_context: Any) -> Any:
+        """Load it without all that numba loads first to compile something: 0.15 s."""
         with _harmless(f"{self.name} is compiled again"):
             if counts_references(dict(self._options)):
                 initialize_memory(target_context)
-            found = self.load(sig, target_context)
-            if found is not None:
-                return found
-        announcements.began(self.function.__name__)  # what is not loaded is compiled
+            return self.load(sig, target_context)
         return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
@@ -301,6 +321,7 @@ class DiskCache(StoredFunction):
         announcements.ended(self.function.__name__)
         with _harmless(f"{self.name} is not kept"):
             self.save(sig, data)
+        turns.done()
 
     def key(self, sig: Any, codegen: Any) -> Any:
         """Return what tells one compilation from another, besides the processor and the signature."""

@@ -26,10 +26,11 @@ import numba
 from numba import config
 
 __all__ = ["ARGUMENT_TYPES", "ARRAY_BOXING", "ARRAY_HANDOVER", "DISK_CACHE", "FEATURES", "FORK_LOCKS", "MISSING",
-           "NO_REFERENCES", "NO_WRAPPERS", "PARTS", "SHARED_CODE", "THREADS_IN_KERNELS", "THREADS_WITHOUT_LOCK",
-           "WIDE_VECTORS", "Feature", "InTreePlace", "Library", "LinkedLibrary", "PreparedCompiler", "PythonCalls",
-           "StoredFunction", "UnfinishedLibrary", "UserPlace", "UserWidePlace", "before_compiling", "cache_folder",
-           "cgutils", "counts_references", "current_threads", "dumps", "fork_locks", "get_num_threads",
+           "NO_REFERENCES", "NO_WRAPPERS", "PARTS", "SHARED_CODE", "THREADS_IN_KERNELS",
+           "THREADS_WITHOUT_LOCK", "WIDE_VECTORS", "Feature", "InTreePlace", "Library", "LinkedLibrary",
+           "PreparedCompiler", "PythonCalls", "StoredFunction", "UnfinishedLibrary", "UserPlace",
+           "UserWidePlace", "before_compiling", "cache_folder", "cgutils", "compile_within",
+           "counts_references", "current_threads", "dumps", "fork_locks", "get_num_threads",
            "initialize_memory", "launch_threads", "no_references", "no_wrappers", "populate_array",
            "renew_process_lock", "set_cache", "set_num_threads", "struct_value"]
 
@@ -396,6 +397,17 @@ _FunctionCache: Any = _found(f"{_CACHING}:FunctionCache", object)
 def set_cache(dispatcher: Any, cache: Any) -> None:
     """Have a function loaded from a cache, and kept there."""
     dispatcher._cache = cache
+
+
+def compile_within(dispatcher: Any, context: Callable[[], contextlib.AbstractContextManager[None]]) -> None:
+    """Have a function compiled, or loaded from its cache, within a context of its own each time."""
+    without_context = dispatcher.compile
+
+    def compile_for(sig: Any) -> Any:
+        with context():
+            return without_context(sig)
+
+    dispatcher.compile = compile_for
 
 
 def initialize_memory(context: Any) -> None:

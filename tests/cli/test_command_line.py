@@ -11,14 +11,15 @@ from .conftest import blobs, posix, write_csv
 
 
 def test_help(capsys):
-    for argv in (["--help"], ["train", "-h"], ["predict", "-h"], ["demo", "-h"], ["info", "-h"]):
+    for argv in (["--help"], ["train", "-h"], ["predict", "-h"], ["demo", "-h"], ["info", "-h"], ["warmup", "-h"]):
         with pytest.raises(SystemExit) as caught:
             main(argv)
         assert caught.value.code == 0
         assert "usage: fastnet" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("argv", ["--help", "--version", "train --help", "predict --help", "train --rate none"])
+@pytest.mark.parametrize("argv", ["--help", "--version", "train --help", "predict --help", "train --rate none",
+                                  "warmup --dtype int"])
 def test_help_does_not_wait_for_numba(run_python, argv):
     script = ("import sys\nfrom fastnet.cli import main\ntry:\n    main(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
               "print([name for name in ('numba', 'numpy') if name in sys.modules])")

@@ -78,6 +78,7 @@ def test_defaults_are_the_courses():
     assert deep.params["W3"].shape == (30, 10)
 
 
+@pytest.mark.slow
 def test_options_of_all_years():
     for options in ({"dropout_keep_ratio": 0.5}, {"dropout": 0.5}):
         net = FullyConnectedNet([4], 6, 3, seed=9, **options)
@@ -93,6 +94,7 @@ def test_options_of_all_years():
     assert FullyConnectedNet(np.array([4, 5]), 6, 3).num_layers == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
 @pytest.mark.parametrize("keep", [1, 0.6])
 @pytest.mark.parametrize("normalization", [None, "batchnorm", "layernorm"])

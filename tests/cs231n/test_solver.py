@@ -128,6 +128,7 @@ def test_a_rule_without_constants_has_its_defaults(rng, compiled_only):
         assert_same(*solvers(models(), data(rng), update_rule=rule, batch_size=30, num_epochs=2), 1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", [1, 0.7])
 @pytest.mark.parametrize("normalization", [None, "batchnorm", "layernorm"])
 def test_normalization_and_dropout(rng, normalization, keep):
@@ -147,6 +148,7 @@ def test_a_seed_of_dropout_resets_the_generator(rng):
     assert_same(*pair, 1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [np.float32, np.uint8, np.int64], ids=str)
 def test_data_of_any_dtype(rng, kind, compiled_only):
     given = data(rng)
@@ -517,6 +519,7 @@ def test_bits_do_not_depend_on_threads(rng, monkeypatch):
             np.testing.assert_allclose(other.model.params[name], array, rtol=0, atol=0 if COMPILED else 1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
 def test_a_learning_rate_of_numpy_makes_float64_of_float32(rng, rule):
     """With NumPy 2 a scalar of float64 is no Python number; only sgd changes its arrays in place."""

@@ -35,6 +35,7 @@ def data(rng, N=21, D=12, C=4):
     return rng.standard_normal((N, D)), y, np.eye(C)[y]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_everything_is_the_books(rng, chapter):
     theirs, ours = pair(chapter)

@@ -41,6 +41,7 @@ NETWORKS = [((6, 4), 37), ((4, 10, 3), 5), ((1, 1, 1), 1), ((6, 7, 3, 4), 50), (
             ((530, 250, 5), 37)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("widths", "samples"), NETWORKS if COMPILED else NETWORKS[:4])
 @pytest.mark.parametrize("l2", [0.0, 0.3])

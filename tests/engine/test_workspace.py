@@ -125,6 +125,7 @@ def test_the_same_bits_however_many_workers(rng, monkeypatch, dtype, widths, sam
             np.testing.assert_allclose(array, expected, rtol=slack, atol=slack)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float64, *compiled_only([np.float32])])
 @pytest.mark.parametrize("index", [np.int32, np.int64])
 @pytest.mark.parametrize(("widths", "samples", "shares"), [
@@ -251,6 +252,7 @@ def test_all_of_a_method_or_nothing():
         passes.infer([(np.ones((4, 3)), np.ones(3))], np.ones((2, 4)), head="softmax")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not COMPILED, reason="NumPy sums rows and columns in other orders")
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_probabilities_are_the_bits_of_the_kernel_s(rng, dtype):
@@ -260,6 +262,7 @@ def test_probabilities_are_the_bits_of_the_kernel_s(rng, dtype):
     np.testing.assert_array_equal(probabilities, kernels.softmax(passes.forward(layers, X)[-1]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize(("activation", "head", "widths"), [
     ("relu", "softmax", (6, 50, 4)), ("tanh", "logistic", (6, 50, 40, 1)), ("logistic", "squared_error", (530, 20, 2)),

@@ -53,6 +53,7 @@ assert not heavy, heavy
     assert signatures == 0
 
 
+@pytest.mark.slow
 @needs_compilation
 def test_second_process_loads_from_the_cache(run_python, copied_package, tmp_path):
     cache = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
@@ -61,6 +62,7 @@ def test_second_process_loads_from_the_cache(run_python, copied_package, tmp_pat
     assert run_python(script, copied_package, **cache).split() == ["True", "1", "0", "[3.]", "1", "0"]
 
 
+@pytest.mark.slow
 @needs_compilation
 def test_a_change_in_any_source_file_makes_the_cache_stale(run_python, copied_package, tmp_path):
     cache = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
@@ -129,6 +131,7 @@ print("zmm" in code.library.get_asm_str(), v.sum())
     assert run_python(script).split() == ["True", "198.0"]
 
 
+@pytest.mark.slow
 @needs_compilation
 def test_no_folder_to_write_to(run_python, copied_package, tmp_path):
     # A file where the folder would be: refused to root as well, whom permissions do not stop.

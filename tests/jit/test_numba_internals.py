@@ -212,6 +212,7 @@ if not numba.config.DISABLE_JIT:
     assert {path.stat().st_mode & 0o777 for path in [*place.iterdir(), *(next(place.iterdir())).iterdir()]} == {0o700}
 
 
+@pytest.mark.slow
 def test_training_by_public_ways_alone(run_python, tmp_path):
     script = HIDING + """
 assert internals.MISSING.keys() == internals.FEATURES.keys(), internals.MISSING

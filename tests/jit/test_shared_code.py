@@ -70,6 +70,7 @@ def test_what_failed_is_tried_again(providers):
     assert providers == [("some_x_a", 1)]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not COMPILED, reason="nothing is compiled")
 def test_a_kernel_from_the_cache_finds_its_tiles(run_python, tmp_path):
     def run(*dtypes):
@@ -95,6 +96,7 @@ def scores(X, W, b):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not COMPILED, reason="nothing is compiled")
 def test_a_user_s_own_function_may_be_cached(run_python, tmp_path):
     # Numba loads it without a look at the names in it, and before anything else has asked for the tiles.

@@ -42,6 +42,7 @@ print(digest.hexdigest())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", ["default", "workqueue"])
 def test_same_bits_at_any_number_of_threads(run_python, layer):
     size = "large" if COMPILED else "small"

@@ -200,6 +200,7 @@ assert ctypes.addressof(again._owner) == ctypes.addressof(regions._owner)
 
 
 # The stress script compares everything with what one thread gives.
+@pytest.mark.slow
 @compiled
 @pytest.mark.parametrize(("layer", "scenario"), [
     ("workqueue", "in_threads"), ("default", "in_forks"), ("workqueue", "in_forks"), ("default", "in_processes"),

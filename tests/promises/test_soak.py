@@ -34,6 +34,7 @@ def soak(case, steps, pieces):
     return after
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not COMPILED or not sys.platform.startswith("linux"), reason="too slow, or no /proc")
 @pytest.mark.parametrize(("case", "steps"), [("tiny", 40_000), ("mnist", 1000)])
 def test_memory_does_not_grow(case, steps):

@@ -134,6 +134,7 @@ def test_other_tasks(task, solver, weighted, early_stopping):
         np.testing.assert_allclose(actual, expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["csr_matrix", "csc_matrix", "csr_array", "csc_array"])
 @pytest.mark.parametrize("solver", ["nesterov", "adam"])
 def test_sparse_input(kind, solver):
@@ -182,6 +183,7 @@ def test_parameters(parameters):
     assert_same(theirs, ours)
 
 
+@pytest.mark.slow
 def test_float32_is_computed_in_float32():
     X, y = digits()
     theirs, ours = fitted(CLASSIFIERS, X.astype(np.float32), y, hidden_layer_sizes=(20,))
@@ -546,6 +548,7 @@ def test_pipelines_and_data_frames():
         pipeline[-1].predict(X)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not COMPILED, reason="slow without compilation")
 @pytest.mark.parametrize("backend", ["loky", "threading"])
 def test_grid_search(run_python, backend):
@@ -601,6 +604,7 @@ def test_patch_and_back():
     assert (neural_network.MLPClassifier, neural_network.MLPRegressor) == originals
 
 
+@pytest.mark.slow
 def test_a_script_is_run_unchanged(tmp_path, run_python):
     script = tmp_path / "script.py"
     (tmp_path / "neighbour.py").write_text("value = 7\n")

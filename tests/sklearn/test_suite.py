@@ -26,6 +26,7 @@ def test_estimators(estimator, check):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("what", "least"), [("test_mlp", 50), ("checks", 90)])
 def test_scikit_learn_s_own(tmp_path, what, least):
     (tmp_path / "patch_first.py").write_text(PATCH)

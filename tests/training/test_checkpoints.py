@@ -308,6 +308,7 @@ def check_kills(folder, kills, seed, iterations=3000, every=0.002):
     return right + 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL") or not COMPILED, reason="no SIGKILL, or too slow for it")
 def test_killed_at_random_moments(tmp_path):
     seed = int(time.time())
