@@ -90,8 +90,8 @@ def _not_updated(name: str) -> Mistake:
 
 def _rounded(text: str, rounded: Callable[[float], int]) -> Mistake:
     return Mistake(f"accuracies and decay: they come at iterations that are multiples of a rounded number of "
-                   f"iterations in an epoch ({text}), fastnet's at those of max(N / batch_size, 1), not rounded, as the course's. "
-                   f"With a batch_size that divides N there is no difference",
+                   f"iterations in an epoch ({text}), fastnet's at those of max(N / batch_size, 1), not rounded, as "
+                   f"the course's. With a batch_size that divides N there is no difference",
                    {"due": lambda s: s.it % max(rounded(s.N / s.B), 1) == 0})
 
 
