@@ -6,6 +6,7 @@ Nothing that goes wrong with it, such as a terminal that is gone, goes any furth
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -145,15 +146,24 @@ def _text(figures: Figures) -> str:
     return ", ".join(f"{name}={float(value):.4g}" for name, value in figures().items())
 
 
+def _columns() -> int | None:
+    """How wide the terminal says that it is; None if there is none."""
+    with contextlib.suppress(Exception):
+        return os.get_terminal_size(sys.stderr.fileno()).columns
+    return None
+
+
 class _TqdmView:
     """A bar of tqdm's, in notebooks one of widgets."""
 
     def __init__(self, total: int | None, description: str, initial: int, unit: str) -> None:
         from tqdm import auto
 
-        # When it draws is decided here, so that figures are not made for nothing.
+        # Of a terminal that does not know its width, as in a container, tqdm would draw 0 columns. When it draws is
+        # decided here, so that figures are not made for nothing.
+        width: dict[str, Any] = {"ncols": 80} if _columns() == 0 else {"dynamic_ncols": True}
         self._bar: Any = auto.tqdm(desc=description or None, total=total, initial=initial, unit=unit, file=sys.stderr,
-                                   dynamic_ncols=True, mininterval=0, miniters=0)
+                                   mininterval=0, miniters=0, **width)
         self._next = time.perf_counter() + _BETWEEN
 
     def show(self, done: int, figures: Figures, last: bool) -> None:

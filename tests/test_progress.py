@@ -106,6 +106,14 @@ def test_it_is_drawn_a_few_times_a_second(capsys):
     assert not tqdm.tqdm._instances
 
 
+def test_a_terminal_that_does_not_know_its_width(capsys, monkeypatch):
+    pytest.importorskip("tqdm")
+    monkeypatch.setattr(progress, "_columns", lambda: 0)
+    with Bar(3, figures=lambda: {"loss": 1}) as bar:
+        bar.update(3)
+    assert "3/3" in capsys.readouterr().err
+
+
 def test_a_line_a_minute_at_least(plain, capsys, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(progress.time, "perf_counter", lambda: now[0])

@@ -146,6 +146,7 @@ def train(trainee: Trainee, X: NDArray[Any], y: NDArray[np.int64],
                 history["train_acc_history"].append(of_batch)
                 history["val_acc_history"].append(of_validation)
                 now.learning_rate *= learning_rate_decay
+            bar.update(done)
             if due.size and callback is not None:
                 session.store()
                 now.stopped = callback(done - 1, history) is True
@@ -154,7 +155,6 @@ def train(trainee: Trainee, X: NDArray[Any], y: NDArray[np.int64],
                     checks_of_a_run = _checks_of_a_run(layers, _check_work(layers, X_val), batch_size, threads)
                     session.forget()
             now.iteration = done
-            bar.update(done)
             ending = now.stopped or done == num_iters
             if checkpoints is not None and (ending or interrupt.pending or checkpoints.due(done)):
                 session.store()

@@ -70,7 +70,7 @@ def test_it_ends_where_a_callback_raises(shown):
 
     with pytest.raises(RuntimeError, match="mine"):
         net().train(*digits(), **OPTIONS, progress=True, callback=fail)
-    assert "4/12" in shown()[-1]
+    assert "5/12" in shown()[-1]
 
 
 def test_it_ends_at_ctrl_c(shown):
