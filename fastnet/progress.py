@@ -159,9 +159,9 @@ class _TqdmView:
     def __init__(self, total: int | None, description: str, initial: int, unit: str) -> None:
         from tqdm import auto
 
-        # Of a terminal that does not know its width, as in a container, tqdm would draw 0 columns. When it draws is
+        # Of a terminal that does not know its size, as in a container, tqdm would draw nothing. When it draws is
         # decided here, so that figures are not made for nothing.
-        width: dict[str, Any] = {"ncols": 80} if _columns() == 0 else {"dynamic_ncols": True}
+        width: dict[str, Any] = {"ncols": 80, "nrows": 20} if _columns() == 0 else {"dynamic_ncols": True}
         self._bar: Any = auto.tqdm(desc=description or None, total=total, initial=initial, unit=unit, file=sys.stderr,
                                    mininterval=0, miniters=0, **width)
         self._next = time.perf_counter() + _BETWEEN

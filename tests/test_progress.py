@@ -106,12 +106,25 @@ def test_it_is_drawn_a_few_times_a_second(capsys):
     assert not tqdm.tqdm._instances
 
 
-def test_a_terminal_that_does_not_know_its_width(capsys, monkeypatch):
+UNKNOWN_SIZE = """
+import os, pty, sys
+code = "from fastnet.progress import Bar\\nwith Bar(3, figures=lambda: dict(loss=1)) as bar: bar.update(3)"
+pid, terminal = pty.fork()  # of 0 x 0 characters
+if pid == 0:
+    os.execv(sys.executable, [sys.executable, "-c", code])
+try:
+    while data := os.read(terminal, 9999):
+        print(data)
+except OSError:  # the other end is closed
+    pass
+assert os.waitpid(pid, 0)[1] == 0
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
+def test_a_terminal_of_unknown_size(run_python):
     pytest.importorskip("tqdm")
-    monkeypatch.setattr(progress, "_columns", lambda: 0)
-    with Bar(3, figures=lambda: {"loss": 1}) as bar:
-        bar.update(3)
-    assert "3/3" in capsys.readouterr().err
+    assert "3/3" in run_python(UNKNOWN_SIZE)
 
 
 def test_a_line_a_minute_at_least(plain, capsys, monkeypatch):
