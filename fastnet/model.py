@@ -204,7 +204,8 @@ class TwoLayerNet:
         verbose : bool, default False
             Print the loss every 100 iterations.
         progress : bool or str, default False
-            Show a progress bar on standard error (tqdm's where it is installed); a string is its label.
+            Show on standard error how far it has come, with rate, time left, loss and validation accuracy: a bar of
+            tqdm's where it is installed (in notebooks too), else a few lines. A string is its label.
         callback : callable, optional
             Called as ``callback(iteration, history)`` after each accuracy check, with the dict that `train` will
             return as it is so far. If it returns True, training stops.

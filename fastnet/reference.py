@@ -304,8 +304,9 @@ class TwoLayerNet:
         history: dict[str, list[float]] = {"loss_history": [], "train_acc_history": [], "val_acc_history": []}
         iterations: Any = range(num_iters)
         if progress:
-            from .progress import progress_bar
-            iterations = progress_bar(iterations, description=progress if isinstance(progress, str) else "")
+            from .progress import latest, progress_bar
+            iterations = progress_bar(iterations, description=progress if isinstance(progress, str) else "",
+                                      figures=lambda: latest(history))
         for it in iterations:
             batch = self._rng.choice(num_train, batch_size)
             X_batch, y_batch = X[batch], y[batch]

@@ -22,7 +22,7 @@ from ..blocks.optimizers import ADAM, Optimizer
 from ..blocks.sparse import NonZeros, ascending
 from ..checks import LARGEST, writable
 from ..llvm.memory import overlap
-from ..progress import progress_bar
+from ..progress import Bar
 from ..training.interrupts import DeferredInterrupt
 from ..training.session import Session
 from ..tuning import EPOCHS_INDICES
@@ -320,25 +320,31 @@ def _epochs(estimator: Any, run: _Run, validation: tuple[Any, Any, Any] | None, 
     verbose = estimator.verbose and estimator.verbose != "progress"
     # An epoch at a time where something may happen between two of them.
     alone = stepwise or incremental or validation is not None or bool(verbose) or run.may_fail
-    epochs = range(estimator.max_iter)
-    bar = iter(progress_bar(epochs, description=type(estimator).__name__) if estimator.verbose == "progress" else ())
     estimator.n_iter_ = 0
     stopped = False
-    while estimator.n_iter_ < estimator.max_iter and not stopped:
-        # Nothing happens between two epochs but counting until there can have been too many without improvement.
-        most = min(estimator.n_iter_no_change - getattr(estimator, "_no_improvement_count", 0) + 1,
-                   estimator.max_iter - estimator.n_iter_)
-        for loss in run.epochs(1 if alone else int(most), check):
-            next(bar, None)
-            if stepwise or validation is not None:
-                run.store()
-            stopped = _epoch_ends(estimator, run, loss, validation, verbose)
-        stopped |= incremental
-        check()
+    with Bar(1 if incremental else estimator.max_iter, description=type(estimator).__name__, unit="epoch",
+             figures=lambda: _figures(estimator), shown=estimator.verbose == "progress") as bar:
+        while estimator.n_iter_ < estimator.max_iter and not stopped:
+            # Nothing happens between two epochs but counting until there can have been too many without improvement.
+            most = min(estimator.n_iter_no_change - getattr(estimator, "_no_improvement_count", 0) + 1,
+                       estimator.max_iter - estimator.n_iter_)
+            for loss in run.epochs(1 if alone else int(most), check):
+                if stepwise or validation is not None:
+                    run.store()
+                stopped = _epoch_ends(estimator, run, loss, validation, verbose)
+                bar.update(estimator.n_iter_)
+            stopped |= incremental
+            check()
     if not stopped and estimator.max_iter:
-        next(bar, None)  # past the end, where the bar is closed
         warnings.warn(f"Stochastic Optimizer: Maximum iterations ({estimator.max_iter}) reached and the optimization "
                       f"hasn't converged yet.", ConvergenceWarning, stacklevel=5)
+
+
+def _figures(estimator: Any) -> dict[str, float]:
+    """What a progress bar shows of an estimator."""
+    figures = {"loss": estimator.loss_} if estimator.loss_curve_ else {}
+    scores = getattr(estimator, "validation_scores_", None)
+    return {**figures, "val_score": scores[-1]} if scores else figures
 
 
 def _epoch_ends(estimator: Any, run: _Run, loss: float, validation: tuple[Any, Any, Any] | None,

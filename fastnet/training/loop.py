@@ -21,7 +21,7 @@ from ..engine.plan import affine_work
 from ..engine.workspace import Accuracies
 from ..network import passes
 from ..parallel.threads import most_threads, share_count
-from ..progress import progress_bar
+from ..progress import Bar, latest
 from ..tuning import CHECK_WORK, ELEMENT_WORK
 from .checkpoints import Checkpoints, Progress
 from .interrupts import DeferredInterrupt
@@ -102,14 +102,13 @@ def train(trainee: Trainee, X: NDArray[Any], y: NDArray[np.int64],
     most_checks = checks_of_a_run(layers, check_work, batch_size, threads)
     if num_iters:  # here, where Ctrl-C still works at once
         prepare(layers[0][0].dtype, scores=not (in_place and most_checks) or callback is not None)
-    with (DeferredInterrupt() as interrupt,
+    with (Bar(num_iters, description=progress if isinstance(progress, str) else "", initial=now.iteration,
+              figures=lambda: latest(history), shown=bool(progress)) as bar,
+          DeferredInterrupt() as interrupt,
           Session(batch_size, threads=threads, other_work=check_work / iterations_per_epoch) as session):
-        bar = iter(progress_bar(range(now.iteration, num_iters),
-                                description=progress if isinstance(progress, str) else "") if progress else ())
         diverged = False
         while now.iteration < num_iters and not now.stopped:
             it = now.iteration
-            next(bar, None)  # the bar is at iteration `it`
             if in_place and not session.is_packed:
                 session.pack(layers)
             done = min(it + session.steps if in_place else it + 1, num_iters,
@@ -139,9 +138,6 @@ def train(trainee: Trainee, X: NDArray[Any], y: NDArray[np.int64],
             if verbose:
                 for printed in range(-(-it // 100) * 100, done, 100):
                     print(f"iteration {printed} / {num_iters}: loss {history['loss_history'][printed]:f}")
-            if progress:
-                for _ in range(done - it - 1):
-                    next(bar)
             if due.size and not inside:
                 session.store()
                 accuracies = [[accuracy(layers, X[batch], y[batch], threads=threads),
@@ -150,6 +146,7 @@ def train(trainee: Trainee, X: NDArray[Any], y: NDArray[np.int64],
                 history["train_acc_history"].append(of_batch)
                 history["val_acc_history"].append(of_validation)
                 now.learning_rate *= learning_rate_decay
+            bar.update(done)
             if due.size and callback is not None:
                 session.store()
                 now.stopped = callback(done - 1, history) is True
@@ -163,8 +160,6 @@ def train(trainee: Trainee, X: NDArray[Any], y: NDArray[np.int64],
                 session.store()
                 checkpoints.write(now)
             interrupt.check()
-        if not now.stopped:
-            next(bar, None)  # past the end, where the bar is closed
     finite = all(np.isfinite(array).all() for layer in layers for array in layer)
     if history["loss_history"] and not diverged and not finite:
         warnings.warn("training diverged in its last step: parameters are not finite; lower learning_rate",

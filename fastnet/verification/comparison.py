@@ -7,7 +7,7 @@ import textwrap
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,9 +17,10 @@ from numpy.typing import ArrayLike, NDArray
 from .. import checks, reference
 from ..model import warmup
 from ..training.loop import DivergenceWarning
-from . import diagnosis
-from .diagnosis import NAMES, Arrays, Deviation, Probe, Run, deviation, same_state
+from . import beginning, diagnosis, iteration, outcome, penalty
+from .anatomy import PARTS, evaluate
 from .editions import Edition, edition_of
+from .evidence import ACCURACIES, NAMES, Answers, Arrays, Deviation, Probe, Run, accuracies, deviation, same_state
 
 __all__ = ["Verification", "verify"]
 
@@ -198,28 +199,26 @@ class _Comparison:
         rtol = _RTOL[dtype.name] if self.rtol is None else self.rtol
         warmup_seconds = warmup(dtype)
         probe = self._probe(dtype)
-        l2 = self._fitting_l2(dtype, theirs, probe)
+        l2 = self._fitting_l2(dtype, theirs, probe, rtol)
         ours = self._run(self._our_net(dtype, l2))
         same_initial = all(deviation(theirs.initial[name], ours.initial[name]).relative <= rtol for name in NAMES)
         if not same_initial:
             ours = self._run(self._our_net(dtype, l2), start=theirs)
-        gradients, gradient_faults = self._compare_gradients(probe, dtype, l2, rtol)
-        faults = [*gradient_faults]
+        gradients, faults = self._compare_gradients(probe, dtype, l2, rtol)
+        explained = bool(faults)
         if not same_initial:
-            faults.append("the constructor: other initial parameters from the same seed. fastnet's are std * "
-                          "standard_normal of the shape of W1, then of W2, and biases of 0. Those of the class were "
-                          "copied, so that the rest could be compared")
-        faults += self._training_faults(theirs, ours, rtol, bool(gradient_faults))
+            faults.append(beginning.fault(theirs, self.seed, self.std, rtol))
+        faults += self._training_faults(theirs, ours, dtype, l2, probe, rtol, explained)
         notes = self._notes(theirs, ours, dtype, l2, probe)
         seconds = [[self._run(make, start=theirs).seconds for make in (self._their_net, self._our_net(dtype, l2))]
                    for _ in range(repeats)]
         theirs_median, ours_median = map(statistics.median, zip(*seconds, strict=True))
-        accuracies = diagnosis.accuracies(theirs)
+        kept = accuracies(theirs)
         return Verification(
             ok=not faults, differences=tuple(faults), notes=tuple(notes), losses=deviation(theirs.losses, ours.losses),
             parameters={name: deviation(theirs.params[name], ours.params[name]) for name in NAMES},
             gradients=gradients, same_initial_parameters=same_initial,
-            same_accuracies=None if accuracies is None else accuracies == diagnosis.accuracies(ours),
+            same_accuracies=None if kept is None else kept == accuracies(ours),
             same_generator_state=same_state(theirs.state, ours.state),
             l2=l2 if self.edition.penalized else "none", dtype=dtype.name, rtol=rtol,
             seconds=ours_median, their_seconds=theirs_median, warmup_seconds=warmup_seconds,
@@ -266,18 +265,17 @@ class _Comparison:
         changed = not all(map(np.array_equal, data, self.data))
         return Run(initial, drawn, history, _copies(net), np.random.get_state(), seconds, changed)
 
-    def _fitting_l2(self, dtype: np.dtype[Any], theirs: Run, probe: Probe | None) -> str:
-        """The form of the penalty to compare with: the user's choice, or that of the gradients, or of the losses."""
+    def _fitting_l2(self, dtype: np.dtype[Any], theirs: Run, probe: Probe | None, rtol: float) -> str:
+        """The form of the penalty to compare with: the user's choice, that of the gradients, or of the losses."""
         if self.l2 != "auto":
             return self.l2
         if probe is not None:
-            factor = diagnosis.penalty_factors(probe)["W"]
-            return min(diagnosis.PENALTIES, key=lambda form: abs(diagnosis.PENALTIES[form][1] - factor))
-        runs = {form: self._run(self._our_net(dtype, form), start=theirs) for form in diagnosis.PENALTIES}
+            return penalty.form_of(probe, rtol)
+        runs = {form: self._run(self._our_net(dtype, form), start=theirs) for form in penalty.FORMS}
         return min(runs, key=lambda form: deviation(theirs.losses, runs[form].losses).absolute)
 
     def _probe(self, dtype: np.dtype[Any]) -> Probe | None:
-        """What the user's `loss` gives for a batch, at parameters made for it; None if it gives no gradients."""
+        """What the user's class gives for a batch, at parameters made for it; None if `loss` gives no gradients."""
         net = self._their_net()
         if not callable(getattr(net, "loss", None)):
             return None
@@ -287,53 +285,98 @@ class _Comparison:
         size = float(np.sqrt(np.square(X, dtype=np.float64).mean())) or 1.0
         params = {"W1": random.standard_normal((D, H)) / (np.sqrt(D) * size), "b1": random.standard_normal(H) / 2,
                   "W2": random.standard_normal((H, C)) / np.sqrt(H), "b2": random.standard_normal(C) / 2}
+        if H > 1:  # a unit at exactly 0, where the derivative of ReLU is a matter of < or <=
+            params["W1"][:, -1] = params["b1"][-1] = 0
         reg = 1 / sum(reference.sum_of_squares(params[name]) for name in ("W1", "W2"))
         params = {name: array.astype(dtype) for name, array in params.items()}
+        plain, penalized = (self._asked(net, X, y, params, strength) for strength in (0.0, reg))
+        if plain is None or penalized is None:
+            return None
+        plain |= self._looks(net, X, y)
+        return Probe(Answers(X, y, params, plain), penalized, reg, self._extreme(net, X, params))
+
+    def _asked(self, net: Any, X: NDArray[Any], y: NDArray[Any], params: Arrays, strength: float) -> Arrays | None:
+        """Loss and gradients at these parameters; None if `loss` does not return them."""
         _set_params(net, params)
-        losses, gradients = [], []
-        for strength in (0.0, reg):
-            with _noted(f"{_name(type(net))}.loss"):
-                result = net.loss(X.copy(), y.copy(), strength)
-            if not isinstance(result, tuple) or len(result) != 2 or not isinstance(result[1], Mapping):
+        with _noted(f"{_name(type(net))}.loss"):
+            result = net.loss(X.copy(), y.copy(), strength)
+        if not isinstance(result, tuple) or len(result) != 2 or not isinstance(result[1], Mapping):
+            return None
+        seen = {"loss": np.array(float(result[0]))}
+        for name in NAMES:
+            gradient = np.array(result[1].get(name, np.nan))
+            if gradient.size == params[name].size:
+                gradient = gradient.reshape(params[name].shape)
+            elif name in result[1] and gradient.size == 1:  # which a step adds to every element
+                gradient = np.full(params[name].shape, gradient.item())
+            else:
                 return None
-            losses.append(float(result[0]))
-            gradients.append({name: np.array(result[1].get(name, np.nan)) for name in NAMES})
-            if any(gradients[-1][name].size != params[name].size for name in NAMES):
-                return None
-        shaped = [{name: grads[name].reshape(params[name].shape) for name in NAMES} for grads in gradients]
-        return Probe(X, y, params, reg, (losses[0], losses[1]), (shaped[0], shaped[1]))
+            seen[f"d{name}"] = gradient
+        return seen
+
+    def _looks(self, net: Any, X: NDArray[Any], y: NDArray[Any]) -> Arrays:
+        """What else can be seen of the network; what it cannot be asked is left out."""
+        seen = {}
+        for name, look in self.edition.looks.items():
+            with suppress(Exception):
+                seen[name] = np.array(look(net, X.copy(), y.copy()), np.float64)
+        return seen
+
+    def _extreme(self, net: Any, X: NDArray[Any], params: Arrays) -> Answers | None:
+        """Ask again where each exponential of a score overflows and the label's probability is 0."""
+        X, params = X[:8].copy(), {**params}
+        X[::2] *= 10  # so that a maximum of the whole matrix is far above the scores of some samples
+        v = evaluate({**PARTS, **self.edition.parts}, X=X, y=np.zeros(len(X), np.int64), **params)
+        scores = v.scores
+        spread = float(np.min(scores.max(axis=1) - scores.min(axis=1)))
+        if not spread:
+            return None
+        y = scores.argmin(axis=1)
+        large = 3 * float(np.log(np.finfo(params["W2"].dtype).max))
+        params["W2"] = params["W2"] * params["W2"].dtype.type(large / spread)
+        params["b2"] = params["b2"] * params["b2"].dtype.type(large / spread)
+        with np.errstate(all="ignore"), warnings.catch_warnings(), suppress(Exception):  # it may refuse what it made
+            warnings.simplefilter("ignore")
+            seen = self._asked(net, X, y, params, 0.0)
+            if seen is not None:
+                return Answers(X, y, params, {name: seen[name] for name in ("loss", "db2")})
+        return None
 
     def _compare_gradients(self, probe: Probe | None, dtype: np.dtype[Any], l2: str,
                            rtol: float) -> tuple[dict[str, Deviation] | None, list[str]]:
         if probe is None:
             return None, []
         net = self._our_net(dtype, l2)()
-        _set_params(net, probe.params)
-        plain, penalized = [net.loss(probe.X, probe.y, strength) for strength in (0.0, probe.reg)]
-        largest = {name: max(deviation(probe.grads[0][name], plain[1][name]),
-                             deviation(probe.grads[1][name], penalized[1][name])) for name in NAMES}
-        fault = (diagnosis.data_fault(probe, plain[0], plain[1], rtol)
-                 or diagnosis.penalty_fault(probe, penalized[0], penalized[1], l2, rtol))
-        return largest, [fault] if fault else []
+        _set_params(net, probe.plain.params)
+        ours = [net.loss(probe.plain.X, probe.plain.y, strength) for strength in (0.0, probe.reg)]
+        apart = {name: max(deviation(theirs[f"d{name}"], grads[name])
+                           for theirs, (_, grads) in zip((probe.plain.seen, probe.penalized), ours, strict=True))
+                 for name in NAMES}
+        faults = diagnosis.faults(probe.plain, probe.extreme, self.edition.parts, rtol)
+        if self.edition.penalized:
+            fault = penalty.fault(probe, l2, rtol)
+            faults += [fault] if fault else []
+        return apart, faults
 
-    def _training_faults(self, theirs: Run, ours: Run, rtol: float, explained: bool) -> list[str]:
-        """What differs between two trainings, the reason before what it leads to; `explained`: the gradients do."""
-        samples, batch_size = len(self.data[0]), self.options["batch_size"]
+    def _training_faults(self, theirs: Run, ours: Run, dtype: np.dtype[Any], l2: str, probe: Probe | None, rtol: float,
+                         explained: bool) -> list[str]:
+        """What differs between two trainings; `explained`: losses, gradients or predictions do."""
         faults = ["train changes the arrays of samples or labels that it is given"] if theirs.data_changed else []
-        found = diagnosis.draws_fault(theirs, ours, samples, batch_size, len(ours.losses))
-        found = found or diagnosis.losses_fault(theirs, ours, rtol, explained)
-        faults += [found] if found else []
-        rounded = diagnosis.decay_fault(theirs, ours, samples, batch_size)
-        faults += [rounded] if rounded else []
-        if faults:
+        if iteration.agrees(theirs, ours, rtol):
             return faults
-        apart = [name for name in NAMES if deviation(theirs.params[name], ours.params[name]).relative > rtol]
-        if apart:
-            faults.append(f"{', '.join(apart)} after the training, though the losses agree")
-        accuracies = diagnosis.accuracies(theirs)
-        if accuracies not in (None, diagnosis.accuracies(ours)) and theirs.params["W1"].dtype != np.float32:
-            faults.append("the accuracies, though the losses agree: so it is `predict`, or what it is given")
-        return faults
+        if self.edition.has_loop and len(theirs.losses) == len(ours.losses):
+            by_theirs = iteration.Training(self._their_net, self.data, self.options)
+            by_ours = by_theirs._replace(make=lambda: reference.TwoLayerNet(*self.sizes, self.std, dtype=dtype, l2=l2))
+            fault, right = iteration.fault([*([by_theirs] if probe else []), by_ours], theirs, rtol)
+            if fault is not None:
+                return [*faults, fault]
+            if not iteration.agrees(theirs, right, rtol):
+                return faults + outcome.faults(theirs, right, len(self.data[0]), self.options["batch_size"], rtol)
+        if explained and not iteration.same_losses(theirs, ours, rtol):
+            return [*faults, "the losses of the training; that follows from the above"]
+        if explained:
+            return faults
+        return faults + outcome.faults(theirs, ours, len(self.data[0]), self.options["batch_size"], rtol)
 
     def _notes(self, theirs: Run, ours: Run, dtype: np.dtype[Any], l2: str, probe: Probe | None) -> list[str]:
         """What is no difference, but good to know."""
@@ -348,9 +391,9 @@ class _Comparison:
             notes.append("the biases have shape (1, H): fastnet takes them so, and makes its own (H,)")
         if probe is None:
             notes.append("loss(X, y, reg) returns no loss with a dict of gradients: so these were not compared")
-        if diagnosis.accuracies(theirs) is None:
-            notes.append(f"train returns no {' and no '.join(diagnosis.ACCURACIES)}: so these were not compared")
-        if old and not diagnosis.decay_fault(theirs, ours, len(self.data[0]), self.options["batch_size"]):
+        if accuracies(theirs) is None:
+            notes.append(f"train returns no {' and no '.join(ACCURACIES)}: so these were not compared")
+        if old and not outcome.decay_fault(theirs, ours, len(self.data[0]), self.options["batch_size"]):
             notes += self._decay_notes(dtype, l2)
         return notes
 
@@ -361,8 +404,11 @@ class _Comparison:
         rows = np.arange(samples) % len(X)
         short = replace(self, data=(X[rows], y[rows], X_val[:1], y_val[:1]),
                         options={**self.options, "num_iters": 15, "batch_size": batch_size})
-        runs = short._run(short._their_net), short._run(short._our_net(dtype, l2))
-        fault = diagnosis.decay_fault(*runs, samples, batch_size)
+        try:
+            runs = short._run(short._their_net), short._run(short._our_net(dtype, l2))
+        except Exception:  # what it did with the user's sizes it may not do with others
+            return []
+        fault = outcome.decay_fault(*runs, samples, batch_size)
         return [fault] if fault else []
 
 

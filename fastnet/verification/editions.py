@@ -8,7 +8,8 @@ Trainer, get one that has fastnet's Solver or Trainer do it.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from ..dlfs.ch04.two_layer_net import TwoLayerNet as Chapter4
 from ..dlfs.ch05.two_layer_net import TwoLayerNet as Chapter5
 from ..dlfs.common.trainer import Trainer
 from ..model import TwoLayerNet
+from .anatomy import BOOK, SIGMOID, Parts
 
 __all__ = ["Edition", "edition_of"]
 
@@ -36,8 +38,14 @@ class Edition(NamedTuple):
     """Makes a network of the user's class."""
     ours: Callable[[Sizes, float, DType, str], Any]
     """Makes one of ours, with a form of the penalty where it has several."""
+    looks: Mapping[str, Callable[[Any, NDArray[Any], NDArray[Any]], Any]]
+    """What else such a network can be asked, of X and y, by the names that the parts of the anatomy have."""
     penalized: bool = True
     """Whether there is a penalty."""
+    parts: Parts = MappingProxyType({})
+    """Parts of the anatomy that are not those of the old edition."""
+    has_loop: bool = False
+    """Whether the class has a loop of its own, in `train`."""
 
 
 class _Trained:
@@ -55,10 +63,10 @@ class _Trained:
 class _SolverNet(_Trained):
     """A network of the course's editions with a Solver."""
 
-    def loss(self, X: NDArray[Any], y: NDArray[Any], reg: float) -> Any:
-        """Loss and gradients, with the penalty that the network has as an attribute."""
+    def loss(self, X: NDArray[Any], y: NDArray[Any] | None = None, reg: float = 0.0) -> Any:
+        """Loss and gradients, with the penalty that the network has as an attribute; scores without labels."""
         self.net.reg = reg
-        return self.net.loss(X, y)
+        return self.net.loss(X, y) if y is not None else self.net.loss(X)
 
     def train(self, X: NDArray[Any], y: NDArray[Any], X_val: NDArray[Any], y_val: NDArray[Any], *,
               learning_rate: float, learning_rate_decay: float, reg: float, num_iters: int, batch_size: int,
@@ -78,17 +86,18 @@ class _SolverNet(_Trained):
 class _TrainerNet(_Trained):
     """A network of the book."""
 
-    def _rows(self, y: NDArray[Any]) -> NDArray[Any]:
+    def rows(self, y: NDArray[Any]) -> NDArray[Any]:
+        """One-hot rows of labels, as the book has them."""
         return np.eye(len(np.ravel(self.net.params["b2"])))[y]
 
     def loss(self, X: NDArray[Any], y: NDArray[Any], reg: float) -> Any:  # noqa: ARG002 (the book has no penalty)
         """Loss and gradients, of one-hot rows."""
-        return self.net.loss(X, self._rows(y)), self.net.gradient(X, self._rows(y))
+        return self.net.loss(X, self.rows(y)), self.net.gradient(X, self.rows(y))
 
     def train(self, X: NDArray[Any], y: NDArray[Any], X_val: NDArray[Any], y_val: NDArray[Any], *,
               learning_rate: float, num_iters: int, batch_size: int, verbose: bool, **_: Any) -> dict[str, Any]:
         """Train for so many iterations, without decay and penalty."""
-        trainer = Trainer(self.net, X, self._rows(y), X_val, self._rows(y_val), mini_batch_size=batch_size,
+        trainer = Trainer(self.net, X, self.rows(y), X_val, self.rows(y_val), mini_batch_size=batch_size,
                           optimizer_param={"lr": learning_rate}, verbose=verbose)
         trainer.max_iter = num_iters
         trainer.train()
@@ -101,18 +110,26 @@ def _fully_connected(kind: Callable[..., Any], sizes: Sizes, std: float, dtype: 
     return _SolverNet(kind([H], input_dim=D, num_classes=C, weight_scale=std, dtype=dtype.type))
 
 
+_SCORES: dict[str, Callable[[Any, NDArray[Any], NDArray[Any]], Any]] = {"shown": lambda net, X, _: net.loss(X)}
+_LABELS: dict[str, Callable[[Any, NDArray[Any], NDArray[Any]], Any]] = {"labels": lambda net, X, _: net.predict(X)}
+_BOOK: dict[str, Callable[[Any, NDArray[Any], NDArray[Any]], Any]] = {
+    "shown": lambda net, X, _: net.net.predict(X), "accuracy": lambda net, X, y: net.net.accuracy(X, net.rows(y))}
+
 _OLD = Edition("fastnet.TwoLayerNet", lambda kind, sizes, std, _: kind(*sizes, std),
-               lambda sizes, std, dtype, l2: TwoLayerNet(*sizes, std, dtype=dtype, l2=l2))
+               lambda sizes, std, dtype, l2: TwoLayerNet(*sizes, std, dtype=dtype, l2=l2), {**_SCORES, **_LABELS},
+               has_loop=True)
 _FC_NET = Edition("fastnet.cs231n.classifiers.fc_net.TwoLayerNet",
                   lambda kind, sizes, std, _: _SolverNet(kind(*sizes, std)),
-                  lambda sizes, std, _, __: _SolverNet(fc_net.TwoLayerNet(*sizes, std)))
+                  lambda sizes, std, _, __: _SolverNet(fc_net.TwoLayerNet(*sizes, std)), _SCORES)
 _FULLY_CONNECTED = Edition("fastnet.cs231n.classifiers.fc_net.FullyConnectedNet", _fully_connected,
-                           lambda sizes, std, dtype, _: _fully_connected(fc_net.FullyConnectedNet, sizes, std, dtype))
+                           lambda sizes, std, dtype, _: _fully_connected(fc_net.FullyConnectedNet, sizes, std, dtype),
+                           _SCORES)
 _CHAPTER_4 = Edition("fastnet.dlfs.ch04.two_layer_net.TwoLayerNet",
                      lambda kind, sizes, std, _: _TrainerNet(kind(*sizes, std)),
-                     lambda sizes, std, _, __: _TrainerNet(Chapter4(*sizes, std)), penalized=False)
+                     lambda sizes, std, _, __: _TrainerNet(Chapter4(*sizes, std)), _BOOK, penalized=False,
+                     parts=SIGMOID)
 _CHAPTER_5 = Edition("fastnet.dlfs.ch05.two_layer_net.TwoLayerNet", _CHAPTER_4.theirs,
-                     lambda sizes, std, _, __: _TrainerNet(Chapter5(*sizes, std)), penalized=False)
+                     lambda sizes, std, _, __: _TrainerNet(Chapter5(*sizes, std)), _BOOK, penalized=False, parts=BOOK)
 
 
 def edition_of(their_class: Callable[..., Any]) -> Edition:

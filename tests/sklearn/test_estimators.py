@@ -357,6 +357,19 @@ def test_progress_bar(capsys):
         fitted([MLPClassifier], X, y, verbose="loud")
 
 
+def test_a_bar_ends_where_training_stops_early(capsys):
+    tqdm = pytest.importorskip("tqdm").tqdm
+    X, y = digits()
+    net = MLPClassifier((5,), early_stopping=True, n_iter_no_change=1, tol=10, max_iter=50, random_state=0,
+                        verbose="progress").fit(X[:200], y[:200])
+    assert not tqdm._instances
+    last = capsys.readouterr().err.replace("\r", "\n").splitlines()[-1]
+    assert net.n_iter_ < 50
+    assert f" {net.n_iter_}/50 [" in last
+    assert f"loss={net.loss_:.4g}, val_score={net.validation_scores_[-1]:.4g}" in last
+    assert "epoch" in last
+
+
 def test_warnings_are_the_same():
     X, y = digits()
     messages = []

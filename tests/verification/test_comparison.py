@@ -136,13 +136,13 @@ def test_a_faithful_class_passes(data, their_class):
 
 
 DIFFERENCES = {
-    "mask": ({"mask_slip": True}, r"gradients of W1 and b1: they lack the derivative of the ReLU.*mask is h1 < 0"),
+    "mask": ({"mask_slip": True}, r"gradients of W1 and b1: they lack the derivative.*mask is h1 < 0"),
     "sums": ({"sums": True}, "gradients are sums over the minibatch"),
-    "biases": ({"penalized_biases": True}, r"The biases are penalized too \(2 \* reg \* b\)"),
+    "biases": ({"penalized_biases": True}, r"the biases are penalized too \(2 \* reg \* b "),
     "without replacement": ({"replace": False}, "train draws minibatches without replacement"),
     "own generator": ({"own_generator": True}, "train draws nothing from NumPy's global one"),
     "constructor": ({"order": "W2 first"}, "^the constructor: other initial parameters.*were copied"),
-    "no decay": ({"decay": False}, r"the losses, from iteration 2 on.*likely the learning rate"),
+    "no decay": ({"decay": False}, "the learning rate: it never decays"),
     "NaN": ({"spoilt_from": 3}, "^the losses: they are nan from iteration 3 on, fastnet's are finite"),
 }
 
@@ -211,7 +211,7 @@ def test_rounded_epochs(data, samples):
     report = fastnet.verify(variant(rounded=True), data[0][:samples], data[1][:samples], **OPTIONS)
     words = report.notes[0] if samples == 250 else report.differences[-1]
     assert report.ok == report.same_accuracies == (samples == 250)  # 200 / 50 is 4; 184 / 50 is 3.68
-    assert "accuracies are taken" in words
+    assert ("accuracies are taken" if samples == 250 else "accuracies and decay") in words
     assert "With a batch_size that divides N there is no difference" in words
 
 
@@ -246,7 +246,7 @@ def test_changed_data_and_predict(data):
             return (super().predict(X) + 1) % 10
 
     assert "train changes the arrays" in fastnet.verify(Greedy, *data, **OPTIONS).differences[0]
-    assert "so it is `predict`" in fastnet.verify(Skewed, *data, **OPTIONS).differences[0]
+    assert "predict: the labels are off by one" in fastnet.verify(Skewed, *data, **OPTIONS).differences[0]
 
 
 @pytest.mark.parametrize("method", ["__init__", "train", "loss"])
