@@ -29,7 +29,8 @@ os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
 import fastnet  # noqa: E402
 
 # The first tutorial is kept in examples/, where the README and its test have it.
-shutil.copyfile(ROOT / "examples" / "two_layer_net.ipynb", ROOT / "docs" / "tutorials" / "two_layer_net.ipynb")
+_NOTEBOOK = ROOT / "examples" / "two_layer_net.ipynb"
+shutil.copyfile(_NOTEBOOK, ROOT / "docs" / "tutorials" / _NOTEBOOK.name)
 
 project = "fastnet"
 author = "the authors of fastnet"
@@ -62,12 +63,15 @@ html_theme = "pydata_sphinx_theme"
 html_title = f"fastnet {version}"
 html_static_path = ["_static"]
 html_css_files = ["fastnet.css"]
+html_favicon = "_static/favicon.svg"
 html_copy_source = False
 html_show_sourcelink = False
 html_sidebars = {"index": [], "start": [], "benchmarks": [], "changelog": []}
+html_context = {"default_mode": "auto"}
 html_theme_options = {
     "logo": {"text": "fastnet"},
     "header_links_before_dropdown": 7,
+    "navbar_persistent": ["search-button"],
     "navbar_end": ["theme-switcher"],
     "footer_start": ["copyright"],
     "footer_end": ["sphinx-version"],

@@ -137,9 +137,9 @@ def inline(svg: str, alt: str) -> nodes.Node:
 
 def roofline(peak: float, copying: float, points: list[tuple[str, float, float]]) -> str:
     """An SVG: operations per byte to the right, operations per second upwards, both logarithmic."""
-    width, height, left, bottom = 640, 360, 60, 310
-    low, high = 0.25, 128.0
-    floor, top = peak / 100, peak * 1.6
+    width, height, left, bottom = 640, 340, 60, 290
+    low, high = 0.5, 32.0
+    floor, top = peak / 16, peak * 1.5
 
     def x(intensity: float) -> float:
         return left + (width - left - 20) * math.log(intensity / low) / math.log(high / low)
@@ -154,21 +154,23 @@ def roofline(peak: float, copying: float, points: list[tuple[str, float, float]]
              f'H{width - 20}"/>',
              f'<text x="{x(high) - 4:.0f}" y="{y(peak) - 8:.0f}" text-anchor="end">peak of one core: '
              f'{peak / 1e9:.0f} GFLOP/s</text>',
-             f'<text class="small" x="{x(0.3):.0f}" y="{y(0.3 * copying) - 30:.0f}">copying: '
+             f'<text class="small" x="{x(0.8):.0f}" y="{y(0.7 * copying) + 20:.0f}">copying: '
              f'{copying / 1e9:.0f} GB/s</text>',
              f'<text class="small" x="{(left + width) // 2}" y="{height - 8}" text-anchor="middle">operations per byte '
              f'that a part has to read and write</text>',
              f'<text class="small" x="14" y="{bottom // 2}" text-anchor="middle" '
              f'transform="rotate(-90 14 {bottom // 2})">GFLOP/s</text>']
-    for value in (0.5, 1, 2, 4, 8, 16, 32, 64):
+    for value in (0.5, 1, 2, 4, 8, 16):
         parts.append(f'<text class="small" x="{x(value):.1f}" y="{bottom + 16}" text-anchor="middle">{value:g}</text>')
     for value in (1, 2, 5, 10, 20, 50, 100, 200):
         if floor < value * 1e9 < top:
             parts.append(f'<text class="small" x="{left - 6}" y="{y(value * 1e9) + 4:.1f}" text-anchor="end">{value}'
                          f'</text>')
     for number, (_, intensity, speed) in enumerate(points, 1):
+        half = 2 * number > len(points)  # those of the second case, which lie beside those of the first
         parts.append(f'<circle class="dot" cx="{x(intensity):.1f}" cy="{y(speed):.1f}" r="4"/>'
-                     f'<text class="small" x="{x(intensity) + 7:.1f}" y="{y(speed) + 4:.1f}">{number}</text>')
+                     f'<text class="small" x="{x(intensity):.1f}" y="{y(speed) + (17 if half else -8):.1f}" '
+                     f'text-anchor="middle">{number}</text>')
     return "\n".join([*parts, "</svg>"])
 
 
