@@ -389,7 +389,7 @@ def test_pages_in_a_browser(browser, address, site, pages, width, scheme):
     view, said = context.new_page(), []
     view.on("console", lambda message: message.type in ("error", "warning") and said.append(message.text))
     view.on("pageerror", lambda error: said.append(str(error)))
-    view.on("response", lambda response: response.ok or said.append(f"{response.status}: {response.url}"))
+    view.on("response", lambda response: response.status < 400 or said.append(f"{response.status}: {response.url}"))
     view.on("request", lambda request: request.url.startswith((address, "data:")) or said.append(request.url))
     for path in pages:
         name = path.relative_to(site).as_posix()
