@@ -97,6 +97,11 @@ prelude, blocks = json.loads(Path(sys.argv[1]).read_text())
 names = {"__name__": "__main__"}
 for title, language, code in blocks:
     print("---", title, flush=True)
+    first = code.split()[:3]
+    if first[0] == 3 * '"' + "usage:":  # a program: kept for commands that call it
+        compile(code, title, "exec")
+        Path(first[2]).write_text(code)
+        continue
     if language == "shell":
         for line in code.splitlines():
             words = shlex.split(line, comments=True)
@@ -174,7 +179,7 @@ def check_fastnet(words):
 
 CHECKS = {"fastnet": check_fastnet, "pip": check_pip, "python": check_program, "python3": check_program,
           "pytest": check_pytest, "venv": lambda words: None, "sphinx-build": lambda words: None,
-          "playwright": lambda words: None, ".ci/run": lambda words: None}
+          "playwright": lambda words: None, "curl": lambda words: None, ".ci/run": lambda words: None}
 
 
 def check(words):

@@ -10,6 +10,7 @@ import math
 import os
 import subprocess
 import sys
+import zlib
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
@@ -186,7 +187,7 @@ class RooflinePoints(SphinxDirective):
         return self.parse_text_to_nodes("\n".join(lines))
 
 
-def setup(app: Sphinx) -> dict[str, bool]:
+def setup(app: Sphinx) -> dict[str, Any]:
     """Register all of them."""
     app.add_directive("public-names", PublicNames)
     app.add_directive("command-help", CommandHelp)
@@ -194,4 +195,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("drawing", Drawing)
     app.add_directive("roofline", Roofline)
     app.add_directive("roofline-points", RooflinePoints)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
+    version = zlib.crc32(Path(__file__).read_bytes())  # pages are made anew where this file has changed
+    return {"version": str(version), "env_version": version, "parallel_read_safe": True, "parallel_write_safe": True}
