@@ -278,7 +278,8 @@ def main() -> None:
         found[name] = anatomy(CASES[name], options.dtype, options.threads, options.repeats)
         tables.append(report(name, CASES[name], options.dtype, found[name], options.threads, peak))
     tables.append(f"{description()}; FMA peak of one core in the same run: {peak / 1e9:.1f} GFLOP/s.")
-    publish("\n".join(tables), found, options)
+    publish("\n".join(tables), {"machine": description(), "dtype": options.dtype, "threads": options.threads,
+                                "peak_of_one_core": peak, "cases": found}, options)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ Array = NDArray[Any]
 
 
 def rel_error(x: Any, y: Any) -> Any:
-    """Return max |x - y| / max(1e-8, |x| + |y|), as the course's notebooks define it."""
+    """Return ``max |x - y| / max(1e-8, |x| + |y|)``, as the course's notebooks define it."""
     return np.max(np.abs(x - y) / np.maximum(1e-8, np.abs(x) + np.abs(y)))
 
 

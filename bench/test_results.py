@@ -1,0 +1,40 @@
+"""bench/results/: what is kept there can be read, and makes tables."""
+
+import json
+
+import pytest
+
+from bench import results
+from tests.conftest import COMPILED
+
+KEPT = sorted(results.RESULTS.glob("*.json"))
+
+
+@pytest.mark.skipif(not COMPILED, reason="cases are smaller then")
+@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
+def test_tables(path):
+    kept = json.loads(path.read_text())
+    text = results.tables_of(kept)
+    assert text.count("\n|") > 10
+    assert kept["date"] in text
+    assert kept["machine"] in text
+    assert kept["command"].startswith(f"python bench/{path.stem}.py")
+
+
+@pytest.mark.skipif(not COMPILED, reason="cases are smaller then")
+def test_a_product_is_not_faster_than_the_core():
+    found = json.loads((results.RESULTS / "anatomy.json").read_text())["found"]
+    points = results.roofline(found)
+    assert points
+    assert all(0 < speed < found["peak_of_one_core"] for _, _, speed in points)
+    assert results.copying(found) > 0
+
+
+def test_keeping(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+    (tmp_path / "found.json").write_text('{"cases": {}}')
+    monkeypatch.setattr("sys.argv", ["results.py", "anatomy", "--keep", str(tmp_path / "found.json")])
+    results.main()
+    kept = json.loads((tmp_path / "anatomy.json").read_text())
+    assert kept["program"] == "anatomy"
+    assert kept["found"] == {"cases": {}}
