@@ -46,8 +46,9 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
         model.save(path)
     else:
         kind = f"{type(model).__module__}.{type(model).__qualname__}"
-        raise TypeError(f"model must be a TwoLayerNet, a TableModel, or an MLPClassifier or MLPRegressor of fastnet.sklearn, "
-                        f"got a {kind}{' (its from_sklearn makes one)' if kind.startswith('sklearn.') else ''}")
+        hint = " (its from_sklearn makes one)" if kind.startswith("sklearn.") else ""
+        raise TypeError(f"model must be a TwoLayerNet, a TableModel, or an MLPClassifier or MLPRegressor of "
+                        f"fastnet.sklearn, got a {kind}{hint}")
 
 
 def load(path: str | os.PathLike[str]) -> Any:

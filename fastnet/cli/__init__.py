@@ -1,4 +1,4 @@
-"""The command line: ``fastnet train``, ``predict``, ``info`` and ``demo``."""
+"""The command line: ``fastnet train``, ``evaluate``, ``predict``, ``info`` and ``demo``."""
 
 from .command_line import main
 

@@ -57,7 +57,7 @@ class Columns:
     categories: dict[int, tuple[str, ...]]
     """For the place of each column of categories their names, sorted. `MISSING` is one where values may be missing."""
     fill: Array
-    """What takes the place of a missing number, or truth; 0 for categories: float64 (count,)."""
+    """What takes the place of a missing number, or truth; NaN where none may be missing: float64 (count,)."""
     mean: Array
     """Subtracted from each column that the network sees, float64 (width,)."""
     scale: Array
@@ -81,7 +81,8 @@ class Columns:
             check_text(names, "the names of categories")
         for name, size in (("fill", self.count), ("mean", self.width), ("scale", self.width)):
             array = getattr(self, name)
-            if array.shape != (size,) or array.dtype != np.float64 or not np.isfinite(array).all():
+            if array.shape != (size,) or array.dtype != np.float64 or np.isinf(array).any() or (
+                    name != "fill" and np.isnan(array).any()):
                 raise FaultError(f"{name} must be {size} finite numbers in float64")
         if self.scale.min() <= 0:
             raise FaultError("scale must be above 0")
@@ -100,8 +101,8 @@ class Columns:
     @classmethod
     def of_numbers(cls, count: int, names: Sequence[str] | None = None, mean: Array | None = None,
                    scale: Array | None = None) -> Columns:
-        """Return columns that are all numbers, by default as they are."""
-        return cls(count, None if names is None else tuple(names), (), {}, np.zeros(count),
+        """Return columns that are all numbers, none of which may be missing; by default as they are."""
+        return cls(count, None if names is None else tuple(names), (), {}, np.full(count, np.nan),
                    np.zeros(count) if mean is None else mean, np.ones(count) if scale is None else scale)
 
     def filled_from(self, X: Any) -> Columns:
@@ -163,6 +164,9 @@ class Columns:
             missing = np.isnan(result)
             if missing.any():
                 result = np.where(missing, self.fill, result)
+                if np.isnan(result).any():
+                    row, place = np.argwhere(np.isnan(result))[0]
+                    raise self._missing(place, row)
         else:
             result = self._by_columns(X)
         with np.errstate(over="ignore", invalid="ignore"):  # what becomes infinite is found by who converts it
@@ -181,8 +185,15 @@ class Columns:
             else:
                 read = truths if place in self.booleans else numbers
                 values = read(column(place), self.name_of(place))
-                result[:, columns.start] = np.where(np.isnan(values), self.fill[place], values)
+                values = np.where(np.isnan(values), self.fill[place], values)
+                if np.isnan(values).any():
+                    raise self._missing(place, int(np.isnan(values).argmax()))
+                result[:, columns.start] = values
         return result
+
+    def _missing(self, place: int, row: int) -> ValueError:
+        return ValueError(f"column {self.name_of(place)}, row {row + 1}: there is no value, and the model was trained "
+                          f"without learning what to put in its place")
 
     def unknown(self, X: Any) -> dict[str, list[str]]:
         """Return the categories of these samples that the training has not seen, for each column that has some."""

@@ -170,10 +170,17 @@ class TableModel:
         TypeError, ValueError
             If X is not as described; the message says where.
         """
-        scores, largest = self._scores(X)
+        if self.classes is not None:
+            return self.classes[self.places(X)]
+        scores, _ = self._scores(X)
+        return scores[:, 0] if scores.shape[1] == 1 else scores
+
+    def places(self, X: Any) -> NDArray[np.intp]:
+        """Return the place in `classes` of the class of each sample, as `predict` does its name."""
         if self.classes is None:
-            return scores[:, 0] if scores.shape[1] == 1 else scores
-        return self.classes[largest if self.output == "softmax" else (scores[:, 0] > 0).astype(np.intp)]
+            raise ValueError("a model of regression has no classes")
+        scores, largest = self._scores(X)
+        return largest if self.output == "softmax" else (scores[:, 0] > 0).astype(np.intp)
 
     def predict_proba(self, X: Any) -> Array:
         """Return the probability of each class for each sample, (N, C), in the order of `classes`; rows sum to 1.

@@ -55,7 +55,8 @@ def bases(folder):
             X, X[:, :2])
     saves = {
         "network": net.save, "labelled": lambda path: save_model(path, stored), "table": table.save,
-        "classifier": classifier.save,        "strings": strings.save, "regressor": regressor.save, "new": MLPClassifier().save,
+        "classifier": classifier.save, "strings": strings.save, "regressor": regressor.save,
+        "new": MLPClassifier().save,
         "run": lambda path: checkpoints.Checkpoints(path, 1, RUN, lambda: net.params, net._rng).write(progress)}
     result = []
     for kind, save in saves.items():

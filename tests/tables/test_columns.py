@@ -49,7 +49,11 @@ def test_a_constant_is_shifted_only():
 def test_arrays_of_numbers():
     numbers = Columns.of_numbers(4)
     assert numbers.transform(np.arange(8).reshape(2, 2, 2)).tolist() == [[0, 1, 2, 3], [4, 5, 6, 7]]
-    assert numbers.transform(np.array([[1, np.nan, 3, 4]])).tolist() == [[1, 0, 3, 4]]
+    missing = np.array([[1.0, 2, 3, 4], [1, np.nan, 3, 4]])
+    for X in (missing, pd.DataFrame(missing)):
+        with pytest.raises(ValueError, match="column 1, row 2: there is no value"):
+            numbers.transform(X)
+    assert numbers.filled_from(missing).transform(missing).tolist() == [[1, 2, 3, 4], [1, 2, 3, 4]]
     frame = pd.DataFrame(np.arange(8.0).reshape(2, 4))
     assert (numbers.transform(frame) == frame.to_numpy()).all()
 
@@ -88,7 +92,8 @@ def test_comes_back_the_same():
         again = restored(*known.described())
         assert (again.count, again.names, again.booleans, again.categories) == (
             known.count, known.names, known.booleans, known.categories)
-        assert all((getattr(again, name) == getattr(known, name)).all() for name in Columns.ARRAYS)
+        assert all(np.array_equal(getattr(again, name), getattr(known, name), equal_nan=True)
+                   for name in Columns.ARRAYS)
 
 
 @pytest.mark.parametrize(("change", "message"), [
@@ -102,7 +107,7 @@ def test_comes_back_the_same():
     ({"categories": ["x", "x", "y"]}, "sorted"), ({"categories": ["a", "x\0", "y"]}, "NUL"),
     ({"categories": [1, 2, 3]}, "strings"),
     ({"fill": np.zeros(2)}, "2 columns|width|names"), ({"fill": np.zeros((3, 1))}, "fill"),
-    ({"fill": np.zeros(3, np.float32)}, "fill"), ({"fill": np.full(3, np.nan)}, "fill"),
+    ({"fill": np.zeros(3, np.float32)}, "fill"), ({"fill": np.full(3, np.inf)}, "fill"),
     ({"mean": np.zeros(4)}, "mean"), ({"scale": np.zeros(5)}, "scale must be above 0"),
     ({"scale": np.full(5, np.inf)}, "scale"),
 ])
