@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -135,7 +136,7 @@ def plot_curves(path: str | os.PathLike[str], history: Mapping[str, Sequence[flo
     for each in axes:
         each.set_xlabel("epoch")
         _plain(each)
-    figure.savefig(path, dpi=120)
+    _save(figure, path)
 
 
 def plot_confusion(path: str | os.PathLike[str], table: Array, names: Sequence[Any]) -> None:
@@ -170,7 +171,7 @@ def plot_confusion(path: str | os.PathLike[str], table: Array, names: Sequence[A
     axes.set_ylabel("class")
     axes.set_title("Confusion")
     figure.colorbar(image, ax=axes, shrink=0.7, label="share of the class")
-    figure.savefig(path, dpi=120)
+    _save(figure, path)
 
 
 def plot_calibration(path: str | os.PathLike[str], confidence: Array, hits: Array, counts: Array) -> None:
@@ -198,7 +199,7 @@ def plot_calibration(path: str | os.PathLike[str], confidence: Array, hits: Arra
     lower.set_xlabel("probability of the class that was predicted")
     for each in (upper, lower):
         _plain(each)
-    figure.savefig(path, dpi=120)
+    _save(figure, path)
 
 
 def plot_predictions(path: str | os.PathLike[str], truth: Array, predicted: Array) -> None:
@@ -220,7 +221,13 @@ def plot_predictions(path: str | os.PathLike[str], truth: Array, predicted: Arra
     axes.set_ylabel("predicted")
     axes.legend(frameon=False)
     _plain(axes)
-    figure.savefig(path, dpi=120)
+    _save(figure, path)
+
+
+def _save(figure: Any, path: str | os.PathLike[str]) -> None:
+    with warnings.catch_warnings():  # names of classes may be in a script that the font does not have
+        warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
+        figure.savefig(path, dpi=120)
 
 
 def _plain(axes: Any) -> None:

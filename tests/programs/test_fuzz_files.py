@@ -21,6 +21,7 @@ from safetensors import numpy as safetensors_numpy
 
 import fastnet
 from fastnet import TwoLayerNet
+from fastnet.cli.run_file import HISTORIES, read_run, write_run
 from fastnet.files.models import StoredModel, save_model
 from fastnet.sklearn import MLPClassifier, MLPRegressor
 from fastnet.tables import TableModel
@@ -56,7 +57,7 @@ def bases(folder):
     saves = {
         "network": net.save, "labelled": lambda path: save_model(path, stored), "table": table.save,
         "classifier": classifier.save, "strings": strings.save, "regressor": regressor.save,
-        "new": MLPClassifier().save,
+        "new": MLPClassifier().save, "adam": write_adam_run,
         "run": lambda path: checkpoints.Checkpoints(path, 1, RUN, lambda: net.params, net._rng).write(progress)}
     result = []
     for kind, save in saves.items():
@@ -66,8 +67,30 @@ def bases(folder):
     return result
 
 
+def adam_estimator():
+    return MLPClassifier(hidden_layer_sizes=(2,), batch_size=5, random_state=0)
+
+
+def write_adam_run(path):
+    """The checkpoint of a training with Adam by the command line."""
+    X, y = np.random.RandomState(0).standard_normal((12, 3)), np.arange(12) % 3
+    estimator = adam_estimator().partial_fit(X, y, classes=np.arange(3))
+    write_run(path, RUN, estimator, {name: [1.0] for name in HISTORIES},
+              list(zip(estimator.coefs_, estimator.intercepts_, strict=True)))
+
+
 def load(kind, path):
     """Load a file and use what comes."""
+    if kind == "adam":
+        estimator = adam_estimator()
+        history, best = read_run(path, RUN, estimator)
+        assert len(history["loss"]) == len(history["validation_score"])
+        assert best is None or all(np.isfinite(part).all() for layer in best for part in layer)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            estimator.predict(np.zeros((1, len(estimator.coefs_[0]))))
+            go_on(estimator)
+        return
     if kind == "run":
         net = TwoLayerNet(3, 2, 3, dtype=np.float32, rng=0)
         progress, restore = checkpoints.read_checkpoint(path, RUN, net.params, net._rng)
@@ -252,7 +275,7 @@ def test_mutated_files():
     outcomes = fuzz(2000, seed)
     assert sum(outcomes.values()) == 2000
     kinds = {kind for kind, _ in outcomes}
-    assert len(kinds) == 8
+    assert len(kinds) == 9
     assert {what for _, what in outcomes} == {"refused", "valid"}
     assert sum(count for (_, what), count in outcomes.items() if what == "refused") > 500
     assert sum(count for (_, what), count in outcomes.items() if what == "valid") > 50

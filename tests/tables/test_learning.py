@@ -99,7 +99,7 @@ def test_rows_without_truth_are_left_out():
 @pytest.mark.parametrize(("column", "message"), [
     (np.linspace(0, 1, 60), "'t' holds fractions, which are no classes; --target 't'"),
     (np.arange(60), "different in nearly every row.*--target 't'"),
-    ([f"n{number}" for number in range(60)], r"different in nearly every row \(60 values in 60 rows\), so these are no"),
+    ([f"n{number}" for number in range(60)], "different in nearly every row .*so these are no"),
     (["a"] * 60, "every sample has the label a; at least two"), ([None] * 60, "no value in any row"),
     (["a\0", "b"] * 30, "NUL"),
 ])
