@@ -238,7 +238,8 @@ def _reading_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--separator", type=_separator, metavar="X",
                         help="what is between two columns: a character, tab or space (default: what the first line has "
                              "the most of)")
-    parser.add_argument("--decimal", choices=(".", ","), default=".", help="the decimal point (default: .)")
+    parser.add_argument("--decimal", choices=(".", ","), default=".", metavar="X",
+                        help="the decimal point (default: .)")
     parser.add_argument("--missing", metavar="TEXT", action="append", default=[],
                         help="what stands for a missing value, besides nothing, NA, NaN, null and ? (again for each)")
 
