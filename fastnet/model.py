@@ -19,6 +19,7 @@ from .keywords import names_edition
 from .llvm.memory import add_all, overlap
 from .network import passes
 from .network.initial import initial_parameters
+from .notebook import html_table
 from .parallel.threads import checked_threads
 from .training import loop
 from .training.checkpoints import Checkpoints, checked_interval, data_checksum, read_checkpoint
@@ -116,6 +117,22 @@ class TwoLayerNet:
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_known"}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join([*self._sizes(), str(self._dtype)])})"
+
+    def _repr_html_(self) -> str:
+        sizes = self._sizes()
+        rows = [(name, size) for name, size in zip(("inputs", "hidden units", "classes"), sizes, strict=False)]
+        return html_table(type(self).__name__, [*rows, ("computes in", str(self._dtype)), ("L2 penalty", self.l2)])
+
+    def _sizes(self) -> list[str]:
+        """D, H and C as text; none where somebody has put something else into `params`: a repr never fails."""
+        try:
+            (inputs, hidden), classes = np.shape(self.params["W1"]), np.shape(self.params["W2"])[1]
+        except (KeyError, IndexError, TypeError, ValueError):
+            return []
+        return [str(inputs), str(hidden), str(classes)]
 
     @property
     def _random(self) -> Any:
@@ -312,6 +329,25 @@ class TwoLayerNet:
             As for `loss`.
         """
         return kernels.softmax(self._infer(X)[0])
+
+    def score(self, X: ArrayLike, y: ArrayLike) -> float:
+        """Return the share of samples whose label `predict` finds.
+
+        Parameters
+        ----------
+        X : array_like (N, D)
+            Samples, as for `loss`.
+        y : array_like of int (N,)
+            Their labels, from 0 to C - 1.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As for `loss`.
+        """
+        predicted = self.predict(X)
+        truth = checks.labels(y, "y", samples=len(predicted), classes=self._layers()[-1][0].shape[1])
+        return float((predicted == truth).mean())
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network to a file: whole or not at all, without pickles.

@@ -8,6 +8,8 @@ from typing import Any
 from .files import containers, models
 from .files.models import StoredModel
 from .model import TwoLayerNet
+from .tables import model as tables
+from .tables.model import TableModel
 
 __all__ = ["load", "save"]
 
@@ -22,7 +24,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
 
     Parameters
     ----------
-    model : fastnet.TwoLayerNet, or MLPClassifier or MLPRegressor of fastnet.sklearn
+    model : fastnet.TwoLayerNet, fastnet.tables.TableModel, or MLPClassifier or MLPRegressor of fastnet.sklearn
         What to write. An estimator keeps all of its state: after `load`, `partial_fit` goes on as if nothing had been.
     path : path
         The file to write or to replace; with a name that ends in ``.safetensors`` in that format (extra
@@ -33,18 +35,20 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     TypeError
         If it is something else.
     ValueError
-        If its parameters are not finite, or not as they should be.
+        If its parameters are not finite, or not as they should be, or the name of the file has the ending of another
+        format.
     OSError
         If the file cannot be written; an old one is as it was.
     """
     if isinstance(model, StoredModel):
         models.save_model(path, model)
-    elif isinstance(model, TwoLayerNet) or any(cls.__module__ == _HOME for cls in type(model).__mro__):
+    elif isinstance(model, TwoLayerNet | TableModel) or any(cls.__module__ == _HOME for cls in type(model).__mro__):
         model.save(path)
     else:
         kind = f"{type(model).__module__}.{type(model).__qualname__}"
-        raise TypeError(f"model must be a TwoLayerNet, or an MLPClassifier or MLPRegressor of fastnet.sklearn, got a "
-                        f"{kind}{' (its from_sklearn makes one)' if kind.startswith('sklearn.') else ''}")
+        hint = " (its from_sklearn makes one)" if kind.startswith("sklearn.") else ""
+        raise TypeError(f"model must be a TwoLayerNet, a TableModel, or an MLPClassifier or MLPRegressor of "
+                        f"fastnet.sklearn, got a {kind}{hint}")
 
 
 def load(path: str | os.PathLike[str]) -> Any:
@@ -57,8 +61,10 @@ def load(path: str | os.PathLike[str]) -> Any:
 
     Returns
     -------
-    TwoLayerNet, MLPClassifier, MLPRegressor or fastnet.storage.StoredModel
-        The last is what ``fastnet train`` writes: parameters, names of the classes, and how to standardize features.
+    TwoLayerNet, MLPClassifier, MLPRegressor or fastnet.tables.TableModel
+        Whichever it is, it has `predict`, `predict_proba` (where there are classes), `score` and `save`, and takes
+        arrays and data frames. The last is what ``fastnet train`` writes, with the columns of its table and the names
+        of its classes: it takes samples as they are in the table.
 
     Raises
     ------
@@ -69,7 +75,7 @@ def load(path: str | os.PathLike[str]) -> Any:
     ImportError
         If it holds an estimator, and scikit-learn is not installed (extra `sklearn`).
     """
-    contents = containers.read(path, (models.NETWORK, models.LABELLED, *_ESTIMATORS), "a model")
+    contents = containers.read(path, (models.NETWORK, models.LABELLED, tables.KIND, *_ESTIMATORS), "a model")
     try:
         if contents.kind in _ESTIMATORS:
             from .sklearn import estimators
@@ -77,6 +83,8 @@ def load(path: str | os.PathLike[str]) -> Any:
             return getattr(estimators, contents.kind)._from_contents(contents)
         if contents.kind == models.NETWORK:
             return TwoLayerNet._from_params(*models.network_parameters(contents))
-        return models.labelled_model(contents)
+        if contents.kind == tables.KIND:
+            return TableModel.restored(contents)
+        return TableModel.of(models.labelled_model(contents))
     except ValueError as error:
         raise containers.described(error, path, "a model") from None

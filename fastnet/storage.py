@@ -1,4 +1,4 @@
-"""Networks of any depth as files hold them: what :func:`fastnet.load` returns for `fastnet train`'s models."""
+"""Networks as files of plain SGD and of older versions hold them; :func:`fastnet.load` makes a TableModel of one."""
 
 from .files.models import StoredModel
 

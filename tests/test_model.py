@@ -286,3 +286,46 @@ def test_scores_within_the_bound_of_the_arithmetic(data):
     slack = product_bound(X, ref.params["W1"]) @ np.abs(ref.params["W2"]).astype(np.float64)
     bound = product_bound(hidden, ref.params["W2"]) + slack
     assert (np.abs(net.loss(X) - ref.loss(X)) <= bound).all()
+
+
+def test_how_it_is_shown():
+    net = TwoLayerNet(64, 100, 10, rng=0)
+    assert repr(net) == "TwoLayerNet(64, 100, 10, float64)"
+    assert repr(TwoLayerNet(2, 3, 4, dtype=np.float32, rng=0)) == "TwoLayerNet(2, 3, 4, float32)"
+    html = net._repr_html_()
+    assert html.startswith("<table>")
+    assert "<td style=\"text-align:left\">100</td>" in html
+    for value in ({}, None, {"W1": 3, "W2": np.ones(3)}):
+        net.params = value
+        assert repr(net) == "TwoLayerNet(float64)"
+        assert "float64" in net._repr_html_()
+
+    class Mine(TwoLayerNet):
+        pass
+
+    assert repr(Mine(1, 2, 3, rng=0)) == "Mine(1, 2, 3, float64)"
+
+
+def test_score(rng):
+    net = TwoLayerNet(3, 4, 2, std=1, rng=rng)
+    X = rng.standard_normal((10, 3))
+    y = net.predict(X)
+    assert net.score(X, y) == net.score(X.tolist(), y.tolist()) == 1
+    y[:3] = 1 - y[:3]
+    assert net.score(X, y) == 0.7
+    with pytest.raises(ValueError, match="y"):
+        net.score(X, y[:5])
+    with pytest.raises(ValueError, match="y"):
+        net.score(X, y + 2)
+
+
+def test_data_frames(rng):
+    pd = pytest.importorskip("pandas")
+    net = TwoLayerNet(3, 4, 2, std=1, rng=rng)
+    X = rng.standard_normal((10, 3))
+    frame = pd.DataFrame(X, columns=list("abc"))
+    y = net.predict(frame)
+    assert (y == net.predict(X)).all()
+    assert (net.predict_proba(frame) == net.predict_proba(X)).all()
+    assert net.score(frame, pd.Series(y)) == 1
+    net.train(frame, pd.Series(y), frame, pd.Series(y), num_iters=2, batch_size=5)

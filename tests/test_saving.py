@@ -13,6 +13,7 @@ import fastnet
 from fastnet import TwoLayerNet
 from fastnet.files import containers
 from fastnet.sklearn import MLPClassifier, MLPRegressor, storage
+from fastnet.tables import TableModel
 
 pytestmark = [pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
               pytest.mark.filterwarnings("ignore:scipy.optimize:DeprecationWarning")]  # an old scikit-learn's
@@ -78,6 +79,33 @@ def test_what_cannot_be_saved(tmp_path):
     with pytest.raises(TypeError, match="remark_"):
         fastnet.save(estimator, tmp_path / "model.npz")
     assert (tmp_path / "model.npz").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["m.onnx", "m.pt", "m.PKL", "m.joblib", "m.h5", "m.json", "m.csv"])
+def test_a_name_with_the_ending_of_another_format(tmp_path, name):
+    for model in (TwoLayerNet(4, 3, 2, rng=0), MLPClassifier()):
+        for write in (model.save, lambda path, model=model: fastnet.save(model, path)):
+            with pytest.raises(ValueError, match=rf"{name}: the ending .* fastnet writes \.npz"):
+                write(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+    TwoLayerNet(4, 3, 2, rng=0).save(tmp_path / "m.v2")  # whatever that is, it is no other format
+
+
+def test_what_load_returns_can_predict_score_and_save(tmp_path, rng):
+    X, y = data(rng)
+    frame = pd.DataFrame(X, columns=list("abcde"))
+    TwoLayerNet(5, 3, 3, std=1, rng=0).save(tmp_path / "class.npz")
+    MLPClassifier((4,), max_iter=2, random_state=0).fit(frame, y).save(tmp_path / "estimator.npz")
+    TableModel.of(TwoLayerNet(5, 3, 3, std=1, rng=0)).save(tmp_path / "table.npz")
+    for name in ("class", "estimator", "table"):
+        model = fastnet.load(tmp_path / f"{name}.npz")
+        assert model.predict(frame).shape == (60,)
+        assert model.predict_proba(frame).shape == (60, 3)
+        assert 0 <= model.score(frame, pd.Series(y)) <= 1
+        model.save(tmp_path / "again.npz")
+        assert (fastnet.load(tmp_path / "again.npz").predict(frame) == model.predict(frame)).all()
+        assert len(repr(model)) < 200
+        assert "<" in model._repr_html_()
 
 
 def test_another_kind_of_file(tmp_path):

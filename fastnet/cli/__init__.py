@@ -1,4 +1,4 @@
-"""The command line: ``fastnet train``, ``predict``, ``info``, ``warmup`` and ``demo``."""
+"""The command line: ``fastnet train``, ``evaluate``, ``predict``, ``info``, ``warmup`` and ``demo``."""
 
 try:
     from .. import __version__  # noqa: F401

@@ -44,15 +44,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         tell(f"fastnet: error: {_one_line(error)}")
         return 2
     except ImportError as error:
-        if error.name not in ("safetensors", "sklearn"):
+        if error.name not in _EXTRAS:
             raise
         tell(f"fastnet: error: {_one_line(error)}")
         return 2
     except MemoryError:
         tell("fastnet: error: there is not enough memory; lower --hidden or use less data")
         return 2
-    except KeyboardInterrupt:
-        tell("\nfastnet: interrupted")
+    except KeyboardInterrupt as interrupt:
+        tell(f"\nfastnet: interrupted{f' {interrupt}' if str(interrupt) else ''}")
         return 130
 
 
@@ -99,6 +99,21 @@ def _number(kind: Callable[[str], Any], what: str, accept: Callable[[Any], bool]
         return value
     return convert
 
+_EXTRAS = ("matplotlib", "pandas", "pyarrow", "safetensors", "sklearn")
+"""Packages that an option may need, and that whoever lacks one can install."""
+
+
+def _sizes(text: str) -> list[int]:
+    """The numbers of units of the hidden layers."""
+    return [_COUNT(part) for part in text.split(",")]
+
+
+def _separator(text: str) -> str:
+    if text in ("tab", "space", "comma", "semicolon", "\\t") or len(text) == 1:
+        return text
+    raise argparse.ArgumentTypeError(f"must be one character, tab or space, got {text!r}")
+
+
 _COUNT = _number(int, "a whole number from 1 to 2147483647", lambda value: 1 <= value < 2**31)
 _SEED = _number(int, "a whole number from 0 to 4294967295", lambda value: 0 <= value < 2**32)
 _ABOVE_0 = _number(float, "a number above 0", lambda value: 0 < value < math.inf)
@@ -124,36 +139,80 @@ def _parser() -> _Parser:
     demo.set_defaults(command=_demo)
 
     train = commands.add_parser("train", help="train a network on your data",
-                                description="Train a network on a .csv file (a header, numbers, and a column of "
-                                            "labels) or an .npz file (arrays X and y), and write it to a model file.")
-    train.add_argument("data", metavar="DATA", help="a .csv or an .npz file")
-    train.add_argument("--label", metavar="COLUMN", help='column of the labels in a .csv (default: "label")')
-    _option(train, "--hidden", 100, "number of hidden units", _COUNT, "N")
-    _option(train, "--epochs", 50, "passes over the training part", _COUNT, "N")
-    _option(train, "--batch", 100, "samples in a minibatch", _COUNT, "N")
-    _option(train, "--rate", 0.1, "learning rate", _ABOVE_0, "X")
-    _option(train, "--decay", 0.98, "the learning rate is multiplied by this after each epoch", _DECAY, "X")
+                                description="Train a network on a table (text with any separator, a header and a "
+                                            "column of labels or numbers to predict; also .gz, or .parquet) or an .npz "
+                                            "file (arrays X and y), and write it to a model file.")
+    train.add_argument("data", metavar="DATA", help="a .csv, .tsv, .csv.gz, .parquet or .npz file; - is standard input")
+    train.add_argument("--label", metavar="COLUMN", help='column of the classes (default: "label")')
+    train.add_argument("--target", metavar="COLUMN",
+                       help="predict the numbers in this column instead of classes (of an .npz: y)")
+    train.add_argument("--drop", metavar="COLUMN", action="append", default=[],
+                       help="leave a column out (again for each further one)")
+    train.add_argument("--category", metavar="COLUMN", action="append", default=[],
+                       help="a column of numbers that stand for categories, as postal codes do (again for each)")
+    _reading_options(train)
+    train.add_argument("--optimizer", choices=("adam", "sgd"),
+                       help="sgd is that of fastnet.TwoLayerNet, on a .csv of numbers or an .npz, without extras "
+                            "(default: adam, where the extra table is installed)")
+    _option(train, "--hidden", [100], "number of hidden units; 100,50 for two layers", _sizes, "N[,N]", "100")
+    _two_defaults(train, "--epochs", 200, 50, "passes over the training part at most", _COUNT, "N")
+    train.add_argument("--batch", type=_COUNT, metavar="N",
+                       help="samples in a minibatch (default: 200, fewer where an epoch would have fewer than 20 of "
+                            "them, but 32; of sgd: 100)")
+    _two_defaults(train, "--rate", 0.001, 0.1, "learning rate", _ABOVE_0, "X")
+    train.add_argument("--decay", type=_DECAY, metavar="X",
+                       help="the learning rate is multiplied by this after each epoch (sgd only; default: 0.98)")
     _option(train, "--reg", 1e-4, "L2 regularization", _NOT_BELOW_0, "X")
-    _option(train, "--std", 0.1, "standard deviation of the initial weights", _ABOVE_0, "X")
-    _option(train, "--val-fraction", 0.2, "share of the samples held back for validation", _FRACTION, "X")
-    train.add_argument("--standardize", action="store_true",
-                       help="bring each feature to mean 0 and standard deviation 1; predict then does the same")
+    train.add_argument("--std", type=_ABOVE_0, metavar="X",
+                       help="standard deviation of the initial weights (sgd only; default: 0.1)")
+    train.add_argument("--loss", choices=("log_loss", "squared_error", "poisson"),
+                       help="log_loss is for classes, the others for --target: poisson for counts (default: log_loss "
+                            "or squared_error)")
+    train.add_argument("--class-weight", choices=("balanced",),
+                       help="have all classes weigh the same, however many samples they have")
+    train.add_argument("--early-stopping", action="store_true",
+                       help="stop when the loss on the validation part no longer improves, and keep the best epoch "
+                            "(default: stop when the loss in training no longer does)")
+    _option(train, "--patience", 10, "epochs without improvement to wait for", _COUNT, "N")
+    _two_defaults(train, "--val-fraction", 0.1, 0.2, "share of the samples held back for validation, by adam the same "
+                                                     "of each class", _FRACTION, "X")
+    train.add_argument("--standardize", action=argparse.BooleanOptionalAction, default=True,
+                       help="bring each column of numbers to mean 0 and standard deviation 1, now and in predictions "
+                            "(default: yes)")
     _training_options(train, "float32")
     train.add_argument("--checkpoint", metavar="FILE",
-                       help="write to this file every ten seconds, after an epoch, how far the training has come")
+                       help="write to this file every ten seconds, after an epoch, and at Ctrl-C, how far the training "
+                            "has come")
     train.add_argument("--resume", metavar="FILE",
                        help="go on from such a file, with the same data and options (but for --epochs): the result is "
-                            "that of a training that was never interrupted")
+                            "that of a training that was never interrupted; without such a file, start anew")
     _option(train, "--out", "model.npz", "the model file to write", str, "MODEL")
+    train.add_argument("--force", action="store_true", help="replace a model file that is there")
+    _report_option(train)
     train.set_defaults(command=_train)
 
+    evaluate = commands.add_parser("evaluate", help="say how good a model is on data whose classes are known",
+                                   description="Say how good a model is on a table or an .npz file: accuracy of each "
+                                               "class and confusion matrix, or R2 and errors.")
+    evaluate.add_argument("model", metavar="MODEL", help="a file that fastnet train, or the save of a model, wrote")
+    evaluate.add_argument("data", metavar="DATA",
+                          help="a .csv, .tsv, .csv.gz, .parquet or .npz file; - is standard input")
+    evaluate.add_argument("--label", "--target", metavar="COLUMN", dest="label",
+                          help="column with the truth (default: the one of the training)")
+    _reading_options(evaluate)
+    evaluate.add_argument("--threads", type=_COUNT, metavar="N", help="number of threads (default: all cores)")
+    _report_option(evaluate)
+    evaluate.set_defaults(command=_evaluate)
+
     predict = commands.add_parser("predict", help="label data with a trained network",
-                                  description="Label the samples of a .csv or .npz file; print a CSV with a header and "
-                                              "a line for each sample.")
-    predict.add_argument("model", metavar="MODEL", help="a file that fastnet train wrote")
-    predict.add_argument("data", metavar="DATA", help="a .csv or an .npz file")
+                                  description="Label the samples of a table or an .npz file, or predict their numbers; "
+                                              "print a CSV with a header and a line for each sample.")
+    predict.add_argument("model", metavar="MODEL", help="a file that fastnet train, or the save of a model, wrote")
+    predict.add_argument("data", metavar="DATA",
+                         help="a .csv, .tsv, .csv.gz, .parquet or .npz file; - is standard input")
     predict.add_argument("--label", metavar="COLUMN",
-                         help='column of a .csv to pass over (default: "label", if there is one)')
+                         help="column to pass over (default: that of the training, if there is one)")
+    _reading_options(predict)
     predict.add_argument("--proba", action="store_true", help="print the probability of each class instead")
     predict.add_argument("--threads", type=_COUNT, metavar="N", help="number of threads (default: all cores)")
     predict.add_argument("--out", metavar="FILE", help="write to this file (default: standard output)")
@@ -175,8 +234,28 @@ def _parser() -> _Parser:
 
 
 def _option(parser: argparse.ArgumentParser, flag: str, default: Any, text: str, kind: Callable[[str], Any],
-            metavar: str) -> None:
-    parser.add_argument(flag, type=kind, default=default, metavar=metavar, help=f"{text} (default: {default})")
+            metavar: str, shown: str | None = None) -> None:
+    parser.add_argument(flag, type=kind, default=default, metavar=metavar, help=f"{text} (default: {shown or default})")
+
+
+def _two_defaults(parser: argparse.ArgumentParser, flag: str, adam: Any, sgd: Any, text: str,
+                  kind: Callable[[str], Any], metavar: str) -> None:
+    parser.add_argument(flag, type=kind, metavar=metavar, help=f"{text} (default: {adam}; of sgd: {sgd})")
+
+
+def _reading_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--separator", type=_separator, metavar="X",
+                        help="what is between two columns: a character, tab or space (default: what the first line has "
+                             "the most of)")
+    parser.add_argument("--decimal", choices=(".", ","), default=".", metavar="X",
+                        help="the decimal point (default: .)")
+    parser.add_argument("--missing", metavar="TEXT", action="append", default=[],
+                        help="what stands for a missing value, besides nothing, NA, NaN, null and ? (again for each)")
+
+
+def _report_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--report", metavar="DIR",
+                        help="write pictures, and a page that shows all, into this folder (extra plot)")
 
 
 def _training_options(parser: argparse.ArgumentParser, dtype: str) -> None:
@@ -212,6 +291,12 @@ def _warmup(args: argparse.Namespace) -> None:
     from .warmup import run_warmup
 
     run_warmup(args.dtype, args.layers)
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    from .evaluate import run_evaluate
+
+    run_evaluate(args)
 
 
 def _info(args: argparse.Namespace) -> None:  # noqa: ARG001

@@ -7,7 +7,15 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 
-__all__ = ["discard_output", "fill_gaps", "print_lines", "refuse_overwriting"]
+__all__ = ["Interrupted", "discard_output", "fill_gaps", "print_lines", "refuse_existing", "refuse_overwriting"]
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C in a training whose checkpoint says how far it has come."""
+
+    def __init__(self, epochs: int, checkpoint: str) -> None:
+        super().__init__(f"after {epochs} epochs, which are in {checkpoint}; the same command with --resume "
+                         f"{checkpoint} goes on from there")
 
 
 def print_lines(lines: Iterable[tuple[str, str]]) -> None:
@@ -21,6 +29,12 @@ def refuse_overwriting(out: str, what: str, option: str = "--out", **inputs: str
     for kind, path in inputs.items():
         if os.path.exists(out) and os.path.exists(path) and os.path.samefile(out, path):
             raise ValueError(f"{out}: {what} would overwrite the {kind}; choose another {option}")
+
+
+def refuse_existing(out: str, what: str) -> None:
+    """Refuse to write `what` over a file that is there already."""
+    if os.path.lexists(out):
+        raise ValueError(f"{out}: there is {what} already; --force replaces it, --out names another file")
 
 
 def fill_gaps() -> None:

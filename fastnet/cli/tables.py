@@ -16,7 +16,7 @@ import numpy as np
 from ..files.models import check_text
 from ..files.npz import read_npz
 
-__all__ = ["DEFAULT_LABEL", "Table", "cast", "read_features", "read_table"]
+__all__ = ["DEFAULT_LABEL", "Table", "cast", "read_features", "read_labelled_npz", "read_table"]
 
 Array = np.ndarray[Any, Any]
 
@@ -48,16 +48,21 @@ def read_table(path: str | os.PathLike[str], label: str | None = None) -> Table:
         Column of the labels in a .csv, by default ``"label"``.
     """
     if _is_npz(path):
-        if label is not None:
-            raise ValueError(f"{path}: an .npz file has its labels in the member y; --label is for .csv files")
-        arrays = read_npz(path, ("X", "y"))
-        X = _npz_features(path, arrays)
-        classes, y = _npz_labels(path, arrays, len(X))
-        return Table(X, y, classes, None)
+        return Table(*read_labelled_npz(path, label), None)
     X, labels, features = _read_csv(path, DEFAULT_LABEL if label is None else label, labelled=True)
     _check_names(path, features, "the header")
     classes, y = _text_labels(path, labels)
     return Table(X, y, classes, np.array(features))
+
+
+def read_labelled_npz(path: str | os.PathLike[str], label: str | None = None) -> tuple[Array, Array, Array]:
+    """Return features, the class of each sample and the names of the classes of an .npz; `label` must be None."""
+    if label is not None:
+        raise ValueError(f"{path}: an .npz file has its labels in the member y; --label is for .csv files")
+    arrays = read_npz(path, ("X", "y"))
+    X = _npz_features(path, arrays)
+    classes, y = _npz_labels(path, arrays, len(X))
+    return X, y, classes
 
 
 def read_features(path: str | os.PathLike[str], label: str | None = None,
@@ -110,7 +115,8 @@ def _check_names(path: str | os.PathLike[str], names: Sequence[str], what: str) 
 def _is_npz(path: str | os.PathLike[str]) -> bool:
     suffix = os.path.splitext(path)[1].lower()
     if suffix not in (".csv", ".npz"):
-        raise ValueError(f"{path}: data must be in a .csv or an .npz file")
+        raise ValueError(f"{path}: data must be in a .csv or an .npz file; other tables need the extra table, and "
+                         f"--optimizer adam")
     return suffix == ".npz"
 
 

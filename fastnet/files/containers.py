@@ -91,8 +91,26 @@ class Contents(NamedTuple):
         return value
 
 
+_OTHERS = {"csv": "tables", "h5": "Keras", "hdf5": "HDF5", "joblib": "joblib", "json": "JSON", "keras": "Keras",
+           "npy": "single NumPy arrays", "onnx": "ONNX", "parquet": "tables", "pb": "TensorFlow", "pickle": "pickle",
+           "pkl": "pickle", "pmml": "PMML", "pt": "PyTorch", "pth": "PyTorch", "tflite": "TensorFlow Lite"}
+"""Endings of names that promise another format, and whose that is."""
+
+
 def check_format(path: str | os.PathLike[str]) -> None:
-    """Raise ImportError if `write` would for a file of this name: better before the work than after it."""
+    """Raise what `write` would for a file of this name: better before the work than after it.
+
+    Raises
+    ------
+    ValueError
+        If the ending is another format's: what opens such files could not open this one.
+    ImportError
+        If the package safetensors is needed, and not installed.
+    """
+    ending = os.path.splitext(os.fsdecode(path))[1]
+    if ending[1:].lower() in _OTHERS:
+        raise ValueError(f"cannot write {os.fsdecode(path)}: the ending {ending} is that of "
+                         f"{_OTHERS[ending[1:].lower()]}; fastnet writes .npz, or .safetensors")
     if _is_safetensors(path):
         _safetensors()
 
@@ -104,9 +122,12 @@ def write(path: str | os.PathLike[str], kind: str, fields: Mapping[str, Any], ar
     ------
     OSError
         If the file cannot be written; an old one is as it was.
+    ValueError
+        If its name has the ending of another format.
     ImportError
         If the package safetensors is needed, and not installed.
     """
+    check_format(path)
     text = json.dumps({"format": _FORMAT, "kind": kind, "arrays": list(arrays), **fields})
     if _is_safetensors(path):
         from_numpy = _safetensors().numpy.save

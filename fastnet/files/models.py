@@ -12,8 +12,8 @@ import numpy as np
 from . import containers
 from .containers import Contents, FaultError
 
-__all__ = ["LABELLED", "NETWORK", "StoredModel", "check_text", "check_width", "labelled_model", "load_model",
-           "load_network", "network_parameters", "save_model", "save_network"]
+__all__ = ["LABELLED", "NETWORK", "StoredModel", "check_text", "check_width", "checked_names", "labelled_model",
+           "load_model", "load_network", "names_of", "network_parameters", "save_model", "save_network"]
 
 Array = np.ndarray[Any, Any]
 
@@ -50,9 +50,9 @@ class StoredModel:
         D, C = _check_params(self.params)
         if self.l2 not in ("full", "half"):
             raise ValueError(f"l2 must be 'full' or 'half', got {self.l2!r}")
-        _check_names("classes", self.classes, C)
+        checked_names("classes", self.classes, C)
         if self.features is not None:
-            _check_names("features", self.features, D)
+            checked_names("features", self.features, D)
         if (self.mean is None) != (self.scale is None):
             raise ValueError("mean and scale belong together, and one of them is missing")
         for name in _OPTIONAL:
@@ -101,7 +101,8 @@ def _check(name: str, array: Array, shape: tuple[int, ...], dtype: np.dtype[Any]
         raise ValueError(f"{name} holds numbers that are not finite")
 
 
-def _check_names(name: str, array: Array, count: int) -> None:
+def checked_names(name: str, array: Array, count: int) -> None:
+    """Raise ValueError unless these are `count` different names: strings or, for classes, int64."""
     if array.shape != (count,):
         raise ValueError(f"{name} must have the shape {(count,)}, got {array.shape}")
     if array.dtype.kind != "U" and (name != "classes" or array.dtype != np.int64):
@@ -233,8 +234,9 @@ def labelled_model(contents: Contents) -> StoredModel:
     optional = [name for name in _OPTIONAL if name in contents.arrays]
     contents.expect(("l2", "classes", "features"), (*_PARAMS, *optional))
     features = contents.fields["features"]
-    return StoredModel({name: contents.arrays[name] for name in _PARAMS}, _names(contents.fields["classes"], "classes"),
-                       l2=contents.fields["l2"], features=None if features is None else _names(features, "features"),
+    return StoredModel({name: contents.arrays[name] for name in _PARAMS},
+                       names_of(contents.fields["classes"], "classes"), l2=contents.fields["l2"],
+                       features=None if features is None else names_of(features, "features"),
                        **{name: contents.arrays[name] for name in optional})
 
 
@@ -252,8 +254,14 @@ def network_parameters(contents: Contents) -> tuple[dict[str, Array], str]:
     return params, contents.choice("l2", ("full", "half"))
 
 
-def _names(value: Any, name: str) -> Array:
-    """An array of names: strings, or integers."""
+def names_of(value: Any, name: str) -> Array:
+    """Return the array of names that a list in a file is: strings, or integers.
+
+    Raises
+    ------
+    ValueError
+        If it is something else.
+    """
     if isinstance(value, list) and value:
         if all(isinstance(part, str) for part in value):
             check_text(value, name)

@@ -20,7 +20,7 @@ from ..files.containers import FaultError
 from ..llvm.memory import copy_all
 from ..tuning import CHECKSUM_PIECE
 
-__all__ = ["Checkpoints", "Progress", "checked_interval", "data_checksum", "read_checkpoint"]
+__all__ = ["Checkpoints", "Progress", "check_run", "checked_interval", "data_checksum", "read_checkpoint"]
 
 _KIND = "training run"
 _HISTORIES = ("loss_history", "train_acc_history", "val_acc_history")
@@ -137,7 +137,7 @@ def read_checkpoint(path: str | os.PathLike[str], run: Run, params: Mapping[str,
     contents = containers.read(path, (_KIND,), "a checkpoint")
     try:
         contents.expect(("run", "iteration", "learning_rate", "stopped", "rng"), (*params, *_HISTORIES))
-        _check_run(contents.fields["run"], run)
+        check_run(contents.fields["run"], run)
         iteration = contents.integer("iteration")
         history = {}
         for name in _HISTORIES:
@@ -161,7 +161,8 @@ def read_checkpoint(path: str | os.PathLike[str], run: Run, params: Mapping[str,
     return progress, restore
 
 
-def _check_run(stored: Any, run: Run) -> None:
+def check_run(stored: Any, run: Run) -> None:
+    """Raise ValueError unless a file says that its run is made of the same."""
     if not isinstance(stored, dict) or set(stored) != set(run):
         raise FaultError("it does not say what the run is made of")
     for name, value in run.items():

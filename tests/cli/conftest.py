@@ -13,7 +13,7 @@ import fastnet
 from fastnet.cli import main
 
 CENTRES = {"ant": (0, 0), "bee": (3, 0), "cow": (0, 3)}
-QUICK = ("--hidden", "8", "--epochs", "15", "--batch", "10", "--no-progress")
+QUICK = ("--optimizer", "sgd", "--hidden", "8", "--epochs", "15", "--batch", "10", "--no-progress")
 
 
 @pytest.fixture(autouse=True)

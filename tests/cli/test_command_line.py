@@ -11,7 +11,8 @@ from .conftest import blobs, posix, write_csv
 
 
 def test_help(capsys):
-    for argv in (["--help"], ["train", "-h"], ["predict", "-h"], ["demo", "-h"], ["info", "-h"], ["warmup", "-h"]):
+    for argv in (["--help"], ["train", "-h"], ["evaluate", "-h"], ["predict", "-h"], ["demo", "-h"], ["info", "-h"],
+                 ["warmup", "-h"]):
         with pytest.raises(SystemExit) as caught:
             main(argv)
         assert caught.value.code == 0
@@ -49,7 +50,7 @@ def test_ctrl_c(tmp_path, data, run, monkeypatch):
 
     monkeypatch.setattr(fastnet.TwoLayerNet, "train", interrupt)
     monkeypatch.setattr(fastnet, "warmup", lambda dtype: 0.0)
-    status, out, err = run("train", data, "--no-progress", "--out", tmp_path / "model")
+    status, out, err = run("train", data, "--optimizer", "sgd", "--no-progress", "--out", tmp_path / "model")
     assert (status, out, err.strip()) == (130, "", "fastnet: interrupted")
     assert os.listdir(tmp_path) == ["data.csv"]
 
@@ -61,17 +62,17 @@ def test_a_bug_is_not_dressed_up_as_an_error_of_the_user(tmp_path, data, monkeyp
     monkeypatch.setattr(fastnet.TwoLayerNet, "train", stumble)
     monkeypatch.setattr(fastnet, "warmup", lambda dtype: 0.0)
     with pytest.raises(TypeError, match="a bug"):
-        main(["train", str(data), "--no-progress", "--out", str(tmp_path / "model")])
+        main(["train", str(data), "--optimizer", "sgd", "--no-progress", "--out", str(tmp_path / "model")])
 
 
 def test_more_than_memory_holds(fail, tmp_path, monkeypatch):
     def greedy(*_):
         raise MemoryError
 
-    monkeypatch.setattr("fastnet.cli.train._fit", greedy)
+    monkeypatch.setattr("fastnet.cli.sgd.train_sgd", greedy)
     X, names = blobs()
     data = write_csv(tmp_path / "data.csv", ["x", "y", "label"], *X.T, names)
-    assert "not enough memory" in fail("train", data, "--out", tmp_path / "model.npz")
+    assert "not enough memory" in fail("train", data, "--optimizer", "sgd", "--out", tmp_path / "model.npz")
 
 
 @posix

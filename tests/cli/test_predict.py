@@ -41,7 +41,9 @@ def test_predict_out(tmp_path, data, model, succeed):
     assert set(os.listdir(tmp_path)) == before | {"labels.csv"}
 
 
-def test_predict_with_a_network_by_itself(tmp_path, data, model, succeed):
+def test_predict_with_a_network_by_itself(tmp_path, data, succeed):
+    model = tmp_path / "model.npz"
+    succeed("train", data, *QUICK, "--no-standardize", "--out", model)
     stored = load_model(model)
     net = fastnet.TwoLayerNet(*stored.sizes, dtype=np.float32, rng=0)
     net.params.update(stored.params)

@@ -52,7 +52,7 @@ def test_numbers_as_classes(tmp_path, succeed):
     np.savez(tmp_path / "data.npz", X=X, y=y)
     write_csv(tmp_path / "data.csv", ["x1", "x2", "label"], *X.T, y)
     for suffix in ("npz", "csv"):
-        succeed("train", tmp_path / f"data.{suffix}", *QUICK, "--out", tmp_path / "model")
+        succeed("train", tmp_path / f"data.{suffix}", *QUICK, "--force", "--out", tmp_path / "model")
         assert succeed("predict", tmp_path / "model", tmp_path / "data.npz", "--proba").startswith("-1,9,10\n")
 
 
@@ -92,8 +92,8 @@ def test_epochs_are_whole_and_the_rate_decays_once_in_each(tmp_path, data, succe
     fastnet.warmup(np.float32)
     monkeypatch.setattr(fastnet, "warmup", lambda dtype: 0.0)
     monkeypatch.setattr(fastnet.TwoLayerNet, "train", spy)
-    succeed("train", data, "--epochs", "3", "--batch", "10", "--rate", "0.5", "--decay", "0.5", "--val-fraction", "0.1",
-            "--hidden", "2", "--no-progress", "--out", tmp_path / "model")
+    succeed("train", data, "--optimizer", "sgd", "--epochs", "3", "--batch", "10", "--rate", "0.5", "--decay",
+            "0.5", "--val-fraction", "0.1", "--hidden", "2", "--no-progress", "--out", tmp_path / "model")
     assert calls == [(81, 9, 9, 0.5), (81, 9, 9, 0.25), (81, 9, 9, 0.125)]
 
 
@@ -103,9 +103,10 @@ def test_defaults_learn_the_digits(tmp_path, succeed):
     X, y = load_digits()
     X = X[:600]
     y = y[:600]
-    for name, scale, options in (("raw", 16, ()), ("standardized", 16, ("--standardize",))):
+    for name, scale, options in (("raw", 16, ("--no-standardize",)), ("standardized", 16, ())):
         np.savez(tmp_path / "digits.npz", X=X * scale, y=y)
-        summary = succeed("train", tmp_path / "digits.npz", "--no-progress", "--out", tmp_path / name, *options)
+        summary = succeed("train", tmp_path / "digits.npz", "--optimizer", "sgd", "--no-progress", "--out",
+                          tmp_path / name, *options)
         assert float(summary.split("in training, ")[1].split()[0]) > 0.92
 
 
@@ -142,16 +143,22 @@ def test_progress_goes_to_standard_error(tmp_path, data, run, monkeypatch, tqdm)
     (["--threads", "100000"], "threads must be"),
     (["--epoch", "3"], "--epoch"),  # no abbreviations
     (["--label", "kind"], "no column 'kind'"),
-    (["--rate", "1e30"], "diverged in epoch 2: lower --rate or use --standardize"),
-    (["--rate", "1e30", "--standardize"], "diverged in epoch 2: lower --rate"),
+    (["--rate", "1e30", "--no-standardize"], "diverged in epoch 2: lower --rate or leave out --no-standardize"),
+    (["--rate", "1e30"], "diverged in epoch 2: lower --rate"),
     (["--out", "missing/model.npz"], "there is no folder"),
     (["--out", "."], "not a regular file"),
-    (["--out", "data.csv"], "overwrite the data"),
+    (["--out", "data.csv"], "the ending .csv is that of tables"),
+    (["--out", "model.onnx"], "the ending .onnx is that of ONNX"),
+    (["--checkpoint", "run.pkl"], "the ending .pkl is that of pickle"),
+    (["--hidden", "8,4"], "--optimizer sgd trains one hidden layer"),
+    (["--early-stopping"], "--early-stopping is not an option of --optimizer sgd"),
+    (["--target", "x1"], "--target is not an option of --optimizer sgd"),
 ])
 def test_bad_options_of_train(tmp_path, data, fail, monkeypatch, options, message):
     monkeypatch.chdir(tmp_path)
     before = data.read_bytes()
-    assert message in fail("train", "data.csv", "--no-progress", "--epochs", "2", "--hidden", "2", *options)
+    assert message in fail("train", "data.csv", "--optimizer", "sgd", "--no-progress", "--epochs", "2", "--hidden",
+                           "2", *options)
     assert os.listdir(tmp_path) == ["data.csv"]
     assert data.read_bytes() == before
 
@@ -161,18 +168,19 @@ def test_bad_options_of_train(tmp_path, data, fail, monkeypatch, options, messag
     ("", "is empty"),
     ("x,label\n1,a\n", "at least two classes"),
     ("x,label\n1,a\nb,a\n", "line 3, column 'x': 'b' is not a number"),
-    ("x,label\n1e39,a\n1,b\n2,a\n3,b\n", "too large for float32"),
+    ("x,label\n1e308,a\n-1e308,b\n1e308,a\n3,b\n", "too large to standardize"),
 ])
 def test_bad_data(tmp_path, fail, content, message):
     if content is not None:
         (tmp_path / "data.csv").write_text(content)
-    assert message in fail("train", tmp_path / "data.csv", "--no-progress", "--out", tmp_path / "model")
+    assert message in fail("train", tmp_path / "data.csv", "--optimizer", "sgd", "--no-progress", "--out",
+                           tmp_path / "model")
     assert not (tmp_path / "model").exists()
 
 
 def test_features_too_large_to_standardize(tmp_path, fail):
     data = write_csv(tmp_path / "data.csv", ["x", "label"], [1e308, -1e308, 1e308, -1e308], "abab")
-    assert "too large to standardize" in fail("train", data, "--standardize", "--out", tmp_path / "model")
+    assert "too large to standardize" in fail("train", data, "--optimizer", "sgd", "--out", tmp_path / "model")
 
 
 # What could not be written and read back
@@ -194,7 +202,7 @@ def wide(path):
 ])
 def test_names_that_a_model_could_not_keep_are_refused_before_the_training(tmp_path, fail, monkeypatch, content,
                                                                            message):
-    monkeypatch.setattr("fastnet.cli.train._fit", None)
+    monkeypatch.setattr("fastnet.cli.sgd.train_sgd", None)
     data = tmp_path / "data.csv"
     if callable(content):
         content(data)
@@ -205,7 +213,7 @@ def test_names_that_a_model_could_not_keep_are_refused_before_the_training(tmp_p
 
 
 def test_the_same_in_npz(tmp_path, fail, monkeypatch):
-    monkeypatch.setattr("fastnet.cli.train._fit", None)
+    monkeypatch.setattr("fastnet.cli.sgd.train_sgd", None)
     for y, message in ((["a", "b\ud800", "c"], "not Unicode"), (["a", "\0", "b"], "empty label"),
                        (["x" * 2000, *map(str, range(3000))], "too long")):
         np.savez_compressed(tmp_path / "data.npz", X=np.ones((len(y), 1)), y=np.array(y))
@@ -216,7 +224,7 @@ def test_names_that_a_model_only_just_keeps(tmp_path, succeed):
     names = ["a\0b", "x" * 1000, *map(str, range(200))]
     data = write_csv(tmp_path / "data.csv", ["\0x", "label"], range(404), names * 2)
     for model in ("model.npz", "model.safetensors"):
-        succeed("train", data, *QUICK[:2], "--epochs", "1", "--no-progress", "--out", tmp_path / model)
+        succeed("train", data, *QUICK[:4], "--epochs", "1", "--no-progress", "--out", tmp_path / model)
         assert rows(succeed("predict", tmp_path / model, data, "--proba"))[0] == sorted(names)
 
 
@@ -225,9 +233,9 @@ def test_a_format_without_its_package_is_refused_before_the_training(tmp_path, d
     file.write_bytes(b"")
     for name in ("safetensors", "safetensors.numpy"):
         monkeypatch.setitem(sys.modules, name, None)
-    monkeypatch.setattr("fastnet.cli.train._fit", None)
-    for argv in (("train", data, "--out", file), ("train", data, "--checkpoint", file, "--out", tmp_path / "m.npz"),
-                 ("predict", file, data)):
+    monkeypatch.setattr("fastnet.cli.sgd.train_sgd", None)
+    for argv in (("train", data, *QUICK, "--force", "--out", file),
+                 ("train", data, *QUICK, "--checkpoint", file, "--out", tmp_path / "m.npz"), ("predict", file, data)):
         assert "pip install safetensors" in fail(*argv)
 
 
@@ -259,7 +267,7 @@ def test_the_model_never_overwrites_the_checkpoint_that_it_goes_on_from(tmp_path
     before = run.read_bytes()
     (tmp_path / "link.npz").symlink_to(run)
     os.link(run, tmp_path / "hard.npz")
-    monkeypatch.setattr("fastnet.cli.train._fit", None)
+    monkeypatch.setattr("fastnet.cli.sgd.train_sgd", None)
     for resume, out in (("run", "run"), ("run", "link"), ("link", "run"), ("run", "hard")):
         assert "the model would overwrite the checkpoint" in fail(
             "train", data, *QUICK, "--resume", tmp_path / f"{resume}.npz", "--out", tmp_path / f"{out}.npz")
@@ -268,25 +276,28 @@ def test_the_model_never_overwrites_the_checkpoint_that_it_goes_on_from(tmp_path
 
 def test_training_goes_on_from_a_checkpoint(tmp_path, data, succeed, fail, monkeypatch):
     whole, resumed = tmp_path / "whole.npz", tmp_path / "resumed.npz"
-    options = ("train", data, "--hidden", "8", "--batch", "10", "--no-progress", "--standardize")
+    options = ("train", data, "--optimizer", "sgd", "--hidden", "8", "--batch", "10", "--no-progress", "--force")
     out = succeed(*options, "--epochs", "15", "--out", whole)
     succeed(*options, "--epochs", "6", "--out", resumed, "--checkpoint", tmp_path / "run.npz")
     again = succeed(*options, "--epochs", "15", "--out", resumed, "--resume", tmp_path / "run.npz")
     assert resumed.read_bytes() == whole.read_bytes()
     assert [line for line in again.splitlines() if not line.startswith(("time", "model"))] == [
         line for line in out.splitlines() if not line.startswith(("time", "model"))]
-    assert "batch 10, and it is 11" in fail("train", data, "--hidden", "8", "--batch", "11", "--no-progress",
-                                            "--standardize", "--resume", tmp_path / "run.npz", "--out", resumed)
+    assert "batch 10, and it is 11" in fail(*options, "--batch", "11", "--resume", tmp_path / "run.npz",
+                                            "--out", resumed)
     assert "--epochs must be at least 6" in fail(*options, "--epochs", "5", "--resume", tmp_path / "run.npz")
     assert "it holds 'labelled" in fail(*options, "--resume", whole, "--out", resumed)
     assert "files of their own" in fail(*options, "--checkpoint", resumed, "--out", resumed)
-    assert "would overwrite the data" in fail(*options, "--checkpoint", data, "--out", resumed)
+    data.rename(tmp_path / "data.npz")  # no name of a table is one of a checkpoint
+    np.savez(tmp_path / "data.npz", X=np.ones((4, 2)), y=np.arange(4) % 2)
+    assert "would overwrite the data" in fail(*options[:1], tmp_path / "data.npz", *options[2:], "--checkpoint",
+                                              tmp_path / "data.npz", "--out", resumed)
 
 
 def test_checkpoints_by_the_clock(tmp_path, data, succeed, monkeypatch):
     from fastnet.training import checkpoints
 
-    monkeypatch.setattr("fastnet.cli.train._CHECKPOINT_SECONDS", 1e-9)
+    monkeypatch.setattr("fastnet.cli.sgd.CHECKPOINT_SECONDS", 1e-9)
     written = []
     monkeypatch.setattr(checkpoints.Checkpoints, "write", lambda self, so_far: written.append(so_far.iteration))
     succeed("train", data, *QUICK, "--out", tmp_path / "m.npz", "--checkpoint", tmp_path / "run.npz")

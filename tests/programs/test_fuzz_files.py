@@ -21,8 +21,11 @@ from safetensors import numpy as safetensors_numpy
 
 import fastnet
 from fastnet import TwoLayerNet
+from fastnet.cli.run_file import HISTORIES, read_run, write_run
 from fastnet.files.models import StoredModel, save_model
 from fastnet.sklearn import MLPClassifier, MLPRegressor
+from fastnet.tables import TableModel
+from fastnet.tables.columns import Columns
 from fastnet.training import checkpoints
 
 RUN = {"learning_rate": 0.1, "data": 5}
@@ -41,6 +44,9 @@ def bases(folder):
                                              "val_acc_history": [0.5]})
     stored = StoredModel({name: array.copy() for name, array in net.params.items()}, np.array(["a", "b", "c"]),
                          np.zeros(3), np.ones(3), "half", np.array(["x", "y", "z"]))
+    columns = Columns(3, ("x", "y", "z"), (1,), {2: ("", "a")}, np.ones(3), np.zeros(4), np.ones(4))
+    table = TableModel(columns, ((np.ones((4, 2)), np.ones(2)), (np.ones((2, 1)), np.ones(1))), output="logistic",
+                       classes=np.array(["no", "yes"]), target="t")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         classifier = MLPClassifier((2,), max_iter=2, random_state=0).fit(X, y)
@@ -49,8 +55,9 @@ def bases(folder):
         regressor = MLPRegressor(hidden_layer_sizes=(2,), max_iter=2, random_state=np.random.RandomState(1)).fit(
             X, X[:, :2])
     saves = {
-        "network": net.save, "labelled": lambda path: save_model(path, stored), "classifier": classifier.save,
-        "strings": strings.save, "regressor": regressor.save, "new": MLPClassifier().save,
+        "network": net.save, "labelled": lambda path: save_model(path, stored), "table": table.save,
+        "classifier": classifier.save, "strings": strings.save, "regressor": regressor.save,
+        "new": MLPClassifier().save, "adam": write_adam_run,
         "run": lambda path: checkpoints.Checkpoints(path, 1, RUN, lambda: net.params, net._rng).write(progress)}
     result = []
     for kind, save in saves.items():
@@ -60,8 +67,30 @@ def bases(folder):
     return result
 
 
+def adam_estimator():
+    return MLPClassifier(hidden_layer_sizes=(2,), batch_size=5, random_state=0)
+
+
+def write_adam_run(path):
+    """The checkpoint of a training with Adam by the command line."""
+    X, y = np.random.RandomState(0).standard_normal((12, 3)), np.arange(12) % 3
+    estimator = adam_estimator().partial_fit(X, y, classes=np.arange(3))
+    write_run(path, RUN, estimator, {name: [1.0] for name in HISTORIES},
+              list(zip(estimator.coefs_, estimator.intercepts_, strict=True)))
+
+
 def load(kind, path):
     """Load a file and use what comes."""
+    if kind == "adam":
+        estimator = adam_estimator()
+        history, best = read_run(path, RUN, estimator)
+        assert len(history["loss"]) == len(history["validation_score"])
+        assert best is None or all(np.isfinite(part).all() for layer in best for part in layer)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            estimator.predict(np.zeros((1, len(estimator.coefs_[0]))))
+            go_on(estimator)
+        return
     if kind == "run":
         net = TwoLayerNet(3, 2, 3, dtype=np.float32, rng=0)
         progress, restore = checkpoints.read_checkpoint(path, RUN, net.params, net._rng)
@@ -72,11 +101,15 @@ def load(kind, path):
         net._rng.standard_normal()
         return
     model = fastnet.load(path)
-    if isinstance(model, StoredModel):
+    if isinstance(model, TableModel):
         assert all(np.isfinite(array).all() for array in model.params.values())
-        with np.errstate(over="ignore"):  # a mean may be large, a scale small
-            assert model.transform(np.zeros((1, model.sizes[0]))).shape == (1, model.sizes[0])
-        "".join(map(str, model.classes.tolist())).encode()
+        X = np.zeros((1, model.columns.count))
+        assert model.columns.transform(X).shape == (1, model.sizes[0])
+        with contextlib.suppress(ValueError), np.errstate(all="ignore"):  # a mean may be large, a scale small
+            model.predict(X)
+        "".join(map(str, [] if model.classes is None else model.classes.tolist())).encode()
+        repr(model)
+        model._repr_html_()
     elif isinstance(model, TwoLayerNet):
         assert 0 <= model.predict(np.zeros((1, len(model.params["W1"]))))[0] < model.params["W2"].shape[1]
     else:
@@ -242,7 +275,7 @@ def test_mutated_files():
     outcomes = fuzz(2000, seed)
     assert sum(outcomes.values()) == 2000
     kinds = {kind for kind, _ in outcomes}
-    assert len(kinds) == 7
+    assert len(kinds) == 9
     assert {what for _, what in outcomes} == {"refused", "valid"}
     assert sum(count for (_, what), count in outcomes.items() if what == "refused") > 500
     assert sum(count for (_, what), count in outcomes.items() if what == "valid") > 50
