@@ -28,6 +28,7 @@ def test_affine_forward(seed, kind, scale, N, D, H):
     assert_within(kernels.affine_forward(X, W, b), reference.affine_forward(X, W, b), bound)
 
 
+@pytest.mark.slow
 @given(draw.seeds, draw.kinds, draw.sizes, draw.sizes)
 def test_relu(seed, kind, N, H):
     dtype, layout = kind
@@ -35,6 +36,7 @@ def test_relu(seed, kind, N, H):
     np.testing.assert_array_equal(kernels.relu(Z), reference.relu(Z))
 
 
+@pytest.mark.slow
 @given(draw.seeds, draw.kinds, draw.sizes, draw.sizes)
 def test_relu_mask(seed, kind, N, H):
     dtype, layout = kind

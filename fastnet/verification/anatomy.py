@@ -101,7 +101,7 @@ def _off_by_one(by: int, label: str) -> tuple[Mistake, ...]:
 
 def _epsilon(eps: float) -> tuple[Mistake, ...]:
     return (
-        Mistake(f"the loss: log(p + {eps:g}) in the place of log(p)",
+        Mistake(f"the loss: log(p + {eps:g}), or p kept from 0 at {eps:g}, in the place of log(p)",
                 {"losses": lambda v: -np.log(v.P[v.truth] + eps)}),
         Mistake(f"the loss: the probability is kept from 0, at {eps:g} or more, before its logarithm is taken",
                 {"losses": lambda v: -np.log(np.maximum(v.P[v.truth], eps))}))

@@ -41,6 +41,7 @@ def test_demo_without_extras(tmp_path, run, monkeypatch):
     assert not (tmp_path / "pictures").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not COMPILED, reason="a thousand iterations take a minute uncompiled")
 def test_demo_learns(succeed, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)

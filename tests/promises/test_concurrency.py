@@ -139,6 +139,7 @@ run(1 if fork is os.fork else 0)
 """
 
 
+@pytest.mark.slow
 @forks
 @pytest.mark.parametrize("layer", ["default", "workqueue"])
 @pytest.mark.parametrize("state", ["free", "taken"])

@@ -39,6 +39,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not COMPILED or sys.platform != "linux", reason="as Linux counts, and with compiled kernels")
 @pytest.mark.parametrize("kind", ["writable", "read-only", "Fortran", "uint8", "float64"])
 def test_data_is_not_copied(run_python, kind):

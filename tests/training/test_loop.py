@@ -30,6 +30,7 @@ def train_both(samples, batch_size, *, net=(64, 100, 10), iterations=ITERATIONS,
     return results
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("samples", "batch_size"), [(1400, 200), (1399, 200), (150, 200)],
                          ids=["integer quotient", "other quotient", "batch larger than data"])
 def test_history_is_the_references(samples, batch_size):
