@@ -1,6 +1,8 @@
 """The tables of measurements that are kept in bench/results/, made by the programs that measured them.
 
     python bench/results.py [NAME ...]          # prints the tables of these files, or of all
+    python bench/results.py --short             # the README's table: some whole calls, each side at its best
+    python bench/results.py --bars FILE.svg     # the README's picture of these
     python bench/results.py --roofline          # what a drawing of anatomy.json needs, as JSON
     python bench/anatomy.py digits --json found.json
     python bench/results.py anatomy --keep found.json --command "python bench/anatomy.py digits"
@@ -25,6 +27,11 @@ from bench import anatomy, calls, estimators, peers
 from bench.machine import description
 from bench.registry import CASES
 from bench.rows import all_rows
+
+SHORT = ("toy", "clusters", "digits-100", "cifar-default", "cifar-uint8", "cifar-one-thread", "solver-digits-sgd",
+         "solver-digits-adam", "early-stopping", "partial-fit-32", "lbfgs", "loss-digits", "loss-cifar", "predict-1",
+         "predict-397")
+"""The rows of the README: some of each kind, those where fastnet is behind among them."""
 
 RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -60,6 +67,49 @@ def _anatomy(found: dict[str, Any]) -> str:
                      for name, seconds in found["cases"].items()).strip()
 
 
+def _best(found: dict[str, Any]) -> dict[str, tuple[Any, float, float]]:
+    """The rows of `SHORT`: the row, and the seconds of the other side and of fastnet, at its best number of threads."""
+    rows, best = all_rows(found["samples"]), {}
+    for name in SHORT:
+        roles = found["calls"].get(f"{name} float64")
+        if roles:
+            theirs, ours = (min(median(looks) for looks in roles[role].values()) for role in ("other", "ours"))
+            best[name] = rows[name], theirs, ours
+    return best
+
+
+def short(found: dict[str, Any]) -> str:
+    """The README's table."""
+    lines = [[row.what, row.peer, calls.duration(theirs), calls.duration(ours), f"**{theirs / ours:.2f}**"]
+             for row, theirs, ours in _best(found).values()]
+    return calls.markdown(["call, float64", "other"], ["other", "fastnet", "times as fast"], lines)
+
+
+def bars(found: dict[str, Any], path: Path) -> None:
+    """Draw how many times as fast these calls are."""
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    mpl.rcParams.update({"svg.hashsalt": "fastnet", "svg.fonttype": "none"})  # the same file for the same figures
+    from matplotlib import pyplot
+
+    best = list(_best(found).values())[::-1]
+    ratios = [theirs / ours for _, theirs, ours in best]
+    figure, axes = pyplot.subplots(figsize=(9, 0.32 * len(best) + 0.8), layout="constrained")
+    shown = axes.barh([row.what.replace("`", "") for row, _, _ in best], [ratio - 1 for ratio in ratios], left=1,
+                      color=["#2a7f62" if ratio >= 1 else "#b5523b" for ratio in ratios])
+    axes.bar_label(shown, [f"{ratio:.2g}" for ratio in ratios], padding=3, fontsize=8)
+    axes.axvline(1, color="black", linewidth=0.8)
+    ticks = [0.5, 1, 2, 5, 10, 20]
+    axes.set(xscale="log", xlim=(0.4, 40), xticks=ticks, xticklabels=[f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+    figure.suptitle("Times as fast as NumPy or scikit-learn, each at its best number of threads", fontsize=10)
+    axes.tick_params(labelsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, format="svg", metadata={"Date": None}, facecolor="white")
+    pyplot.close(figure)
+
+
 def roofline(found: dict[str, Any]) -> list[tuple[str, float, float]]:
     """The products of each case of anatomy.json: name, operations per byte, and operations per second."""
     points = []
@@ -83,6 +133,8 @@ def main() -> None:
     """Print tables, or keep what a program has measured."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help="files of bench/results/, without .json")
+    parser.add_argument("--short", action="store_true", help="print the README's table of calls.json")
+    parser.add_argument("--bars", type=Path, metavar="FILE", help="draw the README's picture of calls.json, as SVG")
     parser.add_argument("--roofline", action="store_true", help="print what a drawing of anatomy.json needs, as JSON")
     parser.add_argument("--keep", type=Path, metavar="FILE",
                         help="keep what the --json of the program NAME has written")
@@ -98,6 +150,13 @@ def main() -> None:
                 "machine": found.get("machine", description()), "versions": peers.versions(["NumPy", "scikit-learn"]),
                 "found": found}
         RESULTS.joinpath(f"{name}.json").write_text(json.dumps(kept, indent=1) + "\n")
+        return
+    if options.short or options.bars:
+        found = json.loads(RESULTS.joinpath("calls.json").read_text())["found"]
+        if options.bars:
+            bars(found, options.bars)
+        if options.short:
+            print(short(found))
         return
     if options.roofline:
         found = json.loads(RESULTS.joinpath("anatomy.json").read_text())["found"]

@@ -1,12 +1,14 @@
 """bench/results/: what is kept there can be read, and makes tables."""
 
 import json
+import re
 
 import pytest
 
 from bench import results
 from tests.conftest import COMPILED
 
+ROOT = results.RESULTS.parents[1]
 KEPT = sorted(results.RESULTS.glob("*.json"))
 
 
@@ -19,6 +21,17 @@ def test_tables(path):
     assert kept["date"] in text
     assert kept["machine"] in text
     assert kept["command"].startswith(f"python bench/{path.stem}.py")
+
+
+@pytest.mark.skipif(not COMPILED, reason="cases are smaller then")
+def test_the_readme_shows_what_was_measured(tmp_path):
+    found = json.loads((results.RESULTS / "calls.json").read_text())["found"]
+    assert results.short(found) in (ROOT / "README.md").read_text()
+    results.bars(found, tmp_path / "calls.svg")
+    drawn, kept = (re.findall(">([^<]+)</text>", path.read_text())
+                   for path in (tmp_path / "calls.svg", ROOT / "docs" / "drawings" / "calls.svg"))
+    assert len(drawn) > 20
+    assert drawn == kept
 
 
 @pytest.mark.skipif(not COMPILED, reason="cases are smaller then")
