@@ -30,7 +30,7 @@ _RTOL = {"float64": 1e-6, "float32": 1e-3}
 
 @dataclass(frozen=True)
 class Verification:
-    """What :func:`verify` found; printed, a table."""
+    """What :func:`fastnet.verify` found; printed, a table."""
 
     ok: bool
     """Whether all numbers agree within `rtol`, and the generator ends in the same state."""
