@@ -25,8 +25,8 @@ def compiled_only(cases):
     return cases if COMPILED else []
 
 
-SLOW = ("tests/jit/", "tests/programs/")
-"""Folders of which everything is marked as slow; bench/ says so itself."""
+SLOW = ("tests/jit/", "tests/programs/", "tests/test_documentation.py::test_blocks_run")
+"""What begins like this is marked as slow, folders as a whole; bench/ says so itself."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` looks at the marks

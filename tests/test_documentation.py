@@ -178,8 +178,8 @@ def check_fastnet(words):
 
 
 CHECKS = {"fastnet": check_fastnet, "pip": check_pip, "python": check_program, "python3": check_program,
-          "pytest": check_pytest, "venv": lambda words: None, "sphinx-build": lambda words: None,
-          "playwright": lambda words: None, "curl": lambda words: None, ".ci/run": lambda words: None}
+          "pytest": check_pytest,
+          **dict.fromkeys(("venv", "sphinx-build", "playwright", "pre-commit", "curl", ".ci/run"), lambda words: None)}
 
 
 def check(words):
