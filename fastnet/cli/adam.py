@@ -79,7 +79,7 @@ def fit(args: argparse.Namespace, X: Array, y: Array, X_val: Array, y_val: Array
         How many classes there are; None for regression.
     """
     estimator, output = _estimator(args, len(X), classes)
-    shift, scale = (0.0, 1.0) if output != "identity" else (float(y.mean()), float(y.std()))
+    shift, scale = (0.0, 1.0) if output != "identity" else _scale(y)
     if classes is None:
         # Adam's steps are of a size of their own: targets far from 1 would take it very long to reach.
         y, y_val = ((values - shift) / scale for values in (y, y_val))
@@ -128,6 +128,15 @@ def fit(args: argparse.Namespace, X: Array, y: Array, X_val: Array, y_val: Array
         (W, b) = layers[-1]
         layers = [*layers[:-1], (W * W.dtype.type(scale), (b * scale + shift).astype(b.dtype))]
     return Fit(layers, output, state.history, epochs, best, settled, compile_seconds, time.perf_counter() - start)
+
+
+def _scale(y: Array) -> tuple[float, float]:
+    """Mean and standard deviation of targets; 1 where all are the same."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, deviation = float(y.mean()), float(y.std())
+    if not (math.isfinite(mean) and math.isfinite(deviation)):
+        raise ValueError("the targets are too large to learn from")
+    return mean, deviation if y.min() < y.max() and deviation else 1.0
 
 
 def _run(args: argparse.Namespace, state: _State, step: Any, write: Any) -> bool:

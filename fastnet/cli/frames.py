@@ -48,7 +48,7 @@ def pandas(why: str) -> Any:
     try:
         import pandas
     except ImportError:
-        raise ImportError(f'{why} needs pandas, and it is not installed: pip install "fastnet[table]"',
+        raise ImportError(f'{why} needs pandas, and it is not installed: pip install pandas pyarrow scikit-learn',
                           name="pandas") from None
     return pandas
 
@@ -138,7 +138,7 @@ def _parquet(pd: Any, source: BinaryIO, shown: str) -> Frame:
     try:
         return pd.read_parquet(source, engine="pyarrow")
     except ImportError:
-        raise ImportError(f'reading {shown} needs pyarrow, and it is not installed: pip install "fastnet[table]"',
+        raise ImportError(f'reading {shown} needs pyarrow, and it is not installed: pip install pandas pyarrow scikit-learn',
                           name="pyarrow") from None
     except Exception as error:  # pyarrow has a dozen kinds
         raise ValueError(f"{shown} is not an intact Parquet file ({error})") from None

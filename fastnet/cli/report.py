@@ -30,7 +30,7 @@ def check_report(folder: str) -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError:
-        raise ImportError('--report draws with matplotlib, and it is not installed: pip install "fastnet[plot]"',
+        raise ImportError('--report draws with matplotlib, and it is not installed: pip install matplotlib',
                           name="matplotlib") from None
     os.makedirs(folder, exist_ok=True)
     if not os.access(folder, os.W_OK):

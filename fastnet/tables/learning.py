@@ -24,6 +24,9 @@ FEW = 20
 _IDENTIFIER = re.compile(r"(?i)(^|[ _.-])(id|ids|uuid|guid|index|idx|key|row|rownum|nr|no)$|^unnamed: 0$")
 
 
+_DECIMAL_COMMA = re.compile(r"\s*-?\d+,\d+\s*")
+
+
 class Target(NamedTuple):
     """What is to be predicted."""
 
@@ -122,7 +125,7 @@ def _kind(column: NDArray[Any], name: str) -> str:
         raise ValueError(f"column {name!r}, row {wrong[0] + 1}: {str(wrong[1])[:40]!r} is not a number, and "
                          f"{right} of {len(values)} values are; if it stands for a missing value, say --missing "
                          f"{str(wrong[1])[:40]!r}, and if the column holds categories, --category {name!r}")
-    if sum(bool(re.fullmatch(r"\s*-?\d+,\d+\s*", str(value))) for value in values) > len(values) / 2:
+    if sum(bool(_DECIMAL_COMMA.fullmatch(str(value))) for value in values) > len(values) / 2:
         raise ValueError(f"column {name!r}: {str(values[0])[:40]!r} has a decimal comma; say --decimal ,")
     return "category"
 
@@ -213,6 +216,9 @@ def number_target(column: Any, name: str) -> tuple[Target, list[str]]:
     ValueError
         If a value is no finite number, or all are the same.
     """
+    array = as_array(column)
+    if array.dtype.kind == "O" and any(_DECIMAL_COMMA.fullmatch(str(value)) for value in array[:FEW].tolist()):
+        raise ValueError(f"the target {name!r} has a decimal comma; say --decimal ,")
     values = numbers(column, repr(name))
     known = ~np.isnan(values)
     if not known.any():

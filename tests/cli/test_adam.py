@@ -120,6 +120,13 @@ def test_regression(tmp_path, succeed, loss):
     assert "R2  " in succeed("evaluate", tmp_path / "n.npz", tmp_path / "data.npz")
 
 
+def test_regression_of_targets_that_are_the_same_in_training(tmp_path, succeed, fail):
+    data = write_csv(tmp_path / "d.csv", ["a", "t"], [1, 2], [3, 4])
+    succeed("train", data, "--target", "t", *SMALL, "--out", tmp_path / "m.npz")
+    data = write_csv(tmp_path / "d.csv", ["a", "t"], [1, 2, 3, 4], [1e308, -1e308] * 2)
+    assert "targets are too large" in fail("train", data, "--target", "t", *SMALL, "--out", tmp_path / "n.npz")
+
+
 def test_what_is_remarkable_is_said(tmp_path, run):
     frame = mixed().assign(nr=np.arange(90), remark=[f"r{number}" for number in range(90)])
     frame.loc[0, "kind"] = None

@@ -114,7 +114,8 @@ def test_a_quantity_among_the_labels_is_noticed():
 
 
 @pytest.mark.parametrize(("column", "message"), [
-    (["1", "q"], "column 't', row 2: 'q' is not a number"), ([None, None], "no value"), ([3, 3.0], "is 3 in every row"),
+    (["1", "q"], "column 't', row 2: 'q' is not a number"), (["1,5", "2"], "decimal comma"),
+    ([None, None], "no value"), ([3, 3.0], "is 3 in every row"),
 ])
 def test_what_is_no_number(column, message):
     with pytest.raises(ValueError, match=message):
