@@ -138,7 +138,7 @@ def _parquet(pd: Any, source: BinaryIO, shown: str) -> Frame:
     try:
         return pd.read_parquet(source, engine="pyarrow")
     except ImportError:
-        raise ImportError(f'reading {shown} needs pyarrow, and it is not installed: pip install pandas pyarrow scikit-learn',
+        raise ImportError(f'reading {shown} needs pyarrow, and it is not installed: pip install pyarrow',
                           name="pyarrow") from None
     except Exception as error:  # pyarrow has a dozen kinds
         raise ValueError(f"{shown} is not an intact Parquet file ({error})") from None

@@ -67,7 +67,8 @@ def _settle(args: argparse.Namespace) -> None:
     if args.optimizer is None:
         args.optimizer = "adam" if _has_table(args.data) else "sgd"
         if args.optimizer == "sgd":
-            tell('fastnet: the extra table is not installed (pip install pandas pyarrow scikit-learn): plain SGD, on numbers only')
+            tell('fastnet: plain SGD, on numbers only, as the extra table is not installed (pip install pandas pyarrow '
+                 'scikit-learn)')
     for name in _ONLY["sgd" if args.optimizer == "adam" else "adam"]:
         if getattr(args, name) not in (None, False, []):
             raise ValueError(f"--{name.replace('_', '-')} is not an option of --optimizer {args.optimizer}")
@@ -131,7 +132,7 @@ def _train_adam(examples: Examples, args: argparse.Namespace) -> Trained:
     except ImportError as error:
         if error.name != "sklearn":
             raise
-        raise ImportError('--optimizer adam needs scikit-learn, and it is not installed: pip install pandas pyarrow scikit-learn',
+        raise ImportError('--optimizer adam needs scikit-learn, and it is not installed: pip install scikit-learn',
                           name="sklearn") from None
     classes = None if target.classes is None else len(target.classes)
     done = fit(args, X, y, X_val, y_val, classes)

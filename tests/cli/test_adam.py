@@ -205,7 +205,7 @@ def test_without_pandas_numbers_are_trained_with_plain_sgd(tmp_path, data, run, 
                  ("evaluate", tmp_path / "m.npz", data)):
         status, _, err = run(*argv)
         assert status == 2
-        assert 'pip install "fastnet[table]"' in err
+        assert 'pip install pandas pyarrow scikit-learn' in err
 
 
 # Going on
