@@ -115,6 +115,7 @@ def test_bias_gradient(seed, kind, scale, N, H):
     assert_within(kernels.bias_gradient(delta), reference.bias_gradient(delta), bound)
 
 
+@pytest.mark.slow
 @given(draw.seeds, draw.kinds, draw.scales, draw.sizes, draw.sizes)
 def test_sum_of_squares(seed, kind, scale, N, H):
     dtype, layout = kind
@@ -145,6 +146,7 @@ def test_all_finite(seed, dtype, n):
 # ---- large enough for several threads, and for every block of a long sum ---------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "layout"), KINDS)
 def test_parallel_sizes(dtype, layout):
     N, D, H, C = (1003, 517, 203, 1001) if COMPILED else (9, 7, 5, 11)

@@ -67,8 +67,8 @@ def _settle(args: argparse.Namespace) -> None:
     if args.optimizer is None:
         args.optimizer = "adam" if _has_table(args.data) else "sgd"
         if args.optimizer == "sgd":
-            tell('fastnet: plain SGD, on numbers only, as the extra table is not installed (pip install pandas pyarrow '
-                 'scikit-learn)')
+            tell('fastnet: the extra table is not installed (pip install pandas pyarrow scikit-learn): plain SGD, on '
+                 'numbers only')
     for name in _ONLY["sgd" if args.optimizer == "adam" else "adam"]:
         if getattr(args, name) not in (None, False, []):
             raise ValueError(f"--{name.replace('_', '-')} is not an option of --optimizer {args.optimizer}")

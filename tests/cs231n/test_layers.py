@@ -32,7 +32,6 @@ from fastnet.cs231n.layers import (
 from tests.conftest import COMPILED
 
 
-@pytest.mark.slow
 def test_affine_forward_is_the_notebooks():
     x = np.linspace(-0.1, 0.5, num=2 * 4 * 5 * 6).reshape(2, 4, 5, 6)
     w = np.linspace(-0.2, 0.3, num=120 * 3).reshape(120, 3)
@@ -53,14 +52,12 @@ def check_gradients(forward, dout, grads, *arrays):
         assert rel_error(grad, numerical) < 1e-7 or np.abs(grad - numerical).max() < 1e-9
 
 
-@pytest.mark.slow
 def test_affine_backward(rng):
     x, w, b, dout = (rng.standard_normal(shape) for shape in ((10, 2, 3), (6, 5), (5,), (10, 5)))
     check_gradients(lambda *args: affine_forward(*args)[0], dout, affine_backward(dout, affine_forward(x, w, b)[1]),
                     x, w, b)
 
 
-@pytest.mark.slow
 def test_relu(rng):
     x = np.linspace(-0.5, 0.5, num=12).reshape(3, 4)
     out, cache = relu_forward(x)
@@ -82,7 +79,6 @@ def test_affine_relu(rng):
     check_gradients(lambda *args: affine_relu_forward(*args)[0], dout, affine_relu_backward(dout, cache), x, w, b)
 
 
-@pytest.mark.slow
 def test_losses(rng):
     samples = 50 if COMPILED else 5
     x, y = 0.001 * rng.standard_normal((samples, 10)), rng.randint(0, 10, samples)
@@ -157,7 +153,6 @@ def test_gradients_of_normalization(rng, axis):
             assert np.array_equal(one, other)
 
 
-@pytest.mark.slow
 def test_dtypes_are_kept(rng):
     arrays = [rng.standard_normal(shape) for shape in ((4, 6), (6, 5), (5,), (4, 5))]
     for dtype in (np.float32, np.float64):

@@ -142,6 +142,7 @@ def test_normalization_and_dropout(rng, normalization, keep):
         assert_same(*pair, tolerance)
 
 
+@pytest.mark.slow
 def test_a_seed_of_dropout_resets_the_generator(rng):
     pair = solvers(models((8,), keep=0.5, seed=5, reg=0.01), data(rng), optim_config={"learning_rate": 0.1},
                    batch_size=20, num_epochs=2)

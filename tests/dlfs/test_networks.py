@@ -66,6 +66,7 @@ def test_the_epsilon_is_inside_of_the_logarithm():
     np.testing.assert_allclose(ours.gradient(X, np.array([1]))["b2"], [1, -1, 0, 0])
 
 
+@pytest.mark.slow
 def test_rows_that_are_no_labels(rng):
     X, _, _ = data(rng)
     t = rng.random_sample((21, 4))

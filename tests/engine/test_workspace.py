@@ -313,6 +313,7 @@ def test_subnormal_numbers_are_flushed_in_steps_and_not_outside():
     assert (np.full(64, tiny) * 0.5 > 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float64, *compiled_only([np.float32])])
 @pytest.mark.parametrize(("widths", "samples", "validation"), [
     ((4, 10, 3), 200, 5), ((13, 7, 3), 37, 150), ((530, 20, 2), 37, 70), ((6, 5, 4, 60), 20, 300),

@@ -49,6 +49,7 @@ def test_data_is_not_copied(run_python, kind):
     assert kibibytes < 32 * 1024
 
 
+@pytest.mark.slow
 def test_what_early_stopping_leaves_for_training_is_not_copied():
     X = np.random.RandomState(0).standard_normal((20_000, 256) if COMPILED else (4000, 256)).astype(np.float32)
     y = (X[:, 0] > 0).astype(int)

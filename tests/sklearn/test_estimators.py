@@ -259,6 +259,7 @@ def test_lbfgs_of_any_network(gradients_seen, activation, hidden):
     assert gradients_seen
 
 
+@pytest.mark.slow
 @OLD_OPTIONS
 @pytest.mark.parametrize("convert", [np.float32, np.asfortranarray, sparse.csr_matrix, sparse.csc_matrix,
                                      lambda X: sparse.csr_matrix(X.astype(np.float32))],
