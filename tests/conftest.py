@@ -25,13 +25,11 @@ def compiled_only(cases):
     return cases if COMPILED else []
 
 
-<<<<<<< HEAD
 SLOW = ("tests/jit/", "tests/programs/", "tests/test_documentation.py::test_blocks_run")
 """What begins like this is marked as slow, folders as a whole; bench/ says so itself."""
-=======
-SLOW = ("tests/jit/", "tests/programs/", "tests/cs231n/test_layers.py")
-"""Folders and files of which everything is marked as slow; bench/ says so itself."""
->>>>>>> s8-serve
+
+if COMPILED:
+    SLOW = *SLOW, "tests/cs231n/test_layers.py"  # which compiles much that no other test needs
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` looks at the marks
