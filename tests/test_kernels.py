@@ -81,6 +81,7 @@ def test_sum_of_squares_counts_every_row(rng, D):
     assert kernels.sum_of_squares(W) == pytest.approx((W * W).sum(), rel=1e-13)
 
 
+@pytest.mark.slow
 def test_propagate_delta_holds_its_copy_of_activations(rng):
     delta, W, A = rng.standard_normal((4000, 1)), rng.standard_normal((50, 1)), rng.standard_normal((4000, 50))
     expected = reference.propagate_delta(delta, W, A)

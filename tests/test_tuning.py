@@ -80,6 +80,7 @@ for name, number in tuning.numbers().items():
 """
 
 
+@pytest.mark.slow
 def test_every_module_has_what_was_set_before(run_python, tmp_path):
     lines = run_python(EVERYTHING, ROOT, tmp_path).splitlines()
     assert lines == [f"{name} True" for name in NUMBERS]
@@ -91,6 +92,7 @@ def test_what_is_set_too_late_is_refused(tmp_path):
         bench.change("K_BLOCK", 1, str(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_child_measures_with_the_value_that_it_is_given(tmp_path, monkeypatch):
     assert bench.measured("CHECKSUM_PIECE", 1 << 22, tmp_path) > 0
     assert not list(tmp_path.rglob("*.bin"))  # nothing was compiled

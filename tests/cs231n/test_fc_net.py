@@ -133,6 +133,7 @@ def test_parameters_are_what_is_in_the_dict(rng):
     assert np.array_equal(again.loss(X), net.loss(X))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("call", "message"), [
     (lambda: TwoLayerNet(0, 1, 1), "input_dim must be at least 1"),
     (lambda: TwoLayerNet(4, 5, 3, reg=-1), "reg must be at least 0"),

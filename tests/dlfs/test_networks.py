@@ -77,6 +77,7 @@ def test_rows_that_are_no_labels(rng):
             np.testing.assert_allclose(ours.gradient(X, t)[name], grad, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_numerical_gradient(rng, chapter):
     _, ours = pair(chapter, 3, 4, 2)
@@ -114,6 +115,7 @@ def test_layers_hold_the_arrays_of_the_constructor(rng):
     assert ours.layers["Affine2"].db is grads["b2"]
 
 
+@pytest.mark.slow
 def test_layers_keep_what_backward_needs(rng):
     """The book's own loop over the layers works after a fast call, of the samples of that call."""
     theirs, ours = pair(5)

@@ -60,6 +60,7 @@ def test_the_bits_of_the_kernels(rng, monkeypatch, dtype, widths, samples, l2, s
     assert len(gradients._idle) == 1
 
 
+@pytest.mark.slow
 def test_many_samples_are_not_copied(rng, monkeypatch):
     layers, X, y = problem(rng, (6, 5, 4), 20, np.float64)
     expected = passes.loss_and_grads(layers, X, y, 0.1)

@@ -793,6 +793,7 @@ def test_numbers_beyond_float32():
     np.testing.assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_stale_flag_of_a_sparse_matrix():
     X, y = digits()
     matrix = sparse.csr_matrix(X)
