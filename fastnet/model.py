@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from . import checks, kernels
 from .aliases import Layer
 from .files import models
+from .files.containers import check_format
 from .keywords import names_edition
 from .llvm.memory import add_all, overlap
 from .network import passes
@@ -356,7 +357,7 @@ class TwoLayerNet:
         ----------
         path : path
             The file to write or to replace; with a name that ends in ``.safetensors`` in that format (extra
-            `safetensors`), else as an ``.npz``.
+            `safetensors`), in ``.onnx`` for other programs (extra `onnx`), else as an ``.npz``.
 
         Raises
         ------
@@ -365,7 +366,15 @@ class TwoLayerNet:
         OSError
             If the file cannot be written; an old one is as it was.
         """
-        models.save_network(path, dict(_named(self._layers())), self.l2)
+        if os.fsdecode(path).lower().endswith(".onnx"):
+            try:
+                from .sklearn.export import write_onnx
+            except ImportError:  # scikit-learn is not there: a name of another format
+                check_format(path)
+                raise
+            write_onnx(path, self.to_sklearn())
+        else:
+            models.save_network(path, dict(_named(self._layers())), self.l2)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], **options: Any) -> Self:

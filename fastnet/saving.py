@@ -28,7 +28,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
         What to write. An estimator keeps all of its state: after `load`, `partial_fit` goes on as if nothing had been.
     path : path
         The file to write or to replace; with a name that ends in ``.safetensors`` in that format (extra
-        `safetensors`), else as an ``.npz``.
+        `safetensors`), in ``.onnx`` for other programs (extra `onnx`; not a TableModel), else as an ``.npz``.
 
     Raises
     ------

@@ -1,18 +1,21 @@
 """`save` and `load` of networks and estimators: the same afterwards, and nothing in a file is trusted."""
 
 import json
+import sys
 import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import fastnet
 from fastnet import TwoLayerNet
 from fastnet.files import containers
-from fastnet.sklearn import MLPClassifier, MLPRegressor, storage
+from fastnet.sklearn import MLPClassifier, MLPRegressor, register_onnx, storage
 from fastnet.tables import TableModel
 
 pytestmark = [pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
@@ -81,7 +84,38 @@ def test_what_cannot_be_saved(tmp_path):
     assert (tmp_path / "model.npz").read_bytes() == before
 
 
-@pytest.mark.parametrize("name", ["m.onnx", "m.pt", "m.PKL", "m.joblib", "m.h5", "m.json", "m.csv"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("kind", ["class", "classifier", "regressor", "pipeline"])
+def test_onnx(tmp_path, rng, kind, dtype):
+    skl2onnx, onnxruntime = pytest.importorskip("skl2onnx"), pytest.importorskip("onnxruntime")
+    X, y = data(rng)
+    X, path = X.astype(dtype), tmp_path / "m.onnx"
+    model = (TwoLayerNet(5, 3, 3, std=1, rng=0, dtype=dtype) if kind == "class" else
+             (MLPRegressor if kind == "regressor" else MLPClassifier)(hidden_layer_sizes=(4,), max_iter=2,
+                                                                      random_state=0).fit(X, y))
+    if kind == "pipeline":
+        register_onnx()
+        model = make_pipeline(StandardScaler(), model).fit(X, y)
+        path.write_bytes(skl2onnx.to_onnx(model, X[:1], options={"zipmap": False}).SerializeToString())
+    else:
+        fastnet.save(model, path)
+    outputs = onnxruntime.InferenceSession(path).run(None, {"X": X})
+    np.testing.assert_allclose(outputs[0].ravel(), model.predict(X), rtol=1e-4)
+    if kind != "regressor":
+        np.testing.assert_allclose(outputs[1], model.predict_proba(X), atol=1e-5)
+
+
+def test_onnx_without_its_converter_is_another_format(tmp_path, monkeypatch, rng):
+    monkeypatch.setitem(sys.modules, "skl2onnx", None)
+    for model in (TwoLayerNet(4, 3, 2, rng=0), MLPClassifier(max_iter=1).fit(*data(rng))):
+        with pytest.raises(ValueError, match=r"m\.onnx: the ending .* fastnet writes \.npz"):
+            model.save(tmp_path / "m.onnx")
+    with pytest.raises(NotFittedError):
+        MLPClassifier().save(tmp_path / "m.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["m.pt", "m.PKL", "m.joblib", "m.h5", "m.json", "m.csv"])
 def test_a_name_with_the_ending_of_another_format(tmp_path, name):
     for model in (TwoLayerNet(4, 3, 2, rng=0), MLPClassifier()):
         for write in (model.save, lambda path, model=model: fastnet.save(model, path)):

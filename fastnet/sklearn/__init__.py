@@ -6,7 +6,8 @@
 """
 
 from .estimators import MLPClassifier, MLPRegressor
+from .onnx import register_onnx
 from .patch import patch_sklearn, unpatch_sklearn
 from .warm import warmup
 
-__all__ = ["MLPClassifier", "MLPRegressor", "patch_sklearn", "unpatch_sklearn", "warmup"]
+__all__ = ["MLPClassifier", "MLPRegressor", "patch_sklearn", "register_onnx", "unpatch_sklearn", "warmup"]

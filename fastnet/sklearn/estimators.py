@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ..aliases import Layer
 from ..files import containers
 from ..network import passes
-from . import private, storage
+from . import export, private, storage
 from .stochastic import FLOATS, OUTPUT_HEADS, fit_stochastic, own, trained_layers
 from .whole_batch import whole_batch
 
@@ -132,7 +132,7 @@ class _Accelerated:
         ----------
         path : path
             The file to write or to replace; with a name that ends in ``.safetensors`` in that format (extra
-            `safetensors`), else as an ``.npz``.
+            `safetensors`), in ``.onnx`` what predictions need, for other programs (extra `onnx`), else as an ``.npz``.
 
         Raises
         ------
@@ -146,7 +146,11 @@ class _Accelerated:
         if type(self) not in (MLPClassifier, MLPRegressor):
             raise TypeError(f"{type(self).__name__} is a class of its own: only MLPClassifier and MLPRegressor can be "
                             f"saved")
-        containers.write(path, type(self).__name__, *storage.described(self))
+        if export.is_onnx(path):
+            check_is_fitted(self)
+            export.write_onnx(path, self.to_sklearn())
+        else:
+            containers.write(path, type(self).__name__, *storage.described(self))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
