@@ -146,7 +146,9 @@ def read_truth(args: argparse.Namespace, model: TableModel) -> tuple[Any, Array]
             raise ValueError(f"{args.data}: an .npz file has its labels in the member y; --label is for tables")
         if model.classes is not None:
             X, y, classes = read_labelled_npz(args.data)
-            return X, model.class_indices(classes[y])
+            truth = model.class_indices(classes[y])
+            model.refuse_unknown(truth, classes[y])
+            return X, truth
         args.target, args.drop, args.category = "y", [], []
         examples = _read_npz(args)
         return examples.samples, examples.target.values
@@ -167,6 +169,7 @@ def read_truth(args: argparse.Namespace, model: TableModel) -> tuple[Any, Array]
             truth = model.class_indices(X[name])
             if not len(X):
                 raise ValueError(f"the label {name!r} has no value in any row")
+            model.refuse_unknown(truth, X[name])
     except ValueError as error:
         raise ValueError(f"{args.data}: {error}") from None
     for notice in notices:

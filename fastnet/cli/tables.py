@@ -306,5 +306,5 @@ def _refuse_number(path: str | os.PathLike[str], line: int, header: list[str], r
             pass
         text = row[column].strip()
         problem = f"{text[:40]!r} is not a number" if text else "the cell is empty"
-        raise ValueError(f"{path}, line {line}, column {header[column]!r}: {problem}; every feature must be one")
+        raise ValueError(f"{path}, line {line}, column {header[column]!r}: {problem}; every feature must be a number")
     raise AssertionError("every cell is a number")

@@ -139,7 +139,7 @@ def _train_adam(examples: Examples, args: argparse.Namespace) -> Trained:
     model = TableModel(columns, tuple(done.layers), "relu", done.output, target.classes, examples.name)
     history = done.history
     at = done.best - 1
-    ended = "no more progress" if done.settled else "as many as --epochs allows"
+    ended = "then there was no more progress" if done.settled else "as many as --epochs allows"
     lines = [
         ("samples", f"{len(used)} for training, {len(held)} for validation, {columns.count} features each"
                     + (f", {columns.width} inputs" if columns.width != columns.count else "")),

@@ -248,7 +248,8 @@ class Columns:
 
     def _check_count(self, given: int) -> None:
         if given != self.count:
-            raise ValueError(f"X must have the {self.count} features that the model was trained on, got {given}")
+            names = "" if self.names is None else f" ({', '.join(self.names[:8])}{', ...' if self.count > 8 else ''})"
+            raise ValueError(f"X must have the {self.count} features that the model was trained on{names}, got {given}")
 
     @staticmethod
     def _some(samples: int) -> int:

@@ -214,13 +214,15 @@ class TableModel:
         Raises
         ------
         TypeError, ValueError
-            As for `predict`, or if there are more or fewer of them than samples.
+            As for `predict`, or if there are more or fewer of them than samples, or none of them is a class of this
+            model. (Some that are none count as wrong.)
         """
         predicted = self.predict(X)
         truth = self.class_indices(y) if self.classes is not None else numbers(_flat(y), "y")
         if len(truth) != len(predicted):
             raise ValueError(f"y must have an entry for each of the {len(predicted)} samples, got {len(truth)}")
         if self.classes is not None:
+            self.refuse_unknown(truth, y)
             return float((self.class_indices(predicted) == truth).mean())
         if np.isnan(truth).any():
             raise ValueError(f"y must be numbers, and row {int(np.isnan(truth).argmax()) + 1} has none")
@@ -228,6 +230,13 @@ class TableModel:
             raise ValueError("score is for one output; this model has several")
         residual, spread = ((truth - predicted) ** 2).sum(), ((truth - truth.mean()) ** 2).sum()
         return float(1 - residual / spread) if spread else float(residual == 0)
+
+    def refuse_unknown(self, truth: Array, y: Any) -> None:
+        """Raise ValueError where none of the labels y is a class of this model; `truth` has their places in it."""
+        if self.classes is not None and len(truth) and (truth < 0).all():
+            known = ", ".join(map(repr, self.classes[:5].tolist())) + (", ..." if len(self.classes) > 5 else "")
+            raise ValueError(f"none of the labels in y is a class of this model: it knows {known}, and the first is "
+                             f"{shortened(_flat(y).tolist()[0])}")
 
     def class_indices(self, y: Any) -> NDArray[np.intp]:
         """Return the place in `classes` of each name in y, -1 for what is no class of this model."""

@@ -122,6 +122,8 @@ def test_evaluate_what_the_model_does_not_know(tmp_path, data, model, run, fail)
     assert "unknown   1 samples are of classes that the model does not know" in out
     assert "1 rows have no label" in err
     assert "no column 'truth'" in fail("evaluate", model, data, "--label", "truth")
+    assert "d.csv: none of the labels in y is a class of this model" in fail("evaluate", model, tmp_path / "d.csv",
+                                                                            "--label", "x1")
     frame.drop(columns="label").to_csv(tmp_path / "d.csv", index=False)
     assert "there is no column 'label' with the truth" in fail("evaluate", model, tmp_path / "d.csv")
     pd.read_csv(data).drop(columns="x1").to_csv(tmp_path / "d.csv", index=False)

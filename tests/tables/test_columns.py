@@ -64,7 +64,7 @@ def test_arrays_of_numbers():
     (FRAME.assign(a=["1", "q", "2", "3"]), "column 'a', row 2: 'q' is not a number"),
     (FRAME.assign(c=[1, 0, 2, 0]), "column 'c', row 3: '2' is neither"),
     (FRAME.rename(columns={"b": "a"}), "'a' as the name of two columns"),
-    (np.ones((2, 4)), "must have the 3 features that the model was trained on, got 4"),
+    (np.ones((2, 4)), "must have the 3 features that the model was trained on \\(a, b, c\\), got 4"),
     (np.ones(3), "a single sample"), (np.ones((0, 3)), "at least one sample"), (3, "a row for each sample"),
 ])
 def test_faults_say_where(X, message):

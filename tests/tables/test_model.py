@@ -166,3 +166,11 @@ def test_how_it_is_shown():
     assert "&lt;b&gt;, x" in html
     assert "<b>, x" not in html
     assert "1 of numbers, 1 of categories" in html
+
+
+def test_labels_of_which_none_is_a_class_are_refused(rng):
+    model, X = TableModel.of(TwoLayerNet(5, 3, 3, std=1, rng=0)), rng.standard_normal((4, 5))
+    assert model.score(X, np.array([0, 1, 2, 7])) <= 0.75  # one that is none is wrong
+    for y in (["a", "b", "a", "b"], [7, 8, 9, 10], [0.5, 1.5, 2.5, 3.5]):
+        with pytest.raises(ValueError, match=r"none of the labels in y is a class .*: it knows 0, 1, 2, and"):
+            model.score(X, y)
