@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any, BinaryIO
 
 from ..files.models import check_text
+from ..progress import tell
 
 __all__ = ["SUFFIXES", "has_pandas", "is_table", "pandas", "read_frame"]
 
@@ -65,6 +66,10 @@ def is_table(path: str) -> bool:
     return ending in _TEXT + _PARQUET
 
 
+_LARGE = 1 << 26
+"""Bytes, from which on it is said that a file is being read: that takes seconds."""
+
+
 def read_frame(path: str, label: str | None = None, separator: str | None = None, decimal: str = ".",
                missing: Sequence[str] = ()) -> Frame:
     """Read a table.
@@ -98,6 +103,10 @@ def read_frame(path: str, label: str | None = None, separator: str | None = None
         raise IsADirectoryError(f"{path} is a folder")
     source, compression, parquet = _opened(path)
     try:
+        size = source.seek(0, os.SEEK_END)
+        source.seek(0)
+        if size >= _LARGE:
+            tell(f"fastnet: reading {shown}, {size / 2**20:.0f} MiB")
         if parquet:
             frame = _parquet(pd, source, shown)
         else:

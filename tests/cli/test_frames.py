@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fastnet.cli import frames
 from fastnet.cli.frames import is_table, read_frame
 
 
@@ -34,6 +35,15 @@ def listed(frame):
 ])
 def test_text(file, content, expected):
     assert listed(read_frame(file(content))) == expected
+
+
+def test_that_a_large_file_is_read_is_said(file, monkeypatch, capsys):
+    path = file("a,b\n" + 3000 * "1,2\n")
+    assert len(read_frame(path)) == 3000
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(frames, "_LARGE", 12_000)
+    assert len(read_frame(path)) == 3000
+    assert capsys.readouterr().err == f"fastnet: reading {path}, 0 MiB\n"
 
 
 def test_labels_are_the_text_that_they_are(file):
