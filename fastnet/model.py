@@ -20,7 +20,7 @@ from .keywords import names_edition
 from .llvm.memory import add_all, overlap
 from .network import passes
 from .network.initial import initial_parameters
-from .notebook import html_table
+from .notebook import html_table, sizes_of
 from .parallel.threads import checked_threads
 from .training import loop
 from .training.checkpoints import Checkpoints, checked_interval, data_checksum, read_checkpoint
@@ -120,20 +120,12 @@ class TwoLayerNet:
         return {name: value for name, value in vars(self).items() if name != "_known"}
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join([*self._sizes(), str(self._dtype)])})"
+        return f"{type(self).__name__}({', '.join([*sizes_of(self.params), str(self._dtype)])})"
 
     def _repr_html_(self) -> str:
-        sizes = self._sizes()
+        sizes = sizes_of(self.params)
         rows = [(name, size) for name, size in zip(("inputs", "hidden units", "classes"), sizes, strict=False)]
         return html_table(type(self).__name__, [*rows, ("computes in", str(self._dtype)), ("L2 penalty", self.l2)])
-
-    def _sizes(self) -> list[str]:
-        """D, H and C as text; none where somebody has put something else into `params`: a repr never fails."""
-        try:
-            (inputs, hidden), classes = np.shape(self.params["W1"]), np.shape(self.params["W2"])[1]
-        except (KeyError, IndexError, TypeError, ValueError):
-            return []
-        return [str(inputs), str(hidden), str(classes)]
 
     @property
     def _random(self) -> Any:

@@ -1,11 +1,27 @@
-"""What a notebook shows of a model: a small table in HTML, in the notebook's own colours."""
+"""What is shown of a model: a line, or in a notebook a small table in HTML, in the notebook's own colours."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from html import escape
+from itertools import count, takewhile
+from typing import Any
 
-__all__ = ["html_table"]
+import numpy as np
+
+__all__ = ["html_table", "sizes_of"]
+
+
+def sizes_of(params: Any) -> list[str]:
+    """Return inputs and units of each layer as text, from W1, W2 and so on.
+
+    There are none where somebody has put something else into `params`: a repr never fails.
+    """
+    try:
+        names = [*takewhile(lambda name: name in params, (f"W{number}" for number in count(1)))]
+        return [str(np.shape(params["W1"])[0]), *(str(np.shape(params[name])[1]) for name in names)]
+    except (KeyError, IndexError, TypeError, ValueError):
+        return []
 
 
 def html_table(title: str, rows: Iterable[tuple[str, str]]) -> str:

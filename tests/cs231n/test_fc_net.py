@@ -199,3 +199,11 @@ def test_modules_have_the_courses_names():
             "from fastnet.cs231n.classifiers.neural_net import TwoLayerNet\nprint(TwoLayerNet.__module__)")
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "fastnet.model\n"
+
+
+def test_how_networks_are_shown():
+    assert repr(TwoLayerNet(64, 100, 10)) == "TwoLayerNet(64, 100, 10, float64)"
+    net = FullyConnectedNet([8, 6], 12, 4, dtype=np.float32)
+    assert repr(net) == "FullyConnectedNet(12, 8, 6, 4, float32)"
+    net.params = None
+    assert repr(net) == "FullyConnectedNet(float32)"

@@ -219,3 +219,8 @@ def test_pickles(rng):
 def test_errors_name_the_argument(chapter, call, message):
     with pytest.raises((TypeError, ValueError), match=message):
         call(CHAPTERS[chapter], pair(chapter)[1])
+
+
+def test_how_networks_are_shown():
+    for kind in (Chapter4, Chapter5):
+        assert repr(kind(64, 50, 10)) == "TwoLayerNet(64, 50, 10, float64)"
