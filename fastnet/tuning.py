@@ -356,7 +356,7 @@ progress bar and Ctrl-C do not wait.
 CHECK_WORK = 1_000_000_000
 """Unit: multiply-adds.
 
-Up to so many an accuracy check is made between two compiled steps: a twentieth of a second on one core.
+Up to so many an accuracy check is made between two compiled steps: a tenth of a second on one core.
 
 Higher: larger checks have no call of their own. Lower: Ctrl-C is not kept waiting.
 """
