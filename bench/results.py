@@ -82,7 +82,7 @@ def short(found: dict[str, Any]) -> str:
     """The README's table."""
     lines = [[row.what, row.peer, calls.duration(theirs), calls.duration(ours), f"**{theirs / ours:.2f}**"]
              for row, theirs, ours in _best(found).values()]
-    return calls.markdown(["call, float64", "other"], ["other", "fastnet", "times as fast"], lines)
+    return calls.markdown(["call, float64", "beside"], ["its time", "fastnet", "times as fast"], lines)
 
 
 def bars(found: dict[str, Any], path: Path) -> None:
