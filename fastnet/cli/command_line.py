@@ -42,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 141  # as a shell reports a process that SIGPIPE ended
     except (ValueError, OSError) as error:
         tell(f"fastnet: error: {_one_line(error)}")
+        _let_go_of_output()
         return 2
     except ImportError as error:
         if error.name not in _EXTRAS:
@@ -54,6 +55,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as interrupt:
         tell(f"\nfastnet: interrupted{f' {interrupt}' if str(interrupt) else ''}")
         return 130
+
+
+def _let_go_of_output() -> None:
+    """Discard what standard output does not take: on a full disk the interpreter would fail once more at its end."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (ValueError, OSError):
+        discard_output()
 
 
 def _run(argv: Sequence[str] | None) -> int:
