@@ -14,13 +14,12 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import checks, kernels
 from .aliases import Layer
-from .files import models
-from .files.containers import check_format
+from .files import models, onnx
 from .keywords import names_edition
 from .llvm.memory import add_all, overlap
 from .network import passes
 from .network.initial import initial_parameters
-from .notebook import html_table, sizes_of
+from .notebook import html_table, line, sizes_of
 from .parallel.threads import checked_threads
 from .training import loop
 from .training.checkpoints import Checkpoints, checked_interval, data_checksum, read_checkpoint
@@ -120,7 +119,7 @@ class TwoLayerNet:
         return {name: value for name, value in vars(self).items() if name != "_known"}
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join([*sizes_of(self.params), str(self._dtype)])})"
+        return line(self, sizes_of(self.params), self._dtype)
 
     def _repr_html_(self) -> str:
         sizes = sizes_of(self.params)
@@ -358,13 +357,8 @@ class TwoLayerNet:
         OSError
             If the file cannot be written; an old one is as it was.
         """
-        if os.fsdecode(path).lower().endswith(".onnx"):
-            try:
-                from .sklearn.export import write_onnx
-            except ImportError:  # scikit-learn is not there: a name of another format
-                check_format(path)
-                raise
-            write_onnx(path, self.to_sklearn())
+        if onnx.is_onnx(path):
+            onnx.write_onnx(path, self.to_sklearn)
         else:
             models.save_network(path, dict(_named(self._layers())), self.l2)
 

@@ -9,7 +9,12 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["html_table", "sizes_of"]
+__all__ = ["html_table", "line", "sizes_of"]
+
+
+def line(model: Any, sizes: Iterable[Any], dtype: np.dtype[Any]) -> str:
+    """Return the repr of a model: its class, how many inputs and units it has, and its dtype."""
+    return f"{type(model).__name__}({', '.join(map(str, [*sizes, dtype]))})"
 
 
 def sizes_of(params: Any) -> list[str]:

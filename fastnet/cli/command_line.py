@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from ..progress import tell
-from .output import discard_output, fill_gaps
+from .output import fill_gaps, let_go_of_output
 
 __all__ = ["main"]
 
@@ -38,11 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
         return status
     except BrokenPipeError:
-        discard_output()
         return 141  # as a shell reports a process that SIGPIPE ended
     except (ValueError, OSError) as error:
         tell(f"fastnet: error: {_one_line(error)}")
-        _let_go_of_output()
         return 2
     except ImportError as error:
         if error.name not in _EXTRAS:
@@ -55,15 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as interrupt:
         tell(f"\nfastnet: interrupted{f' {interrupt}' if str(interrupt) else ''}")
         return 130
-
-
-def _let_go_of_output() -> None:
-    """Discard what standard output does not take: on a full disk the interpreter would fail once more at its end."""
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except (ValueError, OSError):
-        discard_output()
+    finally:
+        let_go_of_output()
 
 
 def _run(argv: Sequence[str] | None) -> int:
@@ -204,9 +195,7 @@ def _parser() -> _Parser:
     evaluate = commands.add_parser("evaluate", help="say how good a model is on data whose classes are known",
                                    description="Say how good a model is on a table or an .npz file: accuracy of each "
                                                "class and confusion matrix, or R2 and errors.")
-    evaluate.add_argument("model", metavar="MODEL", help="a file that fastnet train, or the save of a model, wrote")
-    evaluate.add_argument("data", metavar="DATA",
-                          help="a .csv, .tsv, .csv.gz, .parquet or .npz file; - is standard input")
+    _model_and_data(evaluate)
     evaluate.add_argument("--label", "--target", metavar="COLUMN", dest="label",
                           help="column with the truth (default: the one of the training)")
     _reading_options(evaluate)
@@ -217,9 +206,7 @@ def _parser() -> _Parser:
     predict = commands.add_parser("predict", help="label data with a trained network",
                                   description="Label the samples of a table or an .npz file, or predict their numbers; "
                                               "print a CSV with a header and a line for each sample.")
-    predict.add_argument("model", metavar="MODEL", help="a file that fastnet train, or the save of a model, wrote")
-    predict.add_argument("data", metavar="DATA",
-                         help="a .csv, .tsv, .csv.gz, .parquet or .npz file; - is standard input")
+    _model_and_data(predict)
     predict.add_argument("--label", metavar="COLUMN",
                          help="column to pass over (default: that of the training, if there is one)")
     _reading_options(predict)
@@ -251,6 +238,12 @@ def _option(parser: argparse.ArgumentParser, flag: str, default: Any, text: str,
 def _two_defaults(parser: argparse.ArgumentParser, flag: str, adam: Any, sgd: Any, text: str,
                   kind: Callable[[str], Any], metavar: str) -> None:
     parser.add_argument(flag, type=kind, metavar=metavar, help=f"{text} (default: {adam}; of sgd: {sgd})")
+
+
+def _model_and_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="a file that fastnet train, or the save of a model, wrote")
+    parser.add_argument("data", metavar="DATA",
+                        help="a .csv, .tsv, .csv.gz, .parquet or .npz file; - is standard input")
 
 
 def _reading_options(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 
-__all__ = ["Interrupted", "discard_output", "fill_gaps", "print_lines", "refuse_existing", "refuse_overwriting"]
+__all__ = ["Interrupted", "fill_gaps", "let_go_of_output", "print_lines", "refuse_existing", "refuse_overwriting"]
 
 
 class Interrupted(KeyboardInterrupt):
@@ -49,7 +49,11 @@ def fill_gaps() -> None:
         os.close(descriptor)
 
 
-def discard_output() -> None:
-    """Send what is still buffered nowhere: the interpreter flushes standard output once more as it ends."""
-    with suppress(AttributeError, OSError, ValueError):  # where standard output is no file, or not there
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def let_go_of_output() -> None:
+    """Send what standard output does not take nowhere: the interpreter flushes it once more as it ends, and fails."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError):  # a full disk, or nobody reads
+        with suppress(AttributeError, OSError, ValueError):  # where standard output is no file
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

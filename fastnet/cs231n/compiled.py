@@ -24,7 +24,7 @@ from ..training.session import Session
 from . import optim
 from .classifiers import fc_net
 
-__all__ = ["CompiledSteps", "compiled_steps", "network_of"]
+__all__ = ["CompiledSteps", "chosen", "compiled_steps", "network_of"]
 
 
 class Rule(NamedTuple):
@@ -94,7 +94,7 @@ def compiled_steps(solver: Any) -> CompiledSteps | None:
                          f"{np.shape(solver.y_val)}")
     checks.checked_finite(X, "X_train", dtype)  # last, as it reads all of the data
     checks.checked_finite(X_val, "X_val", dtype)
-    return CompiledSteps(solver, rule, config, (checks.writable(X), y, X_val, _as_labels(solver.y_val)), dtype)
+    return CompiledSteps(solver, rule, config, Data(checks.writable(X), y, X_val, _as_labels(solver.y_val)), dtype)
 
 
 def _as_labels(y: Any) -> NDArray[np.int64] | None:
@@ -148,8 +148,21 @@ def _is_moment(moment: Any, parameter: NDArray[Any]) -> bool:
     return type(moment) is np.ndarray and moment.shape == parameter.shape and moment.dtype == parameter.dtype
 
 
-def _chosen(samples: int, most: int | None) -> NDArray[np.intp] | None:
-    """Indices of at most so many samples, as `Solver.check_accuracy` draws them; None for all."""
+class Data(NamedTuple):
+    """The data of a Solver, looked at."""
+
+    X: NDArray[Any]
+    """Samples to train with, (N, D), as they are."""
+    y: NDArray[np.int64]
+    """Their labels, (N,)."""
+    X_val: NDArray[Any]
+    """Samples to validate with, (M, D)."""
+    y_val: NDArray[np.int64] | None
+    """Their labels, (M,), which may be of no class; None where they are no integers."""
+
+
+def chosen(samples: int, most: int | None) -> NDArray[np.intp] | None:
+    """Draw the indices of the samples that an accuracy is taken of; None for all, if there are at most so many."""
     return None if most is None or most >= samples else draw(np.random, samples, most)
 
 
@@ -163,24 +176,21 @@ class CompiledSteps(contextlib.AbstractContextManager[None]):
         code, with plain SGD, where they are not too much work to wait for.
     """
 
-    def __init__(self, solver: Any, rule: Rule, config: dict[str, float],
-                 data: tuple[NDArray[Any], NDArray[np.int64], NDArray[Any], NDArray[np.int64] | None],
-                 dtype: np.dtype[Any]) -> None:
-        self._solver, self._rule, self._config, self._dtype = solver, rule, config, dtype
-        self._X, self._y, self._X_val, self._y_val = data
+    def __init__(self, solver: Any, rule: Rule, config: dict[str, float], data: Data, dtype: np.dtype[Any]) -> None:
+        self._solver, self._rule, self._config, self._dtype, self._data = solver, rule, config, dtype, data
         self._t, self._taken = int(config.get("t", 0)), len(solver.loss_history)
         self._batch_size = checks.integer(solver.batch_size, "batch_size", minimum=1, maximum=2**48)
         self._penalty = solver.model._penalty()
         optimizer = rule.optimizer(config)
         method = None if optimizer is None else ("relu", "softmax", optimizer)
         self.accuracies: NDArray[np.float64] | None = None
-        work = self._check_work()
+        layers, _ = solver.model._checked()
+        work = self._check_work(layers)
         activation, head, _ = method or (None, None, None)
         self._session = Session(self._batch_size, activation, head, optimizer,
-                                other_work=work / max(len(self._X) // self._batch_size, 1))
+                                other_work=work / max(len(data.X) // self._batch_size, 1))
         self._earlier, self._told = self._session.losses, self._taken
-        layers, _ = solver.model._checked()
-        self._checks_itself = (method is None and self._y_val is not None
+        self._checks_itself = (method is None and data.y_val is not None
                                and checks_of_a_run(layers, work, self._batch_size, None) > 0)
         prepare(dtype, scores=not self._checks_itself, method=method)  # here, where Ctrl-C still works at once
 
@@ -212,22 +222,21 @@ class CompiledSteps(contextlib.AbstractContextManager[None]):
         """How many there are so far: as many as losses, which a single call of C adds to their history."""
         return len(self._solver.loss_history) - self._taken
 
-    def _check_work(self) -> int:
+    def _check_work(self, layers: list[Layer]) -> int:
         """Multiply-adds of the two accuracies at the end of an epoch."""
-        solver = self._solver
-        layers, _ = solver.model._checked()
+        data, solver = self._data, self._solver
         return sum(work_of_check(layers, X, len(X) if most is None else min(most, len(X)))
-                   for X, most in ((self._X, solver.num_train_samples), (self._X_val, solver.num_val_samples)))
+                   for X, most in ((data.X, solver.num_train_samples), (data.X_val, solver.num_val_samples)))
 
     def take(self, most: int) -> int:
         """Take some steps, `most` at most; return how many. Their losses go into `loss_history`."""
         steps = min(most, self._session.steps)
-        batches = draw(np.random, len(self._X), steps * self._batch_size).reshape(steps, self._batch_size)
+        batches = draw(np.random, len(self._data.X), steps * self._batch_size).reshape(steps, self._batch_size)
         accuracies = self._accuracies(steps) if self._checks_itself and steps == most else None
         rate = next(iter(self._solver.optim_configs.values()))["learning_rate"]
         rates, epsilons = self._rates(float(rate), steps)
         self._earlier, self._told = self._session.losses, len(self._solver.loss_history)
-        results = self._session.run(self._X, self._y, batches, rates, self._penalty, accuracies=accuracies,
+        results = self._session.run(self._data.X, self._data.y, batches, rates, self._penalty, accuracies=accuracies,
                                     epsilons=epsilons)
         self.accuracies = None if accuracies is None else results.accuracies[0]
         self._tell()
@@ -235,17 +244,16 @@ class CompiledSteps(contextlib.AbstractContextManager[None]):
 
     def _accuracies(self, steps: int) -> Accuracies:
         """What to take accuracies of after so many steps: samples drawn as `Solver.check_accuracy` draws them."""
-        solver = self._solver
+        X, _, X_val, y_val = self._data
         due = np.zeros(steps, np.bool_)
         due[-1] = True
-        of_training = _chosen(len(self._X), solver.num_train_samples)
-        of_validation = _chosen(len(self._X_val), solver.num_val_samples)
-        assert self._y_val is not None, "there are no labels to compare with"
-        X_val, y_val = self._X_val, self._y_val
+        of_training = chosen(len(X), self._solver.num_train_samples)
+        of_validation = chosen(len(X_val), self._solver.num_val_samples)
+        assert y_val is not None, "there are no labels to compare with"
         if of_validation is not None:
             X_val, y_val = X_val[of_validation], y_val[of_validation]
         if of_training is None:
-            of_training = np.arange(len(self._X))
+            of_training = np.arange(len(X))
         return Accuracies(due, X_val, y_val, of_training[np.newaxis])
 
     def _tell(self) -> None:

@@ -18,7 +18,7 @@ from ..network import passes
 from ..training.interrupts import DeferredInterrupt
 from ..training.loop import warn_of_divergence
 from . import optim
-from .compiled import CompiledSteps, compiled_steps, network_of
+from .compiled import CompiledSteps, chosen, compiled_steps, network_of
 
 __all__ = ["Solver"]
 
@@ -140,8 +140,8 @@ class Solver:
 
     def _step(self) -> None:
         """Take a step with one minibatch, in Python."""
-        chosen = np.random.choice(self.X_train.shape[0], self.batch_size)
-        loss, grads = self.model.loss(self.X_train[chosen], self.y_train[chosen])
+        batch = np.random.choice(self.X_train.shape[0], self.batch_size)
+        loss, grads = self.model.loss(self.X_train[batch], self.y_train[batch])
         self.loss_history.append(loss)
         for name, w in self.model.params.items():
             self.model.params[name], self.optim_configs[name] = self.update_rule(
@@ -174,10 +174,10 @@ class Solver:
         -------
         accuracy : numpy.float64
         """
+        indices = chosen(X.shape[0], num_samples)
+        if indices is not None:
+            X, y = X[indices], y[indices]
         N = X.shape[0]
-        if num_samples is not None and num_samples < N:
-            chosen = np.random.choice(N, num_samples)
-            N, X, y = num_samples, X[chosen], y[chosen]
         network = network_of(self.model)
         if network is not None:
             layers, columns, dtype = network

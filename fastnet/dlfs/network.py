@@ -12,7 +12,7 @@ from ..aliases import Layer
 from ..engine.gradients import loss_and_gradients
 from ..network import passes
 from ..network.initial import initial_parameters
-from ..notebook import sizes_of
+from ..notebook import line, sizes_of
 from ..tuning import LOSS_BYTES
 from .common.functions import labels_of
 
@@ -32,7 +32,7 @@ class TwoLayers:
         return {name: value for name, value in vars(self).items() if name != "_known"}
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join([*sizes_of(self.params), str(_FLOAT64)])})"
+        return line(self, sizes_of(self.params), _FLOAT64)
 
     def _draw(self, input_size: int, hidden_size: int, output_size: int, weight_init_std: float) -> None:
         """Make the parameters: weights from NumPy's global generator, in their order, and biases of 0."""

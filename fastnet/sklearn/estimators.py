@@ -18,9 +18,9 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..aliases import Layer
-from ..files import containers
+from ..files import containers, onnx
 from ..network import passes
-from . import export, private, storage
+from . import private, storage
 from .stochastic import FLOATS, OUTPUT_HEADS, fit_stochastic, own, trained_layers
 from .whole_batch import whole_batch
 
@@ -146,9 +146,9 @@ class _Accelerated:
         if type(self) not in (MLPClassifier, MLPRegressor):
             raise TypeError(f"{type(self).__name__} is a class of its own: only MLPClassifier and MLPRegressor can be "
                             f"saved")
-        if export.is_onnx(path):
+        if onnx.is_onnx(path):
             check_is_fitted(self)
-            export.write_onnx(path, self.to_sklearn())
+            onnx.write_onnx(path, self.to_sklearn)
         else:
             containers.write(path, type(self).__name__, *storage.described(self))
 

@@ -17,7 +17,7 @@ from ..files import containers
 from ..files.containers import Contents, FaultError
 from ..files.models import StoredModel, checked_names, names_of
 from ..network import passes
-from ..notebook import html_table
+from ..notebook import html_table, line
 from .columns import Columns
 from .values import as_array, numbers, texts
 
@@ -314,7 +314,7 @@ class TableModel:
     # How it is shown
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join([*map(str, self._shown_sizes()), str(self.dtype)])})"
+        return line(self, self._shown_sizes(), self.dtype)
 
     def _repr_html_(self) -> str:
         columns = self.columns

@@ -16,7 +16,7 @@ from ...aliases import Layer
 from ...keywords import names_edition
 from ...network import passes
 from ...network.initial import initial_parameters
-from ...notebook import sizes_of
+from ...notebook import line, sizes_of
 from .. import layer_utils, layers
 from ..layer_utils import *  # noqa: F403 (users import these from here)
 
@@ -35,7 +35,7 @@ class _AffineNet:
         return {name: value for name, value in vars(self).items() if name != "_known"}
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join([*sizes_of(self.params), str(self._dtype)])})"
+        return line(self, sizes_of(self.params), self._dtype)
 
     @property
     def depth(self) -> int:

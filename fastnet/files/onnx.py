@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..files.atomic import atomic_write
-from ..files.containers import check_format
+from .atomic import atomic_write
+from .containers import check_format
 
 __all__ = ["is_onnx", "write_onnx"]
 
@@ -18,8 +19,8 @@ def is_onnx(path: str | os.PathLike[str]) -> bool:
     return os.fsdecode(path).lower().endswith(".onnx")
 
 
-def write_onnx(path: str | os.PathLike[str], estimator: Any) -> None:
-    """Write a fitted estimator of scikit-learn as ONNX: whole or not at all.
+def write_onnx(path: str | os.PathLike[str], make: Callable[[], Any]) -> None:
+    """Write the fitted estimator of scikit-learn that `make` returns as ONNX: whole or not at all.
 
     Its input is ``X``, (N, D), of the dtype of the parameters; its outputs are labels and, as an array, probabilities,
     or what was predicted.
@@ -37,6 +38,7 @@ def write_onnx(path: str | os.PathLike[str], estimator: Any) -> None:
     except ImportError:
         check_format(path)
         raise
+    estimator = make()
     columns, dtype = len(estimator.coefs_[0]), estimator.coefs_[0].dtype
     kind = FloatTensorType if dtype == np.float32 else DoubleTensorType
     options = {id(estimator): {"zipmap": False}} if hasattr(estimator, "classes_") else None
