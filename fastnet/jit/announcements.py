@@ -39,7 +39,7 @@ def began(name: str) -> None:
     """Say that something is going to be compiled, if it is the first in this process."""
     with contextlib.suppress(Exception):  # nobody's call fails because nothing can be said
         if not _began and _is_for_people():
-            _say("compiling for this processor, for ten to thirty seconds; it is kept on disk for the next time")
+            _say("compiling for this processor, for ten to forty seconds; it is kept on disk for the next time")
         _began[name] = time.perf_counter()
 
 

@@ -1,10 +1,10 @@
-import json
 
 import numpy as np
 import pytest
 
 from fastnet.cli.run_file import HISTORIES, read_run, write_run
 from fastnet.sklearn import MLPClassifier
+from tests.archives import put_together, taken_apart, without_each
 
 RUN = {"rate": 0.1, "hidden": [3], "data": 5}
 
@@ -59,12 +59,11 @@ def test_comes_back_the_same(tmp_path, name, best):
 def test_files_of_no_run(tmp_path, change, message):
     path = tmp_path / "run.npz"
     saved(path)
-    arrays = dict(np.load(path))
-    fields = json.loads(arrays.pop("fastnet").tobytes())
+    fields, arrays = taken_apart(path)
     for name, value in change.items():
         (arrays if isinstance(value, np.ndarray) else fields)[name] = value
     fields["arrays"] = list(arrays)
-    np.savez(path, fastnet=np.frombuffer(json.dumps(fields).encode(), np.uint8), **arrays)
+    put_together(path, fields, arrays)
     with pytest.raises(ValueError, match=rf"(?s)run\.npz is not a checkpoint of this run .*{message}"):
         read_run(path, RUN, estimator())
 
@@ -72,14 +71,7 @@ def test_files_of_no_run(tmp_path, change, message):
 def test_every_field_and_array_is_needed(tmp_path):
     path = tmp_path / "run.npz"
     saved(path)
-    arrays = dict(np.load(path))
-    fields = json.loads(arrays.pop("fastnet").tobytes())
-    for name in [*fields, *arrays]:
-        rest = {key: array for key, array in arrays.items() if key != name}
-        fewer = {key: value for key, value in fields.items() if key != name}
-        if "arrays" in fewer:
-            fewer["arrays"] = list(rest)
-        np.savez(path, fastnet=np.frombuffer(json.dumps(fewer).encode(), np.uint8), **rest)
+    for _ in without_each(path):
         with pytest.raises(ValueError, match=r"run\.npz"):
             read_run(path, RUN, estimator())
 

@@ -39,7 +39,7 @@ def test_what_is_said_at_a_terminal(monkeypatch, began, clock):
     monkeypatch.setattr(sys, "stderr", Terminal())
     run(clock)
     assert sys.stderr.getvalue() == (
-        "fastnet: compiling for this processor, for ten to thirty seconds; it is kept on disk for the next time\n"
+        "fastnet: compiling for this processor, for ten to forty seconds; it is kept on disk for the next time\n"
         "fastnet: compiled training_steps in 12 s\n")
 
 

@@ -1,4 +1,3 @@
-import json
 
 import numpy as np
 import pandas as pd
@@ -10,6 +9,7 @@ from fastnet.files.models import StoredModel
 from fastnet.sklearn import MLPClassifier, MLPRegressor
 from fastnet.tables import TableModel
 from fastnet.tables.columns import Columns
+from tests.archives import put_together, taken_apart, without_each
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -98,11 +98,10 @@ def test_comes_back_the_same(tmp_path, table, name):
 def test_files_of_no_model(tmp_path, change, message):
     path = tmp_path / "m.npz"
     model().save(path)
-    arrays = dict(np.load(path))
-    fields = json.loads(arrays.pop("fastnet").tobytes())
+    fields, arrays = taken_apart(path)
     for name, value in change.items():
         (arrays if name in arrays else fields)[name] = value
-    np.savez(path, fastnet=np.frombuffer(json.dumps(fields).encode(), np.uint8), **arrays)
+    put_together(path, fields, arrays)
     with pytest.raises(ValueError, match=rf"(?s)m\.npz is not a model that fastnet can read: .*({message})"):
         fastnet.load(path)
 
@@ -110,14 +109,7 @@ def test_files_of_no_model(tmp_path, change, message):
 def test_every_field_and_array_is_needed(tmp_path):
     path = tmp_path / "m.npz"
     model().save(path)
-    arrays = dict(np.load(path))
-    fields = json.loads(arrays.pop("fastnet").tobytes())
-    for name in [*fields, *arrays]:
-        rest = {key: array for key, array in arrays.items() if key != name}
-        fewer = {key: value for key, value in fields.items() if key != name}
-        if "arrays" in fewer:
-            fewer["arrays"] = list(rest)
-        np.savez(path, fastnet=np.frombuffer(json.dumps(fewer).encode(), np.uint8), **rest)
+    for _ in without_each(path):
         with pytest.raises(ValueError, match=r"m\.npz"):
             fastnet.load(path)
 
