@@ -88,9 +88,10 @@ def test_a_broken_pipe_is_quiet(data, model):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no such device")
 def test_a_full_disk_is_an_error(data, model):
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     with open("/dev/full", "wb") as full:
         process = subprocess.run([sys.executable, "-m", "fastnet", "predict", str(model), str(data)], stdout=full,
-                                 stderr=subprocess.PIPE, check=False)
+                                 stderr=subprocess.PIPE, env=buffered, check=False)
     assert process.returncode == 2
     assert process.stderr.startswith(b"fastnet: error: ")
     assert process.stderr.count(b"\n") == 1
