@@ -101,7 +101,8 @@ def test_onnx(tmp_path, rng, kind, dtype):
     else:
         fastnet.save(model, path)
     outputs = onnxruntime.InferenceSession(path).run(None, {"X": X})
-    np.testing.assert_allclose(outputs[0].ravel(), model.predict(X), rtol=1e-4)
+    # A number near zero is a difference of larger ones, so its last bits are the runtime's own.
+    np.testing.assert_allclose(outputs[0].ravel(), model.predict(X), rtol=1e-4, atol=1e-5)
     if kind != "regressor":
         np.testing.assert_allclose(outputs[1], model.predict_proba(X), atol=1e-5)
 
