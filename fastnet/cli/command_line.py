@@ -275,7 +275,7 @@ def _training_options(parser: argparse.ArgumentParser, dtype: str) -> None:
 def _demo(args: argparse.Namespace) -> None:
     from .demo import run_demo
 
-    run_demo(args.iterations, args.seed, args.dtype, args.out, args.progress)
+    run_demo(args.iterations, args.seed, args.dtype, args.out, args.progress, args.threads)
 
 
 def _train(args: argparse.Namespace) -> None:

@@ -7,11 +7,11 @@ import os
 
 from ..saving import load
 from ..tables.model import TableModel
-from .examples import read_truth
-from .judgement import judge
+from .inputs.examples import read_truth
 from .output import print_lines
 from .predict import told_of_file
-from .report import check_report, write_report
+from .results.judgement import judge
+from .results.report import check_report, write_report
 
 __all__ = ["run_evaluate"]
 

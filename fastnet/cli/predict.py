@@ -12,9 +12,9 @@ from ..files.atomic import atomic_write, check_writable
 from ..progress import tell
 from ..saving import load
 from ..tables.model import TableModel
-from .examples import read_samples, without_column
+from .inputs.examples import read_samples, without_column
+from .inputs.tables import DEFAULT_LABEL
 from .output import refuse_overwriting
-from .tables import DEFAULT_LABEL
 
 __all__ = ["run_predict", "told_of_file"]
 

@@ -11,10 +11,10 @@ import numpy as np
 from ..files.atomic import check_writable
 from ..files.containers import check_format
 from ..progress import tell
-from .examples import Examples, read_examples
-from .frames import has_pandas
+from .inputs.examples import Examples, read_examples
+from .inputs.frames import has_pandas
 from .output import print_lines, refuse_existing, refuse_overwriting
-from .trained import Trained
+from .training.trained import Trained
 
 __all__ = ["run_train"]
 
@@ -44,11 +44,11 @@ def run_train(args: argparse.Namespace) -> None:
     if not args.force:
         refuse_existing(args.out, "a file")
     if args.report is not None:
-        from .report import check_report
+        from .results.report import check_report
 
         check_report(args.report)
     if args.optimizer == "sgd":
-        from .sgd import read_numbers, train_sgd
+        from .training.sgd import read_numbers, train_sgd
 
         table = read_numbers(args)
         _check_checkpoint(args)
@@ -106,7 +106,7 @@ def _check_checkpoint(args: argparse.Namespace) -> None:
 def _train_adam(examples: Examples, args: argparse.Namespace) -> Trained:
     from ..tables.learning import stratified
     from ..tables.model import TableModel
-    from .tables import cast
+    from .inputs.tables import cast
 
     target, columns = examples.target, examples.columns
     N = len(target.values)
@@ -128,7 +128,7 @@ def _train_adam(examples: Examples, args: argparse.Namespace) -> Trained:
         raise ValueError(f"{args.data}: --loss poisson is for targets of 0 or more, got {target.values.min():g}")
     # Not at the top: a fault in the data or the options is told before numba is loaded, which takes half a second.
     try:
-        from .adam import fit
+        from .training.adam import fit
     except ImportError as error:
         if error.name != "sklearn":
             raise
@@ -159,7 +159,7 @@ def _finish(trained: Trained, args: argparse.Namespace) -> None:
     """Write the model, print the summary, and write the report."""
     from .. import save
     from ..tables.model import TableModel
-    from .judgement import judge
+    from .results.judgement import judge
 
     save(trained.model, args.out)
     verdict = judge(TableModel.of(trained.model), trained.samples, trained.truth)
@@ -168,7 +168,7 @@ def _finish(trained: Trained, args: argparse.Namespace) -> None:
         print("\nin validation")
         print("\n".join(verdict.lines))
     if args.report is not None:
-        from .report import write_report
+        from .results.report import write_report
 
         page = write_report(args.report, f"{os.path.basename(args.out)}, trained on {os.path.basename(args.data)}",
                             [*trained.lines, *verdict.numbers], verdict, trained.history)

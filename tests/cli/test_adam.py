@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 import fastnet
-from fastnet.cli import adam, main
+from fastnet.cli import main
+from fastnet.cli.training import adam
 from fastnet.tables import TableModel
 
 from ..conftest import COMPILED

@@ -69,7 +69,7 @@ def test_more_than_memory_holds(fail, tmp_path, monkeypatch):
     def greedy(*_):
         raise MemoryError
 
-    monkeypatch.setattr("fastnet.cli.sgd.train_sgd", greedy)
+    monkeypatch.setattr("fastnet.cli.training.sgd.train_sgd", greedy)
     X, names = blobs()
     data = write_csv(tmp_path / "data.csv", ["x", "y", "label"], *X.T, names)
     assert "not enough memory" in fail("train", data, "--optimizer", "sgd", "--out", tmp_path / "model.npz")

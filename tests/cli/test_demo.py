@@ -12,7 +12,7 @@ def check_demo(out, iterations):
     """Check what the demo printed; return the accuracies and the difference of the losses."""
     assert f"{iterations} minibatches of 200" in out
     table = {line[:22].strip(): line[22:].split() for line in out.splitlines()}
-    assert set(table) >= {"final loss", "time per iteration", "training", "compiling or loading"}
+    assert set(table) >= {"final loss", "time per iteration", "training", "threads", "compiling or loading"}
     assert "speed-up: " in out
     difference = float(out.split("two loss histories: ")[1].split()[0])
     return [float(word) for word in table["validation accuracy"]], difference
@@ -26,6 +26,24 @@ def test_demo_draws_pictures(tmp_path, succeed):
     for name in ("histories.png", "weights.png"):
         assert str(tmp_path / "a" / "b" / name) in out
         assert (tmp_path / "a" / "b" / name).read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("limited", [True, False], ids=["threadpoolctl", "without"])
+def test_demo_gives_each_side_its_best_number_of_threads(limited, tmp_path, succeed, monkeypatch):
+    pytest.importorskip("threadpoolctl")
+    iterations, train = [], reference.TwoLayerNet.train
+    monkeypatch.setattr(reference.TwoLayerNet, "train", lambda net, *data, num_iters, **options: (
+        iterations.append(num_iters) or train(net, *data, num_iters=num_iters, **options)))
+    if not limited:
+        monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+    before = fastnet.get_num_threads()
+    out = succeed("demo", "--iterations", "20", "--no-progress", "--out", tmp_path)
+    counts = [1] if before == 1 else [1, before]
+    assert iterations == [1] * (3 * len(counts) if limited and len(counts) > 1 else 0) + [20]
+    numpy_threads, threads = next(line for line in out.splitlines() if line.startswith("threads")).split()[1:]
+    assert numpy_threads in ([str(count) for count in counts] if limited else ["-"])
+    assert int(threads) in counts
+    assert fastnet.get_num_threads() == before
 
 
 @pytest.mark.slow

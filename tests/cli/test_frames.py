@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fastnet.cli import frames
-from fastnet.cli.frames import is_table, read_frame
+from fastnet.cli.inputs import frames
+from fastnet.cli.inputs.frames import is_table, read_frame
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, log_loss, mean_poisson_deviance, r2_score
 
-from fastnet.cli.measures import calibration, class_lines, confusion, losses, number_lines, r2
+from fastnet.cli.results.measures import calibration, class_lines, confusion, losses, number_lines, r2
 
 
 def test_losses(rng):

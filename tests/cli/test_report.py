@@ -78,7 +78,7 @@ def test_report_of_plain_sgd(tmp_path, data, succeed):
 
 
 def test_what_is_in_the_way_is_told_before_the_training(tmp_path, data, fail, monkeypatch):
-    monkeypatch.setattr("fastnet.cli.sgd.train_sgd", None)
+    monkeypatch.setattr("fastnet.cli.training.sgd.train_sgd", None)
     (tmp_path / "file").write_text("")
     assert "file" in fail("train", data, *QUICK, "--report", tmp_path / "file", "--out", tmp_path / "m.npz")
     monkeypatch.setitem(sys.modules, "matplotlib", None)

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from fastnet.cli.run_file import HISTORIES, read_run, write_run
+from fastnet.cli.training.run_file import HISTORIES, read_run, write_run
 from fastnet.sklearn import MLPClassifier
 from tests.archives import put_together, taken_apart, without_each
 

@@ -3,7 +3,7 @@ import os
 import numpy as np
 import pytest
 
-from fastnet.cli.tables import cast, read_features, read_table
+from fastnet.cli.inputs.tables import cast, read_features, read_table
 
 from ..conftest import within_seconds
 

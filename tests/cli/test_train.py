@@ -202,7 +202,7 @@ def wide(path):
 ])
 def test_names_that_a_model_could_not_keep_are_refused_before_the_training(tmp_path, fail, monkeypatch, content,
                                                                            message):
-    monkeypatch.setattr("fastnet.cli.sgd.train_sgd", None)
+    monkeypatch.setattr("fastnet.cli.training.sgd.train_sgd", None)
     data = tmp_path / "data.csv"
     if callable(content):
         content(data)
@@ -213,7 +213,7 @@ def test_names_that_a_model_could_not_keep_are_refused_before_the_training(tmp_p
 
 
 def test_the_same_in_npz(tmp_path, fail, monkeypatch):
-    monkeypatch.setattr("fastnet.cli.sgd.train_sgd", None)
+    monkeypatch.setattr("fastnet.cli.training.sgd.train_sgd", None)
     for y, message in ((["a", "b\ud800", "c"], "not Unicode"), (["a", "\0", "b"], "empty label"),
                        (["x" * 2000, *map(str, range(3000))], "too long")):
         np.savez_compressed(tmp_path / "data.npz", X=np.ones((len(y), 1)), y=np.array(y))
@@ -233,7 +233,7 @@ def test_a_format_without_its_package_is_refused_before_the_training(tmp_path, d
     file.write_bytes(b"")
     for name in ("safetensors", "safetensors.numpy"):
         monkeypatch.setitem(sys.modules, name, None)
-    monkeypatch.setattr("fastnet.cli.sgd.train_sgd", None)
+    monkeypatch.setattr("fastnet.cli.training.sgd.train_sgd", None)
     for argv in (("train", data, *QUICK, "--force", "--out", file),
                  ("train", data, *QUICK, "--checkpoint", file, "--out", tmp_path / "m.npz"), ("predict", file, data)):
         assert "pip install safetensors" in fail(*argv)
@@ -267,7 +267,7 @@ def test_the_model_never_overwrites_the_checkpoint_that_it_goes_on_from(tmp_path
     before = run.read_bytes()
     (tmp_path / "link.npz").symlink_to(run)
     os.link(run, tmp_path / "hard.npz")
-    monkeypatch.setattr("fastnet.cli.sgd.train_sgd", None)
+    monkeypatch.setattr("fastnet.cli.training.sgd.train_sgd", None)
     for resume, out in (("run", "run"), ("run", "link"), ("link", "run"), ("run", "hard")):
         assert "the model would overwrite the checkpoint" in fail(
             "train", data, *QUICK, "--resume", tmp_path / f"{resume}.npz", "--out", tmp_path / f"{out}.npz")
@@ -297,7 +297,7 @@ def test_training_goes_on_from_a_checkpoint(tmp_path, data, succeed, fail, monke
 def test_checkpoints_by_the_clock(tmp_path, data, succeed, monkeypatch):
     from fastnet.training import checkpoints
 
-    monkeypatch.setattr("fastnet.cli.sgd.CHECKPOINT_SECONDS", 1e-9)
+    monkeypatch.setattr("fastnet.cli.training.sgd.CHECKPOINT_SECONDS", 1e-9)
     written = []
     monkeypatch.setattr(checkpoints.Checkpoints, "write", lambda self, so_far: written.append(so_far.iteration))
     succeed("train", data, *QUICK, "--out", tmp_path / "m.npz", "--checkpoint", tmp_path / "run.npz")

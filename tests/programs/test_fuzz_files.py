@@ -21,7 +21,7 @@ from safetensors import numpy as safetensors_numpy
 
 import fastnet
 from fastnet import TwoLayerNet
-from fastnet.cli.run_file import HISTORIES, read_run, write_run
+from fastnet.cli.training.run_file import HISTORIES, read_run, write_run
 from fastnet.files.models import StoredModel, save_model
 from fastnet.sklearn import MLPClassifier, MLPRegressor
 from fastnet.tables import TableModel

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..tables.model import TableModel
+from ...tables.model import TableModel
 from .measures import class_lines, confusion, number_lines
 
 __all__ = ["Verdict", "judge"]

@@ -14,8 +14,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, BinaryIO
 
-from ..files.models import check_text
-from ..progress import tell
+from ...files.models import check_text
+from ...progress import tell
 
 __all__ = ["SUFFIXES", "has_pandas", "is_table", "pandas", "read_frame"]
 

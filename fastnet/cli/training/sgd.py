@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ..files.models import StoredModel
-from ..progress import progress_bar, tell
-from .output import Interrupted
-from .tables import Table, cast, read_table
+from ...files.models import StoredModel
+from ...progress import progress_bar, tell
+from ..inputs.tables import Table, cast, read_table
+from ..output import Interrupted
 from .trained import Trained
 
 __all__ = ["read_numbers", "train_sgd"]
@@ -41,10 +41,10 @@ def train_sgd(table: Table, args: argparse.Namespace) -> Trained:
         The options of ``fastnet train``.
     """
     # Not at the top: a fault in the data or the options is told before numba is loaded, which takes half a second.
-    from .. import TwoLayerNet, checks
-    from ..training import loop
-    from ..training.checkpoints import Checkpoints, Progress, data_checksum, read_checkpoint
-    from ..training.interrupts import DeferredInterrupt
+    from ... import TwoLayerNet, checks
+    from ...training import loop
+    from ...training.checkpoints import Checkpoints, Progress, data_checksum, read_checkpoint
+    from ...training.interrupts import DeferredInterrupt
 
     N, D = table.X.shape
     rng = np.random.RandomState(args.seed)

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..files.npz import read_npz
-from ..progress import tell
-from ..tables.columns import Columns
-from ..tables.learning import Target, class_target, learn, number_target
+from ...files.npz import read_npz
+from ...progress import tell
+from ...tables.columns import Columns
+from ...tables.learning import Target, class_target, learn, number_target
 from .frames import has_pandas, is_table, pandas, read_frame
 from .tables import DEFAULT_LABEL, read_features, read_labelled_npz
 
 if TYPE_CHECKING:
-    from ..tables.model import TableModel
+    from ...tables.model import TableModel
 
 __all__ = ["Examples", "read_examples", "read_samples", "read_truth"]
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..aliases import Layer
-from ..files import containers
-from ..files.containers import Contents, FaultError
-from ..sklearn import storage
-from ..training.checkpoints import check_run
+from ...aliases import Layer
+from ...files import containers
+from ...files.containers import Contents, FaultError
+from ...sklearn import storage
+from ...training.checkpoints import check_run
 
 __all__ = ["HISTORIES", "read_run", "write_run"]
 

@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..aliases import Layer
-from ..progress import progress_bar, tell
-from ..sklearn import MLPClassifier, MLPRegressor, private
-from ..tables.model import outputs
-from ..training.checkpoints import data_checksum
-from ..training.interrupts import DeferredInterrupt
-from .measures import losses, r2
-from .output import Interrupted
+from ...aliases import Layer
+from ...progress import progress_bar, tell
+from ...sklearn import MLPClassifier, MLPRegressor, private
+from ...tables.model import outputs
+from ...training.checkpoints import data_checksum
+from ...training.interrupts import DeferredInterrupt
+from ..output import Interrupted
+from ..results.measures import losses, r2
 from .run_file import HISTORIES, read_run, write_run
 
 __all__ = ["Fit", "fit"]

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from ..files.atomic import atomic_write
+from ...files.atomic import atomic_write
 from . import plots
 from .judgement import Verdict
 from .measures import calibration

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from ..files.models import check_text
-from ..files.npz import read_npz
+from ...files.models import check_text
+from ...files.npz import read_npz
 
 __all__ = ["DEFAULT_LABEL", "Table", "cast", "read_features", "read_labelled_npz", "read_table"]
 

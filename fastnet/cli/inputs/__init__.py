@@ -1,0 +1,1 @@
+"""What the commands read: tables, and arrays of an .npz."""

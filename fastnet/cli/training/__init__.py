@@ -1,0 +1,1 @@
+"""How ``fastnet train`` trains: with Adam, or with plain SGD."""
