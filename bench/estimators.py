@@ -5,6 +5,8 @@
 Needs the extra `bench`. Each fit is the first of a new process, whose compiled functions lie in the disk cache; the two
 sides take turns. `fit` is timed whole, with validation, initialisation and the loading of what is compiled. Before the
 table is made, both sides must have learned the same: the same number of epochs and, in float64, the same last loss.
+skorch, PyTorch behind scikit-learn's interface, takes as many epochs of the same minibatches' size from its own draws,
+where it has no rule of its own to stop, and its last loss has to be near.
 Memory is the peak of a second fit of 3 epochs in the same process above what there was before it (Linux with glibc).
 """
 
@@ -14,6 +16,7 @@ import argparse
 import ctypes
 import gc
 import importlib.metadata
+import importlib.util
 import json
 import platform
 import re
@@ -21,6 +24,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -34,6 +38,10 @@ from bench.registry import DTYPES
 from bench.timing import answer, publish
 
 SIDES = {"scikit-learn": "sklearn.neural_network", "fastnet": "fastnet.sklearn"}
+SKORCH = ("default", "256", "128-64")
+"""The cases that skorch takes too: Adam, until the epochs that scikit-learn took are over."""
+NEAR = 0.2
+"""How far two last losses may lie apart, relatively, where rounding or other draws have had all epochs to grow."""
 CALLS = 500
 """Predictions of one row that are timed."""
 
@@ -135,6 +143,32 @@ def measure(side: str, case: str, dtype: str) -> dict[str, Any]:
             "epochs": estimator.n_iter_, "loss": float(estimator.loss_)}
 
 
+def measure_skorch(case: str, dtype: str, epochs: int) -> dict[str, Any]:
+    """A fit of skorch's classifier with the network, the optimizer and the penalty of `MLPClassifier`'s defaults."""
+    import torch
+    from skorch import NeuralNetClassifier
+
+    fit = CASES[case]
+    X, y = fit.data()
+    X, kind = X.astype(dtype), getattr(torch, dtype)
+    widths = [X.shape[1], *fit.parameters.get("hidden_layer_sizes", (100,)), len(np.unique(y))]
+    torch.manual_seed(0)
+    layers: list[Any] = []
+    for rows, columns in pairwise(widths):
+        linear = torch.nn.Linear(rows, columns, dtype=kind)
+        torch.nn.init.xavier_uniform_(linear.weight)
+        layers += [linear, torch.nn.ReLU()]
+    net = NeuralNetClassifier(
+        torch.nn.Sequential(*layers[:-1]), criterion=torch.nn.CrossEntropyLoss, optimizer=torch.optim.Adam, lr=1e-3,
+        optimizer__fused=True, batch_size=200, max_epochs=epochs, train_split=None, iterator_train__shuffle=True,
+        verbose=0)
+    y = y.astype(np.int64)
+    start = time.perf_counter()
+    net.fit(X, y)
+    seconds = time.perf_counter() - start
+    return {"fit": seconds, "loss": float(net.history[-1, "train_loss"]), "epochs": epochs}
+
+
 def collect(cases: list[str], repeats: int) -> dict[str, dict[str, list[dict[str, Any]]]]:
     """Run the sides in turn, each time in a new process; one run of fastnet before them fills the cache."""
     runs: dict[str, dict[str, list[dict[str, Any]]]] = {}
@@ -146,6 +180,10 @@ def collect(cases: list[str], repeats: int) -> dict[str, dict[str, list[dict[str
                 command = [__file__, "--side", side, "--cases", case, "--dtype", dtype]
                 runs[key][side].append(answer(command, f"{side} on {key}"))
             del runs[key]["fastnet"][0]
+            if case in SKORCH and importlib.util.find_spec("skorch"):
+                epochs = runs[key]["scikit-learn"][0]["epochs"]
+                command = [__file__, "--side", "skorch", "--cases", case, "--dtype", dtype, "--epochs", str(epochs)]
+                runs[key]["skorch"] = [answer(command, f"skorch on {key}") for _ in range(repeats)]
             print(f"{key}: done", file=sys.stderr)
     return runs
 
@@ -153,30 +191,35 @@ def collect(cases: list[str], repeats: int) -> dict[str, dict[str, list[dict[str
 def check(runs: dict[str, dict[str, list[dict[str, Any]]]]) -> None:
     """End the program unless both sides have done the same work."""
     for key, sides in runs.items():
-        results = [result for side in sides.values() for result in side]
+        for result in sides.get("skorch", []):
+            if not np.isclose(result["loss"], sides["fastnet"][0]["loss"], rtol=NEAR, atol=0):
+                sys.exit(f"no table: skorch has learned something else on {key}: {result}")
+        results = [result for side in SIDES for result in sides[side]]
         first = results[0]
         for result in results[1:]:
             # In float32 rounding may end a fit an epoch sooner or later, where it stops by itself.
             epochs = 0 if key.endswith("float64") else 0.1 * first["epochs"] + 1
             if abs(result["epochs"] - first["epochs"]) > epochs or not np.isclose(
-                    result["loss"], first["loss"], rtol=1e-6 if key.endswith("float64") else 0.2, atol=0):
+                    result["loss"], first["loss"], rtol=1e-6 if key.endswith("float64") else NEAR, atol=0):
                 sys.exit(f"no table: the sides have learned different things on {key}: {first} and {result}")
 
 
 def report(runs: dict[str, dict[str, list[dict[str, Any]]]]) -> str:
     """The table in Markdown."""
-    header = ["fit", "dtype", "scikit-learn, s", "fastnet, s", "ratio", "predict 1 row: scikit-learn, us",
-              "fastnet, us", "ratio", "memory: scikit-learn, MiB", "fastnet, MiB"]
-    lines = ["| " + " | ".join(header) + " |", "|---|---|" + 8 * "--:|"]
+    header = ["fit", "dtype", "scikit-learn, s", "skorch, s", "fastnet, s", "ratio to the best",
+              "predict 1 row: scikit-learn, us", "fastnet, us", "ratio", "memory: scikit-learn, MiB", "fastnet, MiB"]
+    lines = ["| " + " | ".join(header) + " |", "|---|---|" + 9 * "--:|"]
     for key, sides in runs.items():
         case, dtype = key.split()
         theirs, ours = ({figure: median(result[figure] for result in sides[side]) for figure in ("fit", "predict")}
                         for side in SIDES)
         memory = [[result["memory"] for result in sides[side]] for side in SIDES]
         cells = ["" if None in values else f"{median(values):.1f}" for values in memory]
+        other = median(result["fit"] for result in sides["skorch"]) if sides.get("skorch") else None
         lines.append("| " + " | ".join([
-            CASES[case].what, dtype, f"{theirs['fit']:.2f}", f"{ours['fit']:.2f}",
-            f"**{theirs['fit'] / ours['fit']:.1f}**", f"{1e6 * theirs['predict']:.0f}", f"{1e6 * ours['predict']:.1f}",
+            CASES[case].what, dtype, f"{theirs['fit']:.2f}", "" if other is None else f"{other:.2f}",
+            f"{ours['fit']:.2f}", f"**{min(theirs['fit'], other or theirs['fit']) / ours['fit']:.1f}**",
+            f"{1e6 * theirs['predict']:.0f}", f"{1e6 * ours['predict']:.1f}",
             f"**{theirs['predict'] / ours['predict']:.1f}**", *cells]) + " |")
     return "\n".join(lines)
 
@@ -188,9 +231,13 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES), help="which cases (default: all)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every run to FILE")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table to FILE as well")
-    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--side", choices=[*SIDES, "skorch"], help=argparse.SUPPRESS)
+    parser.add_argument("--epochs", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--dtype", choices=DTYPES, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.side == "skorch":
+        print(json.dumps(measure_skorch(options.cases[0], options.dtype, options.epochs)))
+        return
     if options.side:
         print(json.dumps(measure(options.side, options.cases[0], options.dtype)))
         return
@@ -200,7 +247,8 @@ def main() -> None:
     runs = collect(options.cases, options.repeats)
     check(runs)
     versions = ", ".join(f"{name} {importlib.metadata.version(package)}" for name, package in [
-        ("scikit-learn", "scikit-learn"), ("NumPy", "numpy"), ("Numba", "numba")])
+        ("scikit-learn", "scikit-learn"), ("NumPy", "numpy"), ("Numba", "numba"), ("skorch", "skorch"),
+        ("PyTorch", "torch")] if importlib.util.find_spec(package.replace("scikit-learn", "sklearn")))
     text = (f"{report(runs)}\n\n{description()}; Python "
             f"{platform.python_version()}, {versions}; medians of {options.repeats} processes each.")
     publish(text, runs, options)

@@ -1,10 +1,12 @@
 """Measure fastnet and its peers side by side: training, inference, and the limit that the processor sets.
 
     python bench/peers.py [--repeats N] [--sides NAME ...] [--cases NAME ...] [--json FILE] [--markdown FILE]
-                          [--png FILE]
+                          [--png FILE] [--also SIDE INTERPRETER ...]
 
-Every side that is installed (extra `bench`) runs in processes of its own, in turn, each at its best setting (see
-sides.py). Before anything is timed each side takes a few steps, and its losses have to be those of NumPy. A training
+Every side that is installed (extra `bench`) runs in processes of its own, in turn. A library has several sides, one for
+each setting that may be its best (see sides/): the tables have a column for each library, with the fastest of them.
+`--also JAX ~/newer/bin/python` measures a side once more by another interpreter, which has numba and another version of
+the library. Before anything is timed each side takes a few steps, and its losses have to be those of NumPy. A training
 step is the difference between a long and a short run, so that compiling, checking the data and making the model do not
 count. Every figure is the median over the processes.
 """
@@ -74,6 +76,8 @@ def measure(name: str, cases: list[str]) -> dict[str, Any]:
     side = SIDES[name]()
     results: dict[str, Any] = {"losses": {}, "train": {}, "predict": {}, "labels": {}}
     for dtype in DTYPES:
+        if dtype not in getattr(side, "dtypes", DTYPES):
+            continue
         for case in cases if hasattr(side, "losses") else []:
             problem = problem_of(CASES[case], dtype)
             results["losses"][f"{case} {dtype}"] = [float(loss) for loss in side.losses(problem, CHECKED_STEPS)]
@@ -88,21 +92,31 @@ def measure(name: str, cases: list[str]) -> dict[str, Any]:
     return results
 
 
-def installed(name: str) -> bool:
-    """Whether a process of this side can start at all."""
+def begins(python: str, name: str) -> str:
+    """Return the version of a side's library as an interpreter has it; nothing if it cannot be started there."""
+    package = PACKAGES.get(library(name), "numpy")
     code = f"import sys; sys.path.insert(0, {str(Path(__file__).resolve().parent.parent)!r}); " \
-           f"from bench.sides import SIDES; SIDES[{name!r}]()"
-    return subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+           f"from bench.sides import SIDES; SIDES[{name!r}](); import importlib.metadata as m; " \
+           f"print(m.version({package!r}))"
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True)
+    return done.stdout.split()[-1] if done.returncode == 0 else ""
 
 
-def collect(names: list[str], cases: list[str], repeats: int) -> dict[str, list[dict[str, Any]]]:
-    """Run the sides in turn, each time in a new process; return what each run measured."""
-    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+def library(name: str) -> str:
+    """The library that a side is of."""
+    return name.split(",")[0]
+
+
+def collect(sides: dict[str, tuple[str, str]], cases: list[str], repeats: int) -> dict[str, list[dict[str, Any]]]:
+    """Run the sides in turn, each time in a new process; return what each run measured.
+
+    `sides` has, for each name in the tables, the side and the interpreter that runs it.
+    """
+    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in sides}
     for repeat in range(repeats):
-        for name in names:
+        for name, (side, python) in sides.items():
             start = time.perf_counter()
-            command = [sys.executable, __file__, "--side", name, "--cases", *cases]
-            done = subprocess.run(command, capture_output=True, text=True)
+            done = subprocess.run([python, __file__, "--side", side, "--cases", *cases], capture_output=True, text=True)
             took = time.perf_counter() - start
             if done.returncode:
                 print(f"{name}: left out, its process failed:\n{done.stderr[-2000:]}", file=sys.stderr)
@@ -120,7 +134,7 @@ def check(runs: dict[str, list[dict[str, Any]]], cases: list[str]) -> None:
         labels = expected.predictor(problem)(problem.X[:100])
         for name, results in runs.items():
             for result in results:
-                if result["labels"][dtype] != labels.tolist():
+                if result["labels"].get(dtype, labels.tolist()) != labels.tolist():
                     sys.exit(f"no table: {name} predicts other labels than NumPy, {dtype}")
         for case in cases:
             losses = np.array(expected.losses(problem_of(CASES[case], dtype), CHECKED_STEPS))
@@ -138,9 +152,20 @@ def medians_of(runs: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, dic
             for kind in ("train", "predict")}
 
 
+def best_settings(figures: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    """The figures of each library: of its sides, the fastest in each."""
+    best: dict[str, dict[str, float]] = {}
+    for name, seconds in figures.items():
+        mine = best.setdefault(library(name), {})
+        for key, value in seconds.items():
+            mine[key] = min(value, mine.get(key, value))
+    return best
+
+
 def table(first: list[str], keys: list[tuple[str, list[str]]], figures: dict[str, dict[str, float]],
           last: dict[str, str]) -> str:
-    """A Markdown table: a row for each key, a column of microseconds for each side, ratios to the best of the peers."""
+    """A Markdown table: a row for each key, a column of microseconds for each library, ratios to the best peer."""
+    figures = best_settings(figures)
     names = [name for name in figures if any(key in figures[name] for key, _ in keys)]
     peers = [name for name in names if name != "fastnet"]
     header = [*first, *names, "best peer / fastnet", *(["of FMA peak"] if last else [])]
@@ -170,12 +195,16 @@ def report(medians: dict[str, Any], cases: list[str], peak: dict[str, float]) ->
            f"{INFERENCE.hidden}-{INFERENCE.classes}:\n\n{calls}"
 
 
+PACKAGES = {"NumPy": "numpy", "scikit-learn": "scikit-learn", "PyTorch": "torch", "JAX": "jax",
+            "ONNX Runtime": "onnxruntime", "OpenVINO": "openvino", "LiteRT": "ai-edge-litert"}
+"""The distribution of each library."""
+
+
 def versions(names: list[str]) -> str:
-    """The versions of everything that was measured."""
-    packages = {"NumPy": "numpy", "scikit-learn": "scikit-learn", "PyTorch": "torch", "JAX": "jax",
-                "ONNX Runtime": "onnxruntime"}
-    found = [f"{label} {importlib.metadata.version(package)}" for label, package in packages.items()
-             if any(name.split(",")[0] == label for name in names)]
+    """The versions of everything that was measured in this interpreter."""
+    libraries = {library(name) for name in names}
+    found = [f"{label} {importlib.metadata.version(package)}" for label, package in PACKAGES.items()
+             if label in libraries]
     return ", ".join([f"fastnet {fastnet.__version__}", f"Python {platform.python_version()}",
                       f"Numba {importlib.metadata.version('numba')}", *found])
 
@@ -187,7 +216,7 @@ def draw(medians: dict[str, Any], cases: list[str], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    train = medians["train"]
+    train = best_settings(medians["train"])
     peers = [name for name in train if name != "fastnet" and train[name]]
     figure, axes = plt.subplots(1, len(DTYPES), figsize=(12, 4.5), sharey=True, layout="constrained")
     for axis, dtype in zip(axes, DTYPES, strict=True):
@@ -212,6 +241,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the medians and every run to FILE")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables to FILE as well")
     parser.add_argument("--png", type=Path, metavar="FILE", help="draw a bar chart")
+    parser.add_argument("--also", nargs=2, action="append", default=[], metavar=("SIDE", "INTERPRETER"),
+                        help="measure a side once more, with the library that another Python has (again for each)")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.side:
@@ -220,20 +251,28 @@ def main() -> None:
     if options.repeats < 1:
         parser.error("--repeats must be at least 1")
     warn_if_busy()
-    names = [name for name in options.sides if installed(name)]
-    for name in set(options.sides) - set(names):
-        print(f"{name}: not installed, left out", file=sys.stderr)
-    if "fastnet" in names:
+    wanted = [(name, sys.executable) for name in options.sides]
+    wanted += [(side, python) for side, python in options.also]
+    sides: dict[str, tuple[str, str]] = {}
+    for side, python in wanted:
+        found = begins(python, side)
+        label = side if python == sys.executable else f"{library(side)} {found}{side.removeprefix(library(side))}"
+        if found:
+            sides[label] = side, python
+        else:
+            print(f"{side}: not installed in {python}, left out", file=sys.stderr)
+    if "fastnet" in sides:
         measure_once = [sys.executable, "-c", "import fastnet; [fastnet.warmup(d) for d in ('float32', 'float64')]"]
         subprocess.run(measure_once, check=True, cwd=Path(__file__).resolve().parent.parent)  # compiles, into the cache
-    runs = collect(names, options.cases, options.repeats)
+    runs = collect(sides, options.cases, options.repeats)
     check(runs, options.cases)
     medians = medians_of(runs)
+    seen = versions([side for side, python in sides.values() if python == sys.executable])
     peak = {dtype: median(run["peak"][dtype] for run in runs["fastnet"]) for dtype in DTYPES if "fastnet" in runs}
     text = (f"{report(medians, options.cases, peak)}\n\n{description()}; FMA peak of these cores in the same run: "
-            f"{', '.join(f'{value:.0f} GFLOP/s in {dtype}' for dtype, value in peak.items())}; {versions(names)}; "
+            f"{', '.join(f'{value:.0f} GFLOP/s in {dtype}' for dtype, value in peak.items())}; {seen}; "
             f"medians of {options.repeats} processes each.")
-    publish(text, {"machine": description(), "versions": versions(names), "peak": peak, "medians": medians,
+    publish(text, {"machine": description(), "versions": seen, "peak": peak, "medians": medians,
                    "runs": runs}, options)
     if options.png:
         draw(medians, options.cases, options.png)

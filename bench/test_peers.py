@@ -1,5 +1,6 @@
 """bench/peers.py: sides that do the same work make a table, a side that does not makes none."""
 
+import importlib.metadata
 import json
 import subprocess
 import sys
@@ -71,8 +72,30 @@ def test_who_does_other_work_is_found_out():
 
 
 def test_a_side_that_cannot_start_is_not_installed():
-    assert peers.installed("NumPy")
-    assert not peers.installed("nothing of that name")
+    assert peers.begins(sys.executable, "NumPy") == np.__version__
+    assert peers.begins(sys.executable, "nothing of that name") == ""
+
+
+def test_a_library_is_measured_by_its_fastest_setting():
+    figures = {"fastnet": {"a": 1.0}, "X": {"a": 3.0, "b": 1.0}, "X, 1 thread": {"a": 2.0}, "X 2": {"a": 5.0}}
+    assert peers.best_settings(figures) == {"fastnet": {"a": 1.0}, "X": {"a": 2.0, "b": 1.0}, "X 2": {"a": 5.0}}
+    lines = peers.table(["case"], [("a", ["a"]), ("b", ["b"])], figures, {}).splitlines()
+    assert lines[0] == "| case | fastnet | X | X 2 | best peer / fastnet |"
+    assert lines[2] == "| a | 1000000 | 2000000 | 5000000 | **2.00** |"
+
+
+@pytest.mark.parametrize("name", [name for name in SIDES if name not in ("fastnet", "NumPy", "scikit-learn")])
+@needs_compilation
+def test_peers_do_the_same_work(name):
+    """Whoever has them installed: a fresh machine has not."""
+    try:
+        importlib.metadata.version(peers.PACKAGES[peers.library(name)])
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("not installed")
+    command = [sys.executable, ROOT / "bench" / "peers.py", "--sides", "NumPy", name, "--cases", "tiny"]
+    done = subprocess.run([*command, "--repeats", "1"], capture_output=True, text=True, timeout=500, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"| {peers.library(name)} |" in done.stdout
 
 
 def test_the_machine_has_a_name_and_cores():
