@@ -6,7 +6,7 @@ from .conftest import COMPILED
 
 WINDOWS = """
 import os, signal, sys, threading
-import matplotlib, multiprocessing, numba, numpy, pandas, sklearn.neural_network, sklearn.utils.estimator_checks, tqdm
+import multiprocessing, numba, numpy, sklearn.neural_network, sklearn.utils.estimator_checks, tqdm
 
 # All of these know the system they are on, and have been imported.
 for module in ("fcntl", "grp", "pwd", "resource", "termios"):
