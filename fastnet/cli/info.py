@@ -27,13 +27,15 @@ def run_info() -> None:
     lanes = {name: target.lanes(np.dtype(name).itemsize) for name in ("float32", "float64")}
     tiles = ", ".join(f"{isa.max_rows} x {isa.max_vectors * count} {name}" for name, count in lanes.items())
     cache = decorators.cache_directory()
+    host = get_host_cpu_name()
+    chosen = f"{settings.CPU_NAME} (NUMBA_CPU_NAME; the machine's is {host})" if settings.CPU_NAME else host
     print_lines((
         ("fastnet", __version__),
         ("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
         ("numpy", np.__version__),
         ("numba", numba.__version__ + (", compiling nothing (NUMBA_DISABLE_JIT)" if settings.DISABLE_JIT else "")),
         ("llvmlite", llvmlite.__version__),
-        ("processor", get_host_cpu_name()),
+        ("processor", chosen),
         ("vectors", f"{isa.name}, {isa.registers} registers of {isa.vector_bytes} bytes: "
                     + ", ".join(f"{count} {name}" for name, count in lanes.items())),
         ("tiles", f"up to {isa.max_rows} rows x {isa.max_vectors} vectors: {tiles}"),

@@ -32,6 +32,14 @@ class Target(NamedTuple):
     """Rows of the largest tile; a power of two."""
     max_vectors: int
     """Vectors in each row of the largest tile."""
+    has_masks: bool
+    """Whether vectors are loaded under a mask; elsewhere that is a branch for each element."""
+    multiplies_by_element: bool = False
+    """Whether a multiply-add takes one element of a register for a whole factor."""
+
+    def lanes(self, itemsize: int) -> int:
+        """How many elements of `itemsize` bytes fit one register."""
+        return self.vector_bytes // itemsize
 
     @property
     def shapes(self) -> list[tuple[int, int]]:
@@ -47,11 +55,11 @@ class Target(NamedTuple):
 # Accumulators (rows x vectors), one row of B, and a broadcast have to fit the registers; at least eight accumulators
 # hide the latency of a multiply-add.
 _TARGETS = {
-    "avx512": Target("AVX-512", 64, 32, "zmm", 8, 3),
-    "avx2": Target("AVX2", 32, 16, "ymm", 4, 3),
-    "sse2": Target("SSE2", 16, 16, "xmm", 4, 2),
-    "neon": Target("NEON", 16, 32, "v", 4, 4),
-    "fallback": Target("128-bit vectors", 16, 16, "", 4, 2),
+    "avx512": Target("AVX-512", 64, 32, "zmm", 8, 3, True),
+    "avx2": Target("AVX2", 32, 16, "ymm", 4, 3, True),
+    "sse2": Target("SSE2", 16, 16, "xmm", 4, 2, False),
+    "neon": Target("NEON", 16, 32, "v", 4, 4, False, True),
+    "fallback": Target("128-bit vectors", 16, 16, "", 4, 2, False),
 }
 
 

@@ -16,9 +16,11 @@ here: the caller keeps the indices inside the arrays.
 they wait for. It is apart because only inference has a use for it, and each shape takes time to compile.
 
 Behind it stands one function for each shape in rows and vectors, which keeps all its accumulators in registers over the
-whole sum. These are compiled once for each dtype (`tile_addresses`) and called by their names. The last vector of a row
-is loaded and stored under a mask, so no dimension has to be a multiple of anything; where it is full, the tallest tiles
-do without in the sum.
+whole sum. These are compiled once for each dtype (`tile_addresses`) and called by their names. No dimension has to be a
+multiple of anything. With AVX-512 and AVX2 the last vector of a row is loaded and stored under a mask; where it is
+full, the tallest tiles do without in the sum. Elsewhere a mask is a branch for each element, so the last vector ends
+where the row does: it overlaps the one before, and what both have is computed twice, to the same bits. Where the only
+vector is not full, each element is loaded by itself, the last of them again and again.
 
 Each element of `C` is one chain of multiply-adds in the order of `k`, begun at `start`, whatever the tile: results do
 not depend on how the work was cut.
@@ -45,7 +47,7 @@ from ..jit.numba_internals import DISK_CACHE, MISSING, SHARED_CODE, WIDE_VECTORS
 from ..jit.shared_code import Shared, link, share
 from ..tuning import CACHE_LINE, FAR_BYTES, PACKS_AHEAD, ROW_VECTORS
 from .memory import memory_view
-from .target import ISA, PACK, lanes, tile_width
+from .target import ISA, PACK, Target, lanes, tile_width
 
 __all__ = ["move", "move_line", "row_tile", "tile", "tile_addresses", "tile_function_name"]
 
@@ -84,20 +86,24 @@ def _never_unrolled(module: ir.Module) -> Any:
 _PREFIX = "fastnet_tile_"
 
 
-def _group(itemsize: int) -> str:
+def _group(itemsize: int, isa: Target = ISA) -> str:
     """What the names of all tiles of a dtype have after the prefix."""
-    return f"f{8 * itemsize}x{lanes(itemsize)}"
+    return f"f{8 * itemsize}x{isa.lanes(itemsize)}"
 
 
-def tile_function_name(rows: int, vectors: int, itemsize: int) -> str:
+def tile_function_name(rows: int, vectors: int, itemsize: int, isa: Target = ISA) -> str:
     """Return the name that the tile of this shape has in the machine code."""
-    return f"{_PREFIX}{_group(itemsize)}_{rows}x{vectors}"
+    return f"{_PREFIX}{_group(itemsize, isa)}_{rows}x{vectors}"
 
 
-def _declared_tile(module: ir.Module, elem: ir.Type, rows: int, vectors: int, vl: int) -> ir.Function:
+def _itemsize(elem: ir.Type) -> int:
+    return 4 if isinstance(elem, ir.FloatType) else 8
+
+
+def _declared_tile(module: ir.Module, elem: ir.Type, rows: int, vectors: int, isa: Target) -> ir.Function:
     """The function for a shape, declared in a module or, if it is there, defined."""
     index, pointer = ir.IntType(64), elem.as_pointer()
-    name = tile_function_name(rows, vectors, ISA.vector_bytes // vl)
+    name = tile_function_name(rows, vectors, _itemsize(elem), isa)
     # Strides are in bytes: those of A need not be multiples of an element (a field of records).
     signature = ir.FunctionType(ir.VoidType(), [pointer, index, index, index, pointer, index, pointer, index, pointer,
                                                 index, index, index])
@@ -106,13 +112,14 @@ def _declared_tile(module: ir.Module, elem: ir.Type, rows: int, vectors: int, vl
     return function
 
 
-def _defined_tile(module: ir.Module, elem: ir.Type, rows: int, vectors: int, vl: int, pack: int) -> ir.Function:
+def _defined_tile(module: ir.Module, elem: ir.Type, rows: int, vectors: int, isa: Target) -> ir.Function:
     """The function for a shape, with its code, once per module."""
-    function = _declared_tile(module, elem, rows, vectors, vl)
+    function = _declared_tile(module, elem, rows, vectors, isa)
     if not function.is_declaration:
         return function
     index, pointer = ir.IntType(64), elem.as_pointer()
-    suffix = "f32" if isinstance(elem, ir.FloatType) else "f64"
+    size, pack = _itemsize(elem), isa.max_rows
+    vl, suffix = isa.lanes(size), f"f{8 * size}"
     function.attributes.add("noinline")
     a, a_i, a_k, a_jump, b, b_k, s, s_i, c, c_i, depth, last_lanes = function.args
 
@@ -121,7 +128,6 @@ def _defined_tile(module: ir.Module, elem: ir.Type, rows: int, vectors: int, vl:
     mask_type = ir.VectorType(ir.IntType(1), vl)
     lane_type = ir.VectorType(ir.IntType(32), vl)
     i32 = ir.IntType(32)
-    size = 4 if suffix == "f32" else 8
     align = ir.Constant(i32, size)
     fma = _declare(module, f"llvm.fmuladd.v{vl}{suffix}", vector, [vector, vector, vector])
     masked_load = _declare(
@@ -144,13 +150,35 @@ def _defined_tile(module: ir.Module, elem: ir.Type, rows: int, vectors: int, vl:
         "<", ir.Constant(lane_type, list(range(vl))), splat(builder.trunc(last_lanes, i32), lane_type, splat_index))
     zero = ir.Constant(vector, [0.0] * vl)
 
-    def vector_at(base: Any, v: int) -> Any:
-        return builder.bitcast(builder.gep(base, [constant(v * vl)]), vector_p)
+    overlaps = vectors > 1 and not isa.has_masks  # the last vector, with the one before it
+    starts = [constant(v * vl) for v in range(vectors)]
+    if overlaps:
+        starts[-1] = builder.add(last_lanes, constant((vectors - 2) * vl))
+    elif not isa.has_masks:
+        last = builder.sub(last_lanes, constant(1))
+        columns = [builder.select(builder.icmp_signed("<", constant(lane), last), constant(lane), last)
+                   for lane in range(vl)]
 
-    def load(base: Any, v: int, masked: bool) -> Any:
-        if masked and v == vectors - 1:
-            return builder.call(masked_load, [vector_at(base, v), align, mask, zero])
+    def vector_at(base: Any, v: int) -> Any:
+        return builder.bitcast(builder.gep(base, [starts[v]]), vector_p)
+
+    def load_full(base: Any, v: int) -> Any:
         return builder.load(vector_at(base, v), align=align.constant)
+
+    def load_masked(base: Any, v: int) -> Any:
+        if v < vectors - 1:
+            return load_full(base, v)
+        return builder.call(masked_load, [vector_at(base, v), align, mask, zero])
+
+    def load_each(base: Any, v: int) -> Any:
+        """The only vector, one element after the other; instead of those beyond the last, the last."""
+        loaded = ir.Constant(vector, ir.Undefined)
+        for lane, column in enumerate(columns):
+            element = builder.load(builder.gep(base, [column]), align=align.constant)
+            loaded = builder.insert_element(loaded, element, ir.Constant(i32, lane))
+        return loaded
+
+    load_part = load_full if overlaps else load_masked if isa.has_masks else load_each
 
     def advance(base: Any, offset: Any) -> Any:
         return builder.bitcast(builder.gep(builder.bitcast(base, _BYTE_P), [offset]), pointer)
@@ -171,7 +199,7 @@ def _defined_tile(module: ir.Module, elem: ir.Type, rows: int, vectors: int, vl:
                                 for r, shift in enumerate(shifts, start=1)]
 
     row_offsets = multiples(a_i)
-    first = [[load(advance(s, times(s_i, r)), v, True) for v in range(vectors)] for r in range(rows)]
+    first = [[load_part(advance(s, times(s_i, r)), v) for v in range(vectors)] for r in range(rows)]
     results: list[tuple[Any, Any]] = [(first, entry)]
     builder.cbranch(builder.icmp_signed(">", depth, constant(0)), some, store)
 
@@ -181,8 +209,8 @@ def _defined_tile(module: ir.Module, elem: ir.Type, rows: int, vectors: int, vl:
     far = builder.and_(builder.icmp_signed(">=", a_i, constant(FAR_BYTES)), builder.not_(jumps))
     longest = builder.select(jumps, constant(pack), builder.select(far, constant(CACHE_LINE // size), depth))
 
-    def sum_up(masked: bool) -> Any:
-        """Emit the sum over all terms, the last vector of B under the mask or not; return the block it begins with."""
+    def sum_up(load: Callable[[Any, int], Any]) -> Any:
+        """Emit the sum over all terms, with vectors of B as `load` has them; return the block it begins with."""
         runs, terms, run_end = (function.append_basic_block(part) for part in ("runs", "terms", "run_end"))
 
         def carried(block: Any, counter: ir.Type) -> Any:
@@ -199,10 +227,15 @@ def _defined_tile(module: ir.Module, elem: ir.Type, rows: int, vectors: int, vl:
 
         trip, *inner = carried(terms, index)
         a_here, b_here, *sums = inner
-        b_vectors = [load(b_here, v, masked) for v in range(vectors)]
+        b_vectors = [load(b_here, v) for v in range(vectors)]
         new = []
         for r in range(rows):
-            wide = splat(builder.load(advance(a_here, row_offsets[r]), align=1), vector, splat_index)
+            element = builder.load(advance(a_here, row_offsets[r]), align=1)
+            if isa.multiplies_by_element:
+                # Hidden by empty assembly. Else the optimizer would load some of them into whole vectors, by an
+                # instruction that multiplies nothing and takes as long as one that does.
+                element = builder.asm(ir.FunctionType(elem, [elem]), "", "=w,0", [element], False)
+            wide = splat(element, vector, splat_index)
             new += [builder.call(fma, [wide, b_vectors[v], sums[r * vectors + v]]) for v in range(vectors)]
         a_next, b_next, fewer = advance(a_here, a_k), advance(b_here, b_k), builder.sub(trip, constant(1))
         again = builder.cbranch(builder.icmp_unsigned("!=", fewer, constant(0)), terms, run_end)
@@ -228,14 +261,16 @@ def _defined_tile(module: ir.Module, elem: ir.Type, rows: int, vectors: int, vl:
         results.append(([new[r * vectors:(r + 1) * vectors] for r in range(rows)], builder.block))
         return runs
 
-    masked = sum_up(True)
-    if rows == pack:  # a mask costs an operation in each turn: the tallest tiles, where the time goes, can do without
-        plain = sum_up(False)
+    part = sum_up(load_part)
+    # A mask costs an operation in each turn: the tallest tiles, where the time goes, can do without. Elements that are
+    # loaded one after the other cost more, in tiles of any height.
+    if rows == pack if isa.has_masks else not overlaps:
+        full = sum_up(load_full)
         builder.position_at_end(some)
-        builder.cbranch(builder.icmp_signed("==", last_lanes, constant(vl)), plain, masked)
+        builder.cbranch(builder.icmp_signed("==", last_lanes, constant(vl)), full, part)
     else:
         builder.position_at_end(some)
-        builder.branch(masked)
+        builder.branch(part)
 
     builder.position_at_end(store)
     sums = [[builder.phi(vector) for _ in range(vectors)] for _ in range(rows)]
@@ -244,7 +279,7 @@ def _defined_tile(module: ir.Module, elem: ir.Type, rows: int, vectors: int, vl:
         for v in range(vectors):
             for result, origin in results:
                 sums[r][v].add_incoming(result[r][v], origin)
-            if v == vectors - 1:
+            if v == vectors - 1 and not overlaps:
                 builder.call(masked_store, [sums[r][v], vector_at(c_row, v), align, mask])
             else:
                 builder.store(sums[r][v], vector_at(c_row, v), align=align.constant)
@@ -304,11 +339,11 @@ def _typed(A: Any, B: Any, start: Any, C: Any, shapes: list[tuple[int, int]]) ->
         if _BY_NAME:
             link(_PREFIX, _group(C.dtype.bitwidth // 8))
         for rows, v in shapes:
-            shape = builder.module, context.get_data_type(C.dtype), rows, v, vl
+            shape = builder.module, context.get_data_type(C.dtype), rows, v, ISA
             if _BY_NAME:
                 function = _declared_tile(*shape)
             else:
-                function = _defined_tile(*shape, PACK)
+                function = _defined_tile(*shape)
                 function.linkage = "linkonce_odr"  # other modules that this one is linked with have it, too
             block = builder.append_basic_block(f"tile.{rows}x{v}")
             switch.add_case(constant(rows * (ROW_VECTORS + 1) + v), block)
@@ -340,8 +375,8 @@ def _addresses_typing(typingctx: Any, like: Any) -> Any:
     """Type and emit the tiles of a dtype; the result is where each of `_SHAPES` is."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        elem, vl = context.get_data_type(like.dtype), lanes(like.dtype.bitwidth // 8)
-        functions = [_defined_tile(builder.module, elem, *shape, vl, PACK) for shape in _SHAPES]
+        elem = context.get_data_type(like.dtype)
+        functions = [_defined_tile(builder.module, elem, *shape, ISA) for shape in _SHAPES]
         return cgutils.pack_array(builder, [builder.ptrtoint(function, ir.IntType(64)) for function in functions])
 
     return types.UniTuple(types.intp, len(_SHAPES))(like), codegen
@@ -372,7 +407,7 @@ def _tiles_in_ir(group: str) -> str:
     module, itemsize = ir.Module(), _DTYPES[group].itemsize
     elem = ir.FloatType() if itemsize == 4 else ir.DoubleType()
     for shape in _SHAPES:
-        _defined_tile(module, elem, *shape, lanes(itemsize), PACK).linkage = "linkonce_odr"
+        _defined_tile(module, elem, *shape, ISA).linkage = "linkonce_odr"
     return str(module)
 
 

@@ -8,6 +8,7 @@ from llvmlite import ir
 from numba import types
 from numba.core.registry import CPUDispatcher
 
+from bench import tile_cycles
 from fastnet.llvm import target, tile
 from fastnet.llvm.tile import row_tile_intrinsic, tile_intrinsic
 
@@ -169,14 +170,27 @@ def test_machine_code_has_the_widest_registers_and_no_spill(dtype, monkeypatch):
 @pytest.mark.parametrize("elem", [ir.FloatType(), ir.DoubleType()], ids=["float32", "float64"])
 def test_the_ir_is_valid_for_every_width(isa, elem):
     module = ir.Module()
-    vl = isa.vector_bytes // (4 if isinstance(elem, ir.FloatType) else 8)
     shapes = {*isa.shapes, *tile._ROW_SHAPES}
 
     def emit():
-        return {tile._defined_tile(module, elem, *shape, vl, isa.max_rows) for shape in shapes}
+        return {tile._defined_tile(module, elem, *shape, isa) for shape in shapes}
 
     assert emit() == emit()  # emitted once
     target.llvm.parse_assembly(str(module)).verify()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_loops_for_arm_are_multiply_adds_by_element(dtype):
+    # Machine code for another processor, which is looked at and not run.
+    for rows, vectors in [*tile_cycles.NEON.shapes, *tile._ROW_SHAPES]:
+        loops = tile_cycles.sum_loops(tile_cycles.assembly((rows, vectors), dtype))
+        assert loops
+        for loop in loops:
+            products = [line for line in loop if line.startswith("fmla")]
+            assert len(products) == rows * vectors, loop
+            assert all(line.endswith("[0]") for line in products), loop  # else something broadcasts: ld1r, dup
+            assert not any(line.startswith(("ld1r", "dup")) or "sp" in line for line in loop), loop  # sp: the stack
+            assert [line for line in loop if tile_cycles.is_branch(line)] == loop[-1:], loop  # a mask would branch
 
 
 def test_the_tile_in_use():
