@@ -12,7 +12,7 @@ from typing import Any, Self, overload
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import checks, kernels
+from . import checks, kernels, stored
 from .aliases import Layer
 from .files import models, onnx
 from .keywords import names_edition
@@ -143,10 +143,15 @@ class TwoLayerNet:
         """The penalty p of the engine, with loss 0.5 * p * sum(W^2), for the user's reg."""
         return checks.penalty(reg, self.dtype, 2 if self.l2 == "full" else 1)
 
-    def _infer(self, X: ArrayLike) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    def _infer(self, X: ArrayLike, scores: bool = True) -> tuple[NDArray[Any], NDArray[np.intp]]:
         layers = self._layers()
-        samples = checks.features(X, "X", columns=len(layers[0][0]), dtype=self.dtype, finite=False)
-        return passes.infer(layers, samples, threads=self._threads)
+        columns = len(layers[0][0])
+        samples: stored.AnySamples
+        if type(X) is np.ndarray and X.dtype == self._dtype and X.flags.c_contiguous:  # the common case, quickly
+            samples = checks.features(X, "X", columns=columns, dtype=self._dtype, finite=False)
+        else:
+            samples = stored.samples(X, "X", columns=columns, dtype=self._dtype)
+        return passes.infer(layers, samples, threads=self._threads, scores=scores)
 
     @overload
     def loss(self, X: ArrayLike, y: None = None, reg: float = 0.0) -> NDArray[Any]: ...
@@ -252,9 +257,9 @@ class TwoLayerNet:
         """
         layers, _ = _Trained(self).layers()
         inputs, classes = len(layers[0][0]), layers[-1][0].shape[1]
-        samples = checks.samples(X, "X", columns=inputs, dtype=self.dtype)
+        samples = stored.samples(X, "X", columns=inputs, dtype=self.dtype)
         targets = checks.labels(y, "y", samples=len(samples), classes=classes)
-        samples_val = checks.samples(X_val, "X_val", columns=inputs, dtype=self.dtype)
+        samples_val = stored.samples(X_val, "X_val", columns=inputs, dtype=self.dtype)
         targets_val = checks.labels(y_val, "y_val", samples=len(samples_val), classes=classes)
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be callable or None, got {checks.shortened(callback)}")
@@ -267,8 +272,8 @@ class TwoLayerNet:
         every = checked_interval(checkpoint_every)
         checkpoint = None if checkpoint is None else checks.path(checkpoint, "checkpoint")
         resume = None if resume is None else checks.path(resume, "resume")
-        checks.checked_finite(samples, "X", self.dtype)  # last, as it reads all of the data
-        checks.checked_finite(samples_val, "X_val", self.dtype)
+        samples = stored.finite(samples, "X", self.dtype)  # last, as it reads all of the data
+        samples_val = stored.finite(samples_val, "X_val", self.dtype)
         checkpoints, so_far = None, None
         if checkpoint is not None or resume is not None:
             run = {**arguments, "dtype": str(self.dtype),
@@ -284,8 +289,8 @@ class TwoLayerNet:
                 restore()
         penalty = arguments.pop("l2")  # the name that it has in checkpoints
         return loop.train(
-            _Trained(self, inputs, classes), checks.writable(samples), targets, checks.writable(samples_val),
-            targets_val, **arguments, penalty=penalty, num_iters=steps, verbose=bool(verbose), progress=progress,
+            _Trained(self, inputs, classes), samples, targets, samples_val, targets_val, **arguments,
+            penalty=penalty, num_iters=steps, verbose=bool(verbose), progress=progress,
             callback=callback, checkpoints=checkpoints, progress_so_far=so_far, threads=self._threads)
 
     def _named_arrays(self) -> dict[str, NDArray[Any]]:
@@ -305,7 +310,7 @@ class TwoLayerNet:
         TypeError, ValueError
             As for `loss`.
         """
-        return self._infer(X)[1]
+        return self._infer(X, scores=False)[1]
 
     def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
         """Return the probability of each class for each sample, (N, C); rows sum to 1.

@@ -13,13 +13,15 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
-from sklearn import neural_network
+from sklearn import config_context, neural_network
 from sklearn.metrics import accuracy_score, r2_score
+from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..aliases import Layer
 from ..files import containers, onnx
 from ..network import passes
+from ..stored import AnySamples, StoredSamples, in_a_file, is_stored
 from . import private, storage
 from .stochastic import FLOATS, OUTPUT_HEADS, fit_stochastic, own, trained_layers
 from .whole_batch import whole_batch
@@ -50,7 +52,17 @@ class _Accelerated:
             truth = self._plain_truth(y)
             if truth is not None and np.isfinite(X).all():
                 return X, truth
-        return super()._validate_input(X, y, incremental, reset)  # type: ignore[misc]
+        if not is_stored(X) and not in_a_file(X):
+            return super()._validate_input(X, y, incremental, reset)  # type: ignore[misc]
+        # What scikit-learn does not take as it is it would read and convert as a whole.
+        kind = X.dtype.newbyteorder("=")
+        stored = StoredSamples(X, "X", columns=None, dtype=kind if kind in FLOATS else np.dtype(np.float64))
+        if stored.array is not None and stored.array.dtype in FLOATS:
+            return stored, super()._validate_input(X, y, incremental, reset)[1]  # type: ignore[misc]
+        assert_all_finite(y, input_name="y")
+        with config_context(assume_finite=True):
+            return stored, super()._validate_input(  # type: ignore[misc]
+                _stand_in(X, stored.dtype), y, incremental, reset)[1]
 
     def _plain_truth(self, y: NDArray[Any]) -> NDArray[Any] | None:
         """What `_validate_input` makes of y in a further `partial_fit`; None if that is for scikit-learn to say."""
@@ -59,7 +71,7 @@ class _Accelerated:
     def _fit_stochastic(self, X: Any, y: Any, *rest: Any) -> None:
         if (self._overrides("_backprop", "_forward_pass", "_compute_loss_grad")
                 or not fit_stochastic(self, X, y, rest, self._overrides("_update_no_improvement_count"))):
-            super()._fit_stochastic(X, y, *rest)  # type: ignore[misc]
+            super()._fit_stochastic(_in_memory(X), y, *rest)  # type: ignore[misc]
 
     def _fit_lbfgs(self, X: Any, y: Any, *rest: Any) -> None:
         if not self._overrides("_backprop", "_forward_pass", "_compute_loss_grad"):
@@ -68,7 +80,8 @@ class _Accelerated:
                 self._backprop = batch.backprop
         try:
             with private.without_bar(self):  # its iterations are SciPy's
-                super()._fit_lbfgs(X, y, *rest)  # type: ignore[misc]
+                super()._fit_lbfgs(X if "_backprop" in vars(self) else _in_memory(X), y,  # type: ignore[misc]
+                                   *rest)
         finally:
             vars(self).pop("_backprop", None)
 
@@ -97,23 +110,31 @@ class _Accelerated:
         layers = trained_layers(self)
         X = X if issparse(X) else own(X)
         if check_input and not self._is_plain(X):
-            X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
-            X = X if issparse(X) else own(X)
+            if is_stored(X):
+                stored = StoredSamples(X, "X", columns=None, dtype=X.dtype)
+                with config_context(assume_finite=True):
+                    validate_data(self, _stand_in(X, X.dtype), reset=False)
+                X = stored
+            else:
+                X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+                X = X if issparse(X) else own(X)
             check_input = False
         head = OUTPUT_HEADS.get(self.out_activation_)  # type: ignore[attr-defined]
         if layers is not None and head is not None and not issparse(X) and X.shape[1] == len(layers[0][0]):
-            dtype = np.result_type(X, layers[0][0])
+            dtype = np.result_type(X.dtype, layers[0][0].dtype)
             if dtype in FLOATS:
                 try:
                     return self._inferred(layers, X, dtype, head)
                 except ValueError:
                     if check_input:  # NaN or inf: scikit-learn says so, unless it has been told not to look
                         validate_data(self, X, reset=False)
-        return super()._forward_pass_fast(X, check_input=False), None  # type: ignore[misc]
+                    elif isinstance(X, StoredSamples):  # nobody has looked, and they are not read twice
+                        raise
+        return super()._forward_pass_fast(_in_memory(X), check_input=False), None  # type: ignore[misc]
 
-    def _inferred(self, layers: list[Layer], X: NDArray[Any], dtype: np.dtype[Any],
+    def _inferred(self, layers: list[Layer], X: AnySamples, dtype: np.dtype[Any],
                   head: str) -> tuple[NDArray[Any], NDArray[np.intp]]:
-        samples = np.require(X, dtype, ["C", "A"])
+        samples = X.astype(dtype) if isinstance(X, StoredSamples) else X
         if layers[0][0].dtype != dtype:
             layers = [(W.astype(dtype), b.astype(dtype)) for W, b in layers]
         return passes.infer(layers, samples, activation=self.activation, head=head)  # type: ignore[attr-defined]
@@ -205,6 +226,16 @@ class _Accelerated:
                             f"{type(estimator).__name__}")
         converted: Self = _converted(estimator, cls)
         return converted
+
+
+def _stand_in(X: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """An array of zeros of the shape of X, without memory, for scikit-learn to look at its shape."""
+    return np.broadcast_to(np.zeros((), dtype), X.shape)
+
+
+def _in_memory(X: Any) -> Any:
+    """Samples as scikit-learn's own code takes them."""
+    return np.asarray(X) if isinstance(X, StoredSamples) else X
 
 
 def _converted(estimator: Any, cls: Any) -> Any:
