@@ -9,7 +9,7 @@ other. What comes is copied, and the copy is looked at: nobody else can change t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -165,7 +165,7 @@ class StoredSamples:
         """All of them, for who cannot do without."""
         return np.array(self[:], self.dtype if dtype is None else dtype)
 
-    def portions(self, parts: Iterable[NDArray[np.intp]]) -> Iterator[Portion]:
+    def portions(self, parts: Iterable[NDArray[np.intp]]) -> Generator[Portion, None, None]:
         """Yield, for each of these arrays of minibatches (steps, N), the samples that they need; finite."""
         for part in parts:
             chosen, places = np.unique(part, return_inverse=True)

@@ -6,22 +6,30 @@ accelerated (parameters of unusual types, what SciPy does between two gradients 
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
+import warnings
+from collections.abc import Iterator
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn import config_context, neural_network
+from sklearn.base import is_classifier
 from sklearn.metrics import accuracy_score, r2_score
-from sklearn.utils import assert_all_finite
+from sklearn.utils import assert_all_finite, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..aliases import Layer
 from ..files import containers, onnx
 from ..network import passes
+from ..progress import Bar
 from ..stored import AnySamples, StoredSamples, in_a_file, is_stored
+from ..training.chunks import WINDOW, Chunks
+from ..training.interrupts import DeferredInterrupt
+from ..training.reading import read_ahead
 from . import private, storage
 from .stochastic import FLOATS, OUTPUT_HEADS, fit_stochastic, own, trained_layers
 from .whole_batch import whole_batch
@@ -84,6 +92,86 @@ class _Accelerated:
                                    *rest)
         finally:
             vars(self).pop("_backprop", None)
+
+    def fit_batches(self, chunks: Any, *, target: Any = None, classes: Any = None, window: int = WINDOW,
+                    epochs: int = 1) -> Self:
+        """Train on data that come in chunks, and need never be in memory as a whole: a `partial_fit` of each window.
+
+        As with `partial_fit` an estimator that has been fitted goes on from what it has learned. The next chunks are
+        read, in a thread of their own, while steps are taken. Samples go through a window: as many consecutive ones as
+        `window` says are shuffled, and make minibatches of `batch_size`. `random_state` begins once, with the call.
+        What is learned does not depend on where chunks begin and end.
+
+        Parameters
+        ----------
+        chunks : iterable, or callable that returns one
+            Of (X, y) or (X, y, sample_weight), dense; or of tables, if `target` is given: record batches or tables of
+            Arrow, data frames of pandas or polars. A chunk without samples is passed over. All of its code is run by
+            the other thread. For several epochs it has to be a list, or a function such as ``dataset.to_batches``,
+            which is called for each. An endless generator trains for ever: ``itertools.islice(chunks, 1000)`` ends it.
+        target : optional
+            The column of tables that has the truth; all others are features, in the order of the first table.
+        classes : array-like of shape (n_classes,), optional
+            For a classifier: all classes that there will be. Needed by the first call.
+        window : int, default 10000
+            Samples that are shuffled together, rounded up to whole minibatches; 0 to take them as they come, as with
+            ``shuffle=False``. Two windows of floats are in memory, and what `chunks` itself keeps.
+        epochs : int, default 1
+            How often to go through all chunks.
+
+        Returns
+        -------
+        self
+            ``loss_curve_`` has the mean loss of each window.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not as described, before anything has been changed; or a chunk: what was learned from the
+            windows before is kept. What `chunks` raises goes through in the same way. The thread has ended then, and a
+            generator has been closed.
+
+        Warns
+        -----
+        UserWarning
+            On Ctrl-C, which ends the training, as it does that of `fit`.
+        """
+        partial_fit = self.partial_fit  # type: ignore[attr-defined]  # which a solver may not have
+        private.validate_parameters(self)
+        more = {}
+        if is_classifier(self):
+            if classes is None and not hasattr(self, "classes_"):
+                raise ValueError("classes must name all classes in the first call of fit_batches, got None")
+            more["classes"] = classes
+        elif classes is not None:
+            raise TypeError("classes must be None for a regressor")
+        fitted, known = "coefs_" in vars(self), vars(self)
+        batch_size = 200 if known["batch_size"] == "auto" else int(known["batch_size"])
+        names = list(known["feature_names_in_"]) if fitted and "feature_names_in_" in known else None
+        pieces = Chunks(
+            chunks, target=target, window=window, batch_size=batch_size, epochs=epochs, truth=_copied,
+            columns=known["n_features_in_"] if fitted else None, dtype=self.coefs_[0].dtype if fitted else None,
+            weighted=private.has_sample_weight, names=names)
+        progress = known["verbose"] == "progress"
+        with (Bar(None, description=type(self).__name__, unit="window", shown=progress,
+                  figures=lambda: {"loss": known["loss_"]} if "loss_" in known else {}) as bar,
+              _for_a_while(self, random_state=check_random_state(known["random_state"]), batch_size=batch_size,
+                           shuffle=bool(known["shuffle"] and window), verbose=known["verbose"] and not progress)):
+            try:
+                with (DeferredInterrupt() as interrupt,
+                      contextlib.closing(read_ahead(pieces.windows(), interrupt.check)) as windows):
+                    for number, (_, X, y, weights) in enumerate(windows, start=1):
+                        known["batch_size"] = min(batch_size, len(X))
+                        known.pop("feature_names_in_", None)  # windows have none
+                        partial_fit(X, y, **more, **({} if weights is None else {"sample_weight": weights}))
+                        bar.update(number)
+                        interrupt.check()
+            except KeyboardInterrupt:
+                warnings.warn("Training interrupted by user.", stacklevel=2)
+            finally:
+                if pieces.names is not None and "n_features_in_" in known:
+                    known["feature_names_in_"] = np.array(pieces.names, object)
+        return self
 
     def predict(self, X: Any) -> Any:
         """Predict what samples are, as scikit-learn's `predict` does.
@@ -226,6 +314,26 @@ class _Accelerated:
                             f"{type(estimator).__name__}")
         converted: Self = _converted(estimator, cls)
         return converted
+
+
+def _copied(y: Any, name: str, samples: int) -> NDArray[Any]:
+    """A copy of what samples are, one entry for each; whether these may be is asked when they are trained with."""
+    truth = np.array(y)
+    if truth.shape[:1] != (samples,):
+        raise ValueError(f"{name} must have one entry for each of {samples} samples, got shape {truth.shape}")
+    return truth
+
+
+@contextlib.contextmanager
+def _for_a_while(estimator: Any, **parameters: Any) -> Iterator[None]:
+    """Give an estimator other parameters, and then its own again."""
+    known = vars(estimator)
+    before = {name: known[name] for name in parameters}
+    known.update(parameters)
+    try:
+        yield
+    finally:
+        known.update(before)
 
 
 def _stand_in(X: Any, dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -29,8 +29,8 @@ from .interrupts import DeferredInterrupt
 from .minibatches import Minibatches, keep
 from .session import Session
 
-__all__ = ["Callback", "DivergenceWarning", "History", "Trainee", "accuracy", "checks_of_a_run", "prepare", "train",
-           "warn_of_divergence", "work_of_check"]
+__all__ = ["Callback", "DivergenceWarning", "History", "Trainee", "accuracy", "checks_of_a_run", "prepare",
+           "step_by_copies", "train", "warn_of_divergence", "work_of_check"]
 
 
 class DivergenceWarning(RuntimeWarning):
@@ -129,11 +129,9 @@ def train(trainee: Trainee, X: AnySamples, y: NDArray[np.int64],
                     _mask(due - it, done - it) if inside else None, X_val, y_val)
             else:
                 (batch,), = trainee.minibatches(samples, batch_size, 1, False)
-                drawn_samples = checks.computable(X[batch], layers[0][0].dtype)
-                loss, grads = passes.loss_and_grads(layers, drawn_samples, y[batch], penalty, threads)
-                trainee.update(grads, now.learning_rate)
+                losses = step_by_copies(trainee, layers, X[batch], y[batch], penalty, now.learning_rate, threads)
                 layers, in_place = trainee.layers()
-                losses, accuracies = np.array([loss]), []
+                accuracies = []
             history["loss_history"].extend(losses)
             if not diverged and not np.isfinite(losses).all():
                 diverged = warn_of_divergence(losses, it)
@@ -168,6 +166,14 @@ def train(trainee: Trainee, X: AnySamples, y: NDArray[np.int64],
         warnings.warn("training diverged in its last step: parameters are not finite; lower learning_rate",
                       DivergenceWarning, stacklevel=3)
     return history
+
+
+def step_by_copies(trainee: Trainee, layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64], penalty: float,
+                   learning_rate: float, threads: int | None) -> NDArray[np.float64]:
+    """Take a step with a minibatch where the layers are copies of the user's arrays; return its loss, (1,)."""
+    loss, grads = passes.loss_and_grads(layers, checks.computable(X, layers[0][0].dtype), y, penalty, threads)
+    trainee.update(grads, learning_rate)
+    return np.array([loss])
 
 
 def warn_of_divergence(losses: Iterable[float], first: int) -> bool:

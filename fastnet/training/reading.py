@@ -7,7 +7,7 @@ runs code of others.
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
@@ -21,7 +21,7 @@ _LOOK_SECONDS = 0.05
 _END = object()
 
 
-def read_ahead(items: Iterator[T], check: Callable[[], None] | None = None) -> Generator[T, None, None]:
+def read_ahead(items: Generator[T, None, None], check: Callable[[], None] | None = None) -> Generator[T, None, None]:
     """Yield what `items` yields, and have the next item made by a thread meanwhile: one, and no more.
 
     Whoever wants no more has to close this. Then, as after an exception, the thread is waited for, which ends with what
@@ -29,28 +29,28 @@ def read_ahead(items: Iterator[T], check: Callable[[], None] | None = None) -> G
 
     Parameters
     ----------
-    items : iterator
+    items : generator
         All of its code is run by the thread, in the context (of `contextvars`) of the caller.
     check : callable, optional
         Called every now and then while an item is waited for. It may raise.
     """
     # Each call has a copy of the context, as no two may be in the same one; they see the caller's.
-    with ThreadPoolExecutor(1, thread_name_prefix="fastnet reader") as thread:
-        def ask(function: Callable[..., Any], *args: Any) -> Future[Any]:
-            return thread.submit(contextvars.copy_context().run, function, *args)
+    thread = ThreadPoolExecutor(1, thread_name_prefix="fastnet reader")
 
-        try:
+    def ask(function: Callable[..., Any], *args: Any) -> Future[Any]:
+        return thread.submit(contextvars.copy_context().run, function, *args)
+
+    try:
+        coming = ask(next, items, _END)
+        while (item := _value(coming, check)) is not _END:
             coming = ask(next, items, _END)
-            while True:
-                item = _value(coming, check)
-                if item is _END:
-                    return
-                coming = ask(next, items, _END)
-                yield item
-        finally:
-            close = getattr(items, "close", None)
-            if close is not None:
-                ask(close).result()
+            yield item
+    finally:
+        closed = ask(items.close)
+        try:
+            _value(closed, check)
+        finally:  # another Ctrl-C ends the wait for what takes too long; then the thread ends when it can
+            thread.shutdown(wait=closed.done())
 
 
 def _value(coming: Future[Any], check: Callable[[], None] | None) -> Any:
