@@ -204,7 +204,10 @@ class TwoLayerNet:
         Parameters
         ----------
         X, X_val : array_like (N, D), (M, D)
-            Training and validation samples, as for `loss`.
+            Training and validation samples, as for `loss`. Of samples in a file no copy is made: a `numpy.memmap`, or
+            whatever has `shape`, `dtype` and slices, such as a dataset of h5py or an array of Zarr, of which a thread
+            reads what the next steps need while steps are taken. NaN and inf in the latter are found when they are
+            read: `params` holds what was learned before, then.
         y, y_val : array_like of int (N,), (M,)
             Their labels.
         learning_rate : float, default 1e-3

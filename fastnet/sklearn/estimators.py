@@ -136,16 +136,17 @@ class _Accelerated:
         UserWarning
             On Ctrl-C, which ends the training, as it does that of `fit`.
         """
-        partial_fit = self.partial_fit  # type: ignore[attr-defined]  # which a solver may not have
         private.validate_parameters(self)
-        more = {}
+        known, more = vars(self), {}
+        if known["solver"] == "lbfgs":
+            raise ValueError("solver must be 'adam' or 'sgd' for fit_batches, got 'lbfgs'")
         if is_classifier(self):
             if classes is None and not hasattr(self, "classes_"):
                 raise ValueError("classes must name all classes in the first call of fit_batches, got None")
             more["classes"] = classes
         elif classes is not None:
             raise TypeError("classes must be None for a regressor")
-        fitted, known = "coefs_" in vars(self), vars(self)
+        fitted = "coefs_" in known
         batch_size = 200 if known["batch_size"] == "auto" else int(known["batch_size"])
         names = list(known["feature_names_in_"]) if fitted and "feature_names_in_" in known else None
         pieces = Chunks(
@@ -163,7 +164,8 @@ class _Accelerated:
                     for number, (_, X, y, weights) in enumerate(windows, start=1):
                         known["batch_size"] = min(batch_size, len(X))
                         known.pop("feature_names_in_", None)  # windows have none
-                        partial_fit(X, y, **more, **({} if weights is None else {"sample_weight": weights}))
+                        self.partial_fit(  # type: ignore[attr-defined]
+                            X, y, **more, **({} if weights is None else {"sample_weight": weights}))
                         bar.update(number)
                         interrupt.check()
             except KeyboardInterrupt:
@@ -358,7 +360,8 @@ def _documented(original: type, what: str) -> str:
     return f"""{what} on fastnet's engine: scikit-learn's estimator, faster, with the same results.
 
     ``verbose`` may also be ``"progress"``, for a progress bar over the epochs on standard error. `to_sklearn` and
-    `from_sklearn` convert to and from scikit-learn's own class. All else is as scikit-learn documents it:
+    `from_sklearn` convert to and from scikit-learn's own class. X may also lie in a file, of which no copy is made: a
+    `numpy.memmap`, or whatever has `shape`, `dtype` and slices. `fit_batches` takes chunks. All else is as scikit-learn documents it:
 
     {(original.__doc__ or '').strip()}
     """
