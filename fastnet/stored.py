@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from . import checks
 from .llvm.conversion import source_kind
 
-__all__ = ["PORTION_BYTES", "AnySamples", "Portion", "StoredSamples", "finite", "in_a_file", "is_stored", "samples"]
+__all__ = ["PORTION_BYTES", "AnySamples", "Portion", "StoredSamples", "convert", "finite", "in_a_file", "is_stored",
+           "samples"]
 
 PORTION_BYTES = 1 << 23
 """So many bytes of samples are read at a time, at most, unless a single minibatch has more: two such portions are
@@ -56,7 +57,7 @@ def is_stored(X: Any) -> bool:
 
 def in_a_file(array: Any) -> bool:
     """Whether an array is a view of a file that is mapped."""
-    while isinstance(array, np.ndarray):
+    while type(array) in (np.ndarray, np.memmap):  # others may have masks, and what not
         if isinstance(array, np.memmap):
             return True
         array = array.base
@@ -95,6 +96,8 @@ class StoredSamples:
     Attributes
     ----------
     shape : (int, int)
+    given_shape : tuple of int
+        Of what was given, with all dimensions.
     dtype : numpy.dtype
         What is computed in: the dtype that whoever looks at this from outside should take it for.
 
@@ -105,10 +108,12 @@ class StoredSamples:
     """
 
     def __init__(self, given: Any, name: str, *, columns: int | None, dtype: np.dtype[Any]) -> None:
+        if isinstance(given, np.ndarray):
+            given = np.asarray(given).view()  # whose shape nobody else sets
         shape, kind = tuple(map(int, given.shape)), np.dtype(given.dtype)
         # A stand-in of this shape and dtype takes no memory, and meets with the errors that an array would.
         checks.matrix(np.broadcast_to(np.zeros((), kind), (*shape[:1], math.prod(shape[1:]))), name, columns)
-        self.shape = shape[0], math.prod(shape[1:])
+        self.given_shape, self.shape = shape, (shape[0], math.prod(shape[1:]))
         self.dtype = dtype
         self._given, self._name, self._features, self._kind = given, name, shape[1:], kind
         self._read_dtype = kind if source_kind(kind) else dtype
@@ -124,7 +129,7 @@ class StoredSamples:
     def array(self) -> NDArray[Any] | None:
         """The same samples as an array that compiled code reads as it is: those of a mapped file; else None."""
         if self._rows is None and isinstance(self._given, np.ndarray) and source_kind(self._kind):
-            return np.asarray(self._given).view().reshape(self.shape)
+            return self._given.reshape(self.shape)
         return None
 
     @property
@@ -183,6 +188,9 @@ class StoredSamples:
     def _read_rows(self, chosen: NDArray[np.intp]) -> NDArray[Any]:
         """Those of these rows of what was given, which ascend."""
         X = np.empty((len(chosen), *self._features), self._read_dtype)
+        if isinstance(self._given, np.ndarray):
+            convert(self._given[chosen], X)
+            return X.reshape(len(chosen), self.shape[1])
         for first, last in self._runs(chosen):
             rows = chosen[first:last]
             self._copy(int(rows[0]), int(rows[-1]) + 1, rows - rows[0], X[first:last])
@@ -206,8 +214,13 @@ class StoredSamples:
             raise ValueError(f"{self._name}[{start}:{stop}] must be {self._kind} of shape "
                              f"{(stop - start, *self._features)}, as its dtype and shape say, got {part.dtype} "
                              f"{part.shape}")
-        with np.errstate(over="ignore", invalid="ignore"):
-            target[...] = part if len(rows) == len(part) else part[rows]
+        convert(part if len(rows) == len(part) else part[rows], target)
+
+
+def convert(numbers: NDArray[Any], target: NDArray[Any]) -> None:
+    """Copy numbers into an array of another dtype; what does not fit becomes inf, without a warning."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        target[...] = numbers
 
 
 AnySamples = NDArray[Any] | StoredSamples

@@ -70,7 +70,7 @@ class _Accelerated:
         assert_all_finite(y, input_name="y")
         with config_context(assume_finite=True):
             return stored, super()._validate_input(  # type: ignore[misc]
-                _stand_in(X, stored.dtype), y, incremental, reset)[1]
+                _stand_in(stored), y, incremental, reset)[1]
 
     def _plain_truth(self, y: NDArray[Any]) -> NDArray[Any] | None:
         """What `_validate_input` makes of y in a further `partial_fit`; None if that is for scikit-learn to say."""
@@ -203,7 +203,7 @@ class _Accelerated:
             if is_stored(X):
                 stored = StoredSamples(X, "X", columns=None, dtype=X.dtype)
                 with config_context(assume_finite=True):
-                    validate_data(self, _stand_in(X, X.dtype), reset=False)
+                    validate_data(self, _stand_in(stored), reset=False)
                 X = stored
             else:
                 X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
@@ -338,9 +338,9 @@ def _for_a_while(estimator: Any, **parameters: Any) -> Iterator[None]:
         known.update(before)
 
 
-def _stand_in(X: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """An array of zeros of the shape of X, without memory, for scikit-learn to look at its shape."""
-    return np.broadcast_to(np.zeros((), dtype), X.shape)
+def _stand_in(X: StoredSamples) -> NDArray[Any]:
+    """An array of zeros, without memory, for scikit-learn to look at its shape."""
+    return np.broadcast_to(np.zeros((), X.dtype), X.given_shape)
 
 
 def _in_memory(X: Any) -> Any:
@@ -361,7 +361,8 @@ def _documented(original: type, what: str) -> str:
 
     ``verbose`` may also be ``"progress"``, for a progress bar over the epochs on standard error. `to_sklearn` and
     `from_sklearn` convert to and from scikit-learn's own class. X may also lie in a file, of which no copy is made: a
-    `numpy.memmap`, or whatever has `shape`, `dtype` and slices. `fit_batches` takes chunks. All else is as scikit-learn documents it:
+    `numpy.memmap`, or whatever has `shape`, `dtype` and slices. `fit_batches` takes chunks. All else is as scikit-learn
+    documents it:
 
     {(original.__doc__ or '').strip()}
     """

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from .. import checks
 from ..progress import Bar
+from ..stored import convert
 from .interrupts import DeferredInterrupt
 from .loop import History, Trainee, prepare, step_by_copies, warn_of_divergence
 from .reading import read_ahead
@@ -107,8 +108,7 @@ class Chunks:
                             buffers.append(np.empty((self._size, X.shape[1]), self._dtype))
                         stop = min(start + self._size - have, len(X))
                         rows = buffers[-1][have:have + stop - start]
-                        with np.errstate(over="ignore", invalid="ignore"):
-                            rows[...] = X[start:stop]
+                        convert(X[start:stop], rows)
                         checks.checked_finite(rows, f"X of chunk {number}", numbers=np.arange(start, stop))
                         truths.append(y[start:stop])
                         weights.append(weight if weight is None else weight[start:stop])

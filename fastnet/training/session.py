@@ -149,7 +149,8 @@ class Session:
         parts = [slice(start, start + steps) for start in range(0, len(batches), steps)]
         losses = np.empty(len(batches))
         rates, penalty = np.broadcast_to(rates, len(batches)), np.broadcast_to(penalty, len(batches))
-        with contextlib.closing(read_ahead(X.portions(batches[part] for part in parts))) as portions:
+        items = X.portions(batches[part] for part in parts)
+        with contextlib.closing(read_ahead(items) if len(parts) > 1 else items) as portions:
             for part, (chosen, samples, places) in zip(parts, portions, strict=True):
                 losses[part] = self.run(
                     samples, y[chosen], places, rates[part], penalty[part],
