@@ -3,12 +3,11 @@
     python bench/larger_than_memory.py [--samples N] [--memory MIB] [--ways NAME ...] [--repeats N] [--json FILE]
 
 A file of N samples of 784 bytes is written, page by page, of each kind that is needed: the bytes as they are (for
-`numpy.memmap`), HDF5, Zarr (compressed chunks of 1000 samples) and Parquet (row groups of 10 000 rows, a column of
-lists). Each way of training is a process of its own, in turn, with a network 784-128-10 in float32, minibatches
-of 128 and two threads at most: `train` draws minibatches from all samples, `fit` and `fit_batches` go through them
-once. What is slow takes fewer steps, and a `fit` in memory, where scikit-learn makes float64 of all, has a tenth of the
-samples. Before each, the system is told to forget what it has kept of the files, so that
-they are read again.
+`numpy.memmap`), HDF5, Zarr (compressed chunks of 1000 samples) and Parquet (row groups of 10 000 rows, a sample in
+one column). Each way of training is a process of its own, in turn, with a network 784-128-10 in float32, minibatches of
+128 and two threads at most: `train` draws minibatches from all samples, `fit` and `fit_batches` go through them once.
+What is slow takes fewer steps, and a `fit` in memory, where scikit-learn makes float64 of all, has a tenth of the
+samples. Before each, the system is told to forget what it has kept of the files, so that they are read again.
 
 All but what is in memory have at most MIB of it: in a control group, where this process may make one, which counts what
 the system keeps of the files, too; else by RLIMIT_DATA, which counts private memory only. Peaks are those of anonymous
@@ -92,11 +91,13 @@ def write(kind: str, path: Path, samples: int) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        y, kinds = labels(samples), pa.schema([("X", pa.list_(pa.uint8(), FEATURES)), ("label", pa.int64())])
+        y, kinds = labels(samples), pa.schema([("X", pa.binary(FEATURES)), ("label", pa.int64())])
         with pq.ParquetWriter(path, kinds) as writer:
             for where, X in parts(samples):
-                columns = [pa.FixedSizeListArray.from_arrays(pa.array(X.reshape(-1)), FEATURES), pa.array(y[where])]
-                writer.write_table(pa.table(columns, schema=kinds), row_group_size=ROW_GROUP)
+                bytes_of_samples = pa.FixedSizeBinaryArray.from_buffers(
+                    pa.binary(FEATURES), len(X), [None, pa.py_buffer(X)])
+                writer.write_table(pa.table([bytes_of_samples, pa.array(y[where])], schema=kinds),
+                                   row_group_size=ROW_GROUP)
 
 
 def forget(path: Path) -> None:
@@ -167,7 +168,9 @@ def row_groups(path: Path) -> Iterator[Any]:
     import pyarrow.parquet as pq
 
     for batch in pq.ParquetFile(path).iter_batches(ROW_GROUP):
-        yield batch["X"].flatten().to_numpy().reshape(-1, FEATURES), batch["label"].to_numpy()
+        samples = batch["X"]
+        X = np.frombuffer(samples.buffers()[1], np.uint8).reshape(-1, FEATURES)
+        yield X[samples.offset:samples.offset + len(samples)], batch["label"].to_numpy()
 
 
 WAYS: dict[str, tuple[str, str, Callable[[Path, int], int]]] = {
