@@ -167,7 +167,8 @@ def row_groups(path: Path) -> Iterator[Any]:
     """X and y of the row groups of a Parquet file."""
     import pyarrow.parquet as pq
 
-    for batch in pq.ParquetFile(path).iter_batches(ROW_GROUP):
+    # Arrow would keep all that it has read of the file until its end.
+    for batch in pq.ParquetFile(path, pre_buffer=False).iter_batches(ROW_GROUP):
         samples = batch["X"]
         X = np.frombuffer(samples.buffers()[1], np.uint8).reshape(-1, FEATURES)
         yield X[samples.offset:samples.offset + len(samples)], batch["label"].to_numpy()

@@ -312,9 +312,8 @@ class TwoLayerNet:
         chunks : iterable, or callable that returns one
             Of pairs (X, y), samples as for `loss` and their labels; or of tables, if `target` is given: record batches
             or tables of Arrow, data frames of pandas or polars. A chunk without samples is passed over. All of its
-            code is run by the other thread. For several epochs it has to be a list, or a function such as
-            ``dataset.to_batches``, which is called for each. An endless generator trains for ever:
-            ``itertools.islice(chunks, 1000)`` ends it.
+            code is run by the other thread. For several epochs it has to be a list, or a function, which is
+            called for each. An endless generator trains for ever: ``itertools.islice(chunks, 1000)`` ends it.
         target : optional
             The column of tables that has the labels; all others are features, in the order of the first table.
         learning_rate : float, default 1e-3

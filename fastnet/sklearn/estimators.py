@@ -107,8 +107,8 @@ class _Accelerated:
         chunks : iterable, or callable that returns one
             Of (X, y) or (X, y, sample_weight), dense; or of tables, if `target` is given: record batches or tables of
             Arrow, data frames of pandas or polars. A chunk without samples is passed over. All of its code is run by
-            the other thread. For several epochs it has to be a list, or a function such as ``dataset.to_batches``,
-            which is called for each. An endless generator trains for ever: ``itertools.islice(chunks, 1000)`` ends it.
+            the other thread. For several epochs it has to be a list, or a function, which is called for
+            each. An endless generator trains for ever: ``itertools.islice(chunks, 1000)`` ends it.
         target : optional
             The column of tables that has the truth; all others are features, in the order of the first table.
         classes : array-like of shape (n_classes,), optional
