@@ -176,7 +176,7 @@ def row_groups(path: Path) -> Iterator[Any]:
 
 WAYS: dict[str, tuple[str, str, Callable[[Path, int], int]]] = {
     "train, in memory": ("bytes", "in memory", lambda path, n: train(in_memory(path, n), labels(n), 1)),
-    "train, memmap": ("bytes", "", lambda path, n: train(opened("bytes", path, n), labels(n), 50)),
+    "train, memmap": ("bytes", "", lambda path, n: train(opened("bytes", path, n), labels(n), 200)),
     "train, memmap, MADV_RANDOM": (
         "bytes", "", lambda path, n: train(opened("random bytes", path, n), labels(n), 10)),
     "train, HDF5": ("hdf5", "", lambda path, n: train(opened("hdf5", path, n), labels(n), 50)),
