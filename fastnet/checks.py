@@ -24,8 +24,8 @@ from .parallel.interpreter_end import without_gil
 from .tuning import FINITE_PIECE
 
 __all__ = ["LARGEST", "Known", "checked_finite", "choice", "computable", "features", "floating_dtype", "integer",
-           "known_layers", "labels", "layers", "named_gradients", "not_finite", "number", "path", "penalty", "pieces",
-           "random_source", "samples", "shortened", "writable"]
+           "known_layers", "labels", "layers", "matrix", "named_gradients", "not_finite", "number", "path", "penalty",
+           "pieces", "random_source", "samples", "shortened", "writable"]
 
 LARGEST = {np.dtype(kind): float(np.finfo(kind).max) for kind in (np.float32, np.float64)}
 """The largest number of each dtype that a network may have; to ask NumPy takes microseconds."""
@@ -122,23 +122,23 @@ def features(X: Any, name: str, *, columns: int | None, dtype: np.dtype[Any], fi
         if array.ndim == 2 and array.dtype == dtype and array.shape[1] == columns and len(array) and (
                 array.flags.c_contiguous and array.flags.aligned):
             return checked_finite(array, name) if finite else array
-    array = computable(_rows(X, name, columns), dtype)
+    array = computable(matrix(X, name, columns), dtype)
     return checked_finite(array, name) if finite else array
 
 
-def samples(X: Any, name: str, *, columns: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+def samples(X: Any, name: str, *, columns: int | None, dtype: np.dtype[Any]) -> NDArray[Any]:
     """Return `X` as `features` does, but of its own dtype and layout, if it can be converted by the minibatch.
 
     That is, if its dtype is one of :data:`fastnet.llvm.conversion.SOURCE_DTYPES`. Whether it is finite is asked of
     `checked_finite` once its labels are known to be as many: a view may claim more samples than can ever be read.
     """
-    array = _rows(X, name, columns)
+    array = matrix(X, name, columns)
     if not source_kind(array.dtype) or (array.dtype == dtype and array.flags.c_contiguous):
         return features(array, name, columns=columns, dtype=dtype, finite=False)
     return array
 
 
-def pieces(X: NDArray[Any], dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
+def pieces(X: Any, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
     """Yield the rows of X, some at a time, as C-contiguous arrays of `dtype`: never a copy of all."""
     rows = max(1, FINITE_PIECE // max(X.shape[1], 1))
     for start in range(0, len(X), rows):
@@ -156,8 +156,8 @@ def computable(array: NDArray[Any], dtype: np.dtype[Any], *, to_write: bool = Fa
         return np.require(array, dtype, ["C", "A", "W"] if to_write else ["C", "A"])
 
 
-def _rows(X: Any, name: str, columns: int | None) -> NDArray[Any]:
-    """A view of `X` as an array (N, `columns`) of real numbers, which nobody else has; copied if it cannot be one."""
+def matrix(X: Any, name: str, columns: int | None) -> NDArray[Any]:
+    """Return a view of `X` as (N, `columns`) real numbers, which nobody else has; copied only if it cannot be one."""
     array = X.view() if type(X) is np.ndarray else _array(X, name)
     if array.dtype.kind not in "buif":
         raise TypeError(f"{name} must be an array of real numbers, got dtype {array.dtype}")
@@ -176,14 +176,19 @@ def _rows(X: Any, name: str, columns: int | None) -> NDArray[Any]:
 
 
 @without_gil
-def checked_finite(array: NDArray[Any], name: str, dtype: np.dtype[Any] | None = None) -> NDArray[Any]:
-    """Return an array (N, D) that is finite in `dtype`, by default its own, or raise the error that says where not."""
+def checked_finite(array: NDArray[Any], name: str, dtype: np.dtype[Any] | None = None,
+                   numbers: NDArray[np.intp] | None = None) -> NDArray[Any]:
+    """Return an array (N, D) that is finite in `dtype`, by default its own, or raise the error that says where not.
+
+    `numbers`: what the error calls each sample, where that is not its place.
+    """
     if array.dtype.kind != "f":
         return array  # whole numbers are finite, and fit
     first = 0
     for piece in pieces(array, dtype or array.dtype):
         if not kernels.all_finite(writable(piece).reshape(-1)):
-            raise not_finite(piece, int(np.flatnonzero(~np.isfinite(piece).all(axis=1))[0]), name, first)
+            row = int(np.flatnonzero(~np.isfinite(piece).all(axis=1))[0])
+            raise not_finite(piece, row, name, first if numbers is None else int(numbers[first + row]) - row)
         first += len(piece)
     return array
 

@@ -12,7 +12,7 @@ from typing import Any, Self, overload
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import checks, kernels
+from . import checks, kernels, stored
 from .aliases import Layer
 from .files import models, onnx
 from .keywords import names_edition
@@ -23,6 +23,7 @@ from .notebook import html_table, line, sizes_of
 from .parallel.threads import checked_threads
 from .training import loop
 from .training.checkpoints import Checkpoints, checked_interval, data_checksum, read_checkpoint
+from .training.chunks import WINDOW, Chunks, train_windows
 from .training.loop import Callback, History
 from .training.minibatches import Minibatches, minibatches
 
@@ -143,10 +144,15 @@ class TwoLayerNet:
         """The penalty p of the engine, with loss 0.5 * p * sum(W^2), for the user's reg."""
         return checks.penalty(reg, self.dtype, 2 if self.l2 == "full" else 1)
 
-    def _infer(self, X: ArrayLike) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    def _infer(self, X: ArrayLike, scores: bool = True) -> tuple[NDArray[Any], NDArray[np.intp]]:
         layers = self._layers()
-        samples = checks.features(X, "X", columns=len(layers[0][0]), dtype=self.dtype, finite=False)
-        return passes.infer(layers, samples, threads=self._threads)
+        columns = len(layers[0][0])
+        samples: stored.AnySamples
+        if type(X) is np.ndarray and X.dtype == self._dtype and X.flags.c_contiguous:  # the common case, quickly
+            samples = checks.features(X, "X", columns=columns, dtype=self._dtype, finite=False)
+        else:
+            samples = stored.samples(X, "X", columns=columns, dtype=self._dtype)
+        return passes.infer(layers, samples, threads=self._threads, scores=scores)
 
     @overload
     def loss(self, X: ArrayLike, y: None = None, reg: float = 0.0) -> NDArray[Any]: ...
@@ -198,7 +204,10 @@ class TwoLayerNet:
         Parameters
         ----------
         X, X_val : array_like (N, D), (M, D)
-            Training and validation samples, as for `loss`.
+            Training and validation samples, as for `loss`. Of samples in a file no copy is made: a `numpy.memmap`, or
+            whatever has `shape`, `dtype` and slices, such as a dataset of h5py or an array of Zarr, of which a thread
+            reads what the next steps need while steps are taken. NaN and inf in the latter are found when they are
+            read: `params` holds what was learned before, then.
         y, y_val : array_like of int (N,), (M,)
             Their labels.
         learning_rate : float, default 1e-3
@@ -252,9 +261,9 @@ class TwoLayerNet:
         """
         layers, _ = _Trained(self).layers()
         inputs, classes = len(layers[0][0]), layers[-1][0].shape[1]
-        samples = checks.samples(X, "X", columns=inputs, dtype=self.dtype)
+        samples = stored.samples(X, "X", columns=inputs, dtype=self.dtype)
         targets = checks.labels(y, "y", samples=len(samples), classes=classes)
-        samples_val = checks.samples(X_val, "X_val", columns=inputs, dtype=self.dtype)
+        samples_val = stored.samples(X_val, "X_val", columns=inputs, dtype=self.dtype)
         targets_val = checks.labels(y_val, "y_val", samples=len(samples_val), classes=classes)
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be callable or None, got {checks.shortened(callback)}")
@@ -267,8 +276,8 @@ class TwoLayerNet:
         every = checked_interval(checkpoint_every)
         checkpoint = None if checkpoint is None else checks.path(checkpoint, "checkpoint")
         resume = None if resume is None else checks.path(resume, "resume")
-        checks.checked_finite(samples, "X", self.dtype)  # last, as it reads all of the data
-        checks.checked_finite(samples_val, "X_val", self.dtype)
+        samples = stored.finite(samples, "X", self.dtype)  # last, as it reads all of the data
+        samples_val = stored.finite(samples_val, "X_val", self.dtype)
         checkpoints, so_far = None, None
         if checkpoint is not None or resume is not None:
             run = {**arguments, "dtype": str(self.dtype),
@@ -284,9 +293,83 @@ class TwoLayerNet:
                 restore()
         penalty = arguments.pop("l2")  # the name that it has in checkpoints
         return loop.train(
-            _Trained(self, inputs, classes), checks.writable(samples), targets, checks.writable(samples_val),
-            targets_val, **arguments, penalty=penalty, num_iters=steps, verbose=bool(verbose), progress=progress,
+            _Trained(self, inputs, classes), samples, targets, samples_val, targets_val, **arguments,
+            penalty=penalty, num_iters=steps, verbose=bool(verbose), progress=progress,
             callback=callback, checkpoints=checkpoints, progress_so_far=so_far, threads=self._threads)
+
+    def fit_batches(self, chunks: Any, *, target: Any = None, learning_rate: float = 1e-3,
+                    learning_rate_decay: float = 0.95, reg: float = 5e-6, epochs: int = 1, batch_size: int = 200,
+                    window: int = WINDOW, progress: bool | str = False) -> History:
+        """Train with minibatch SGD on data that come in chunks, and need never be in memory as a whole.
+
+        The next chunks are read, in a thread of their own, while steps are taken. Samples go through a window: as many
+        consecutive ones as `window` says are shuffled, and make minibatches, each sample in one of them; the last
+        minibatch of an epoch may be smaller. What is learned depends on the samples, their order, `window` and the
+        generator `rng`, and not on where chunks begin and end.
+
+        Parameters
+        ----------
+        chunks : iterable, or callable that returns one
+            Of pairs (X, y), samples as for `loss` and their labels; or of tables, if `target` is given: record batches
+            or tables of Arrow, data frames of pandas or polars. A chunk without samples is passed over. All of its
+            code is run by the other thread. For several epochs it has to be a list, or a function, which is
+            called for each. An endless generator trains for ever: ``itertools.islice(chunks, 1000)`` ends it.
+        target : optional
+            The column of tables that has the labels; all others are features, in the order of the first table.
+        learning_rate : float, default 1e-3
+        learning_rate_decay : float, default 0.95
+            Factor on the learning rate from one epoch to the next.
+        reg : float, default 5e-6
+            Strength of the L2 penalty, in the form that `l2` names.
+        epochs : int, default 1
+            How often to go through all chunks.
+        batch_size : int, default 200
+            Samples in a minibatch.
+        window : int, default 10000
+            Samples that are shuffled together, rounded up to whole minibatches; 0 to take them as they come. Two
+            windows of numbers of `dtype` are in memory, and what `chunks` itself keeps.
+        progress : bool or str, default False
+            Show on standard error how many steps have been taken, and the loss, as in `train`.
+
+        Returns
+        -------
+        history : dict
+            ``loss_history``: the minibatch's loss before each update.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not as described, before anything has been changed; or a chunk, which the message names:
+            `params` then holds what was learned before.
+        KeyboardInterrupt
+            On Ctrl-C, after a whole step: `params` holds its result. What `chunks` raises goes through in the same
+            way. The thread has ended then, and a generator has been closed; a second Ctrl-C does not wait for that.
+
+        Warns
+        -----
+        DivergenceWarning
+            Once, with the step, when the loss is no longer a finite number; training goes on.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastnet import TwoLayerNet
+        >>> net = TwoLayerNet(4, 10, 3, std=1e-1, rng=0)
+        >>> chunks = [(np.full((50, 4), number), np.full(50, number)) for number in range(3)]
+        >>> len(net.fit_batches(chunks, batch_size=10, epochs=2)["loss_history"])
+        30
+        """
+        layers, _ = _Trained(self).layers()
+        inputs, classes = len(layers[0][0]), layers[-1][0].shape[1]
+        size = checks.integer(batch_size, "batch_size", minimum=1, maximum=2**48)
+        pieces = Chunks(
+            chunks, target=target, columns=inputs, dtype=self.dtype, window=window, batch_size=size, epochs=epochs,
+            weighted=False, truth=lambda y, name, samples: checks.labels(y, name, samples=samples, classes=classes))
+        return train_windows(
+            _Trained(self, inputs, classes), pieces, self._random.permutation if window else None,
+            learning_rate=checks.number(learning_rate, "learning_rate"),
+            learning_rate_decay=checks.number(learning_rate_decay, "learning_rate_decay"),
+            penalty=self._l2_strength(reg), batch_size=size, progress=progress, threads=self._threads)
 
     def _named_arrays(self) -> dict[str, NDArray[Any]]:
         """The user's own arrays that are trained."""
@@ -305,7 +388,7 @@ class TwoLayerNet:
         TypeError, ValueError
             As for `loss`.
         """
-        return self._infer(X)[1]
+        return self._infer(X, scores=False)[1]
 
     def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
         """Return the probability of each class for each sample, (N, C); rows sum to 1.

@@ -24,6 +24,7 @@ from ..llvm.target import PACK, tile_width
 from ..parallel.phases import new_counters
 from ..parallel.team import run as run_team
 from ..parallel.threads import share_count, slow_regions, using_threads
+from ..stored import AnySamples, StoredSamples
 from ..tuning import (
     BLOCK_ROWS,
     CHUNK_ROWS,
@@ -97,9 +98,9 @@ def _loss_and_grads(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int6
     return float(loss), grads[::-1]
 
 
-def infer(layers: Sequence[Layer], X: NDArray[Any], name: str = "X", check: Callable[[], None] | None = None,
-          region: bool = True, activation: str | None = None, head: str | None = None,
-          threads: int | None = None) -> tuple[NDArray[Any], NDArray[np.intp]]:
+def infer(layers: Sequence[Layer], X: AnySamples, name: str = "X", check: Callable[[], None] | None = None,
+          region: bool = True, activation: str | None = None, head: str | None = None, threads: int | None = None,
+          scores: bool = True) -> tuple[NDArray[Any], NDArray[np.intp]]:
     """Return the scores Z_L, (N, C), of `X`, which may still hold NaN or inf, and the label of the largest, (N,).
 
     With an `activation` other than ReLU, and with a `head`, return what it makes of the scores; both or none.
@@ -107,7 +108,7 @@ def infer(layers: Sequence[Layer], X: NDArray[Any], name: str = "X", check: Call
     In chunks of rows: the activations of all samples never exist at once. `check` is called after each chunk; what
     it raises ends the work. `region`: whether a short piece of work may be done in a parallel region of numba's, whose
     threads are there at once. `threads`: how many there may be at work; None for as many as the calling
-    thread may have.
+    thread may have. Without `scores` those of many samples are not kept: the first result is of no use then.
 
     Raises
     ------
@@ -118,13 +119,15 @@ def infer(layers: Sequence[Layer], X: NDArray[Any], name: str = "X", check: Call
     work = sum([W.size for W in Ws])
     method = method_indices(activation, head)
     rows = max(CHUNK_ROWS, CHUNK_WORK // work)
-    if X.dtype != Ws[0].dtype or not X.flags.c_contiguous:  # a chunk is converted, never all
+    # A chunk is read or converted, never all.
+    if isinstance(X, StoredSamples) or X.dtype != Ws[0].dtype or not X.flags.c_contiguous:
         rows = min(rows, max(1, FINITE_PIECE // X.shape[1]))
-    if len(X) <= rows and check is None:
+    if len(X) <= rows and check is None and not isinstance(X, StoredSamples):
         return _infer(method, Ws, bs, X, 0, work, name, region, threads)
     parts: list[tuple[NDArray[Any], NDArray[np.intp]]] = []
     for start in range(0, len(X), rows):
-        parts.append(_infer(method, Ws, bs, X[start:start + rows], start, work, name, region, threads))
+        Z, labels = _infer(method, Ws, bs, X[start:start + rows], start, work, name, region, threads)
+        parts.append((Z if scores else Z[:0].copy(), labels))
         if check is not None:
             check()
     if len(parts) == 1:

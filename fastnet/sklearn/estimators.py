@@ -6,20 +6,30 @@ accelerated (parameters of unusual types, what SciPy does between two gradients 
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
+import warnings
+from collections.abc import Iterator
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
-from sklearn import neural_network
+from sklearn import config_context, neural_network
+from sklearn.base import is_classifier
 from sklearn.metrics import accuracy_score, r2_score
+from sklearn.utils import assert_all_finite, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..aliases import Layer
 from ..files import containers, onnx
 from ..network import passes
+from ..progress import Bar
+from ..stored import AnySamples, StoredSamples, in_a_file, is_stored
+from ..training.chunks import WINDOW, Chunks
+from ..training.interrupts import DeferredInterrupt
+from ..training.reading import read_ahead
 from . import private, storage
 from .stochastic import FLOATS, OUTPUT_HEADS, fit_stochastic, own, trained_layers
 from .whole_batch import whole_batch
@@ -50,7 +60,17 @@ class _Accelerated:
             truth = self._plain_truth(y)
             if truth is not None and np.isfinite(X).all():
                 return X, truth
-        return super()._validate_input(X, y, incremental, reset)  # type: ignore[misc]
+        if not is_stored(X) and not in_a_file(X):
+            return super()._validate_input(X, y, incremental, reset)  # type: ignore[misc]
+        # What scikit-learn does not take as it is it would read and convert as a whole.
+        kind = X.dtype.newbyteorder("=")
+        stored = StoredSamples(X, "X", columns=None, dtype=kind if kind in FLOATS else np.dtype(np.float64))
+        if stored.array is not None and stored.array.dtype in FLOATS:
+            return stored, super()._validate_input(X, y, incremental, reset)[1]  # type: ignore[misc]
+        assert_all_finite(y, input_name="y")
+        with config_context(assume_finite=True):
+            return stored, super()._validate_input(  # type: ignore[misc]
+                _stand_in(stored), y, incremental, reset)[1]
 
     def _plain_truth(self, y: NDArray[Any]) -> NDArray[Any] | None:
         """What `_validate_input` makes of y in a further `partial_fit`; None if that is for scikit-learn to say."""
@@ -59,7 +79,7 @@ class _Accelerated:
     def _fit_stochastic(self, X: Any, y: Any, *rest: Any) -> None:
         if (self._overrides("_backprop", "_forward_pass", "_compute_loss_grad")
                 or not fit_stochastic(self, X, y, rest, self._overrides("_update_no_improvement_count"))):
-            super()._fit_stochastic(X, y, *rest)  # type: ignore[misc]
+            super()._fit_stochastic(_in_memory(X), y, *rest)  # type: ignore[misc]
 
     def _fit_lbfgs(self, X: Any, y: Any, *rest: Any) -> None:
         if not self._overrides("_backprop", "_forward_pass", "_compute_loss_grad"):
@@ -68,9 +88,92 @@ class _Accelerated:
                 self._backprop = batch.backprop
         try:
             with private.without_bar(self):  # its iterations are SciPy's
-                super()._fit_lbfgs(X, y, *rest)  # type: ignore[misc]
+                super()._fit_lbfgs(X if "_backprop" in vars(self) else _in_memory(X), y,  # type: ignore[misc]
+                                   *rest)
         finally:
             vars(self).pop("_backprop", None)
+
+    def fit_batches(self, chunks: Any, *, target: Any = None, classes: Any = None, window: int = WINDOW,
+                    epochs: int = 1) -> Self:
+        """Train on data that come in chunks, and need never be in memory as a whole: a `partial_fit` of each window.
+
+        As with `partial_fit` an estimator that has been fitted goes on from what it has learned. The next chunks are
+        read, in a thread of their own, while steps are taken. Samples go through a window: as many consecutive ones as
+        `window` says are shuffled, and make minibatches of `batch_size`. `random_state` begins once, with the call.
+        What is learned does not depend on where chunks begin and end.
+
+        Parameters
+        ----------
+        chunks : iterable, or callable that returns one
+            Of (X, y) or (X, y, sample_weight), dense; or of tables, if `target` is given: record batches or tables of
+            Arrow, data frames of pandas or polars. A chunk without samples is passed over. All of its code is run by
+            the other thread. For several epochs it has to be a list, or a function, which is called for
+            each. An endless generator trains for ever: ``itertools.islice(chunks, 1000)`` ends it.
+        target : optional
+            The column of tables that has the truth; all others are features, in the order of the first table.
+        classes : array-like of shape (n_classes,), optional
+            For a classifier: all classes that there will be. Needed by the first call.
+        window : int, default 10000
+            Samples that are shuffled together, rounded up to whole minibatches; 0 to take them as they come, as with
+            ``shuffle=False``. Two windows of floats are in memory, and what `chunks` itself keeps.
+        epochs : int, default 1
+            How often to go through all chunks.
+
+        Returns
+        -------
+        self
+            ``loss_curve_`` has the mean loss of each window.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not as described, before anything has been changed; or a chunk: what was learned from the
+            windows before is kept. What `chunks` raises goes through in the same way. The thread has ended then, and a
+            generator has been closed.
+
+        Warns
+        -----
+        UserWarning
+            On Ctrl-C, which ends the training, as it does that of `fit`.
+        """
+        private.validate_parameters(self)
+        known, more = vars(self), {}
+        if known["solver"] == "lbfgs":
+            raise ValueError("solver must be 'adam' or 'sgd' for fit_batches, got 'lbfgs'")
+        if is_classifier(self):
+            if classes is None and not hasattr(self, "classes_"):
+                raise ValueError("classes must name all classes in the first call of fit_batches, got None")
+            more["classes"] = classes
+        elif classes is not None:
+            raise TypeError("classes must be None for a regressor")
+        fitted = "coefs_" in known
+        batch_size = 200 if known["batch_size"] == "auto" else int(known["batch_size"])
+        names = list(known["feature_names_in_"]) if fitted and "feature_names_in_" in known else None
+        pieces = Chunks(
+            chunks, target=target, window=window, batch_size=batch_size, epochs=epochs, truth=_copied,
+            columns=known["n_features_in_"] if fitted else None, dtype=self.coefs_[0].dtype if fitted else None,
+            weighted=private.has_sample_weight, names=names)
+        progress = known["verbose"] == "progress"
+        with (Bar(None, description=type(self).__name__, unit="window", shown=progress,
+                  figures=lambda: {"loss": known["loss_"]} if "loss_" in known else {}) as bar,
+              _for_a_while(self, random_state=check_random_state(known["random_state"]), batch_size=batch_size,
+                           shuffle=bool(known["shuffle"] and window), verbose=known["verbose"] and not progress)):
+            try:
+                with (DeferredInterrupt() as interrupt,
+                      contextlib.closing(read_ahead(pieces.windows(), interrupt.check)) as windows):
+                    for number, (_, X, y, weights) in enumerate(windows, start=1):
+                        known["batch_size"] = min(batch_size, len(X))
+                        known.pop("feature_names_in_", None)  # windows have none
+                        self.partial_fit(  # type: ignore[attr-defined]
+                            X, y, **more, **({} if weights is None else {"sample_weight": weights}))
+                        bar.update(number)
+                        interrupt.check()
+            except KeyboardInterrupt:
+                warnings.warn("Training interrupted by user.", stacklevel=2)
+            finally:
+                if pieces.names is not None and "n_features_in_" in known:
+                    known["feature_names_in_"] = np.array(pieces.names, object)
+        return self
 
     def predict(self, X: Any) -> Any:
         """Predict what samples are, as scikit-learn's `predict` does.
@@ -97,23 +200,31 @@ class _Accelerated:
         layers = trained_layers(self)
         X = X if issparse(X) else own(X)
         if check_input and not self._is_plain(X):
-            X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
-            X = X if issparse(X) else own(X)
+            if is_stored(X):
+                stored = StoredSamples(X, "X", columns=None, dtype=X.dtype)
+                with config_context(assume_finite=True):
+                    validate_data(self, _stand_in(stored), reset=False)
+                X = stored
+            else:
+                X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+                X = X if issparse(X) else own(X)
             check_input = False
         head = OUTPUT_HEADS.get(self.out_activation_)  # type: ignore[attr-defined]
         if layers is not None and head is not None and not issparse(X) and X.shape[1] == len(layers[0][0]):
-            dtype = np.result_type(X, layers[0][0])
+            dtype = np.result_type(X.dtype, layers[0][0].dtype)
             if dtype in FLOATS:
                 try:
                     return self._inferred(layers, X, dtype, head)
                 except ValueError:
                     if check_input:  # NaN or inf: scikit-learn says so, unless it has been told not to look
                         validate_data(self, X, reset=False)
-        return super()._forward_pass_fast(X, check_input=False), None  # type: ignore[misc]
+                    elif isinstance(X, StoredSamples):  # nobody has looked, and they are not read twice
+                        raise
+        return super()._forward_pass_fast(_in_memory(X), check_input=False), None  # type: ignore[misc]
 
-    def _inferred(self, layers: list[Layer], X: NDArray[Any], dtype: np.dtype[Any],
+    def _inferred(self, layers: list[Layer], X: AnySamples, dtype: np.dtype[Any],
                   head: str) -> tuple[NDArray[Any], NDArray[np.intp]]:
-        samples = np.require(X, dtype, ["C", "A"])
+        samples = X.astype(dtype) if isinstance(X, StoredSamples) else X
         if layers[0][0].dtype != dtype:
             layers = [(W.astype(dtype), b.astype(dtype)) for W, b in layers]
         return passes.infer(layers, samples, activation=self.activation, head=head)  # type: ignore[attr-defined]
@@ -207,6 +318,36 @@ class _Accelerated:
         return converted
 
 
+def _copied(y: Any, name: str, samples: int) -> NDArray[Any]:
+    """A copy of what samples are, one entry for each; whether these may be is asked when they are trained with."""
+    truth = np.array(y)
+    if truth.shape[:1] != (samples,):
+        raise ValueError(f"{name} must have one entry for each of {samples} samples, got shape {truth.shape}")
+    return truth
+
+
+@contextlib.contextmanager
+def _for_a_while(estimator: Any, **parameters: Any) -> Iterator[None]:
+    """Give an estimator other parameters, and then its own again."""
+    known = vars(estimator)
+    before = {name: known[name] for name in parameters}
+    known.update(parameters)
+    try:
+        yield
+    finally:
+        known.update(before)
+
+
+def _stand_in(X: StoredSamples) -> NDArray[Any]:
+    """An array of zeros, without memory, for scikit-learn to look at its shape."""
+    return np.broadcast_to(np.zeros((), X.dtype), X.given_shape)
+
+
+def _in_memory(X: Any) -> Any:
+    """Samples as scikit-learn's own code takes them."""
+    return np.asarray(X) if isinstance(X, StoredSamples) else X
+
+
 def _converted(estimator: Any, cls: Any) -> Any:
     result = cls.__new__(cls)
     vars(result).update(copy.deepcopy(vars(estimator)))
@@ -219,7 +360,9 @@ def _documented(original: type, what: str) -> str:
     return f"""{what} on fastnet's engine: scikit-learn's estimator, faster, with the same results.
 
     ``verbose`` may also be ``"progress"``, for a progress bar over the epochs on standard error. `to_sklearn` and
-    `from_sklearn` convert to and from scikit-learn's own class. All else is as scikit-learn documents it:
+    `from_sklearn` convert to and from scikit-learn's own class. X may also lie in a file, of which no copy is made: a
+    `numpy.memmap`, or whatever has `shape`, `dtype` and slices. `fit_batches` takes chunks. All else is as scikit-learn
+    documents it:
 
     {(original.__doc__ or '').strip()}
     """

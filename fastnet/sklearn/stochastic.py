@@ -23,6 +23,7 @@ from ..blocks.sparse import NonZeros, ascending
 from ..checks import LARGEST, writable
 from ..llvm.memory import overlap
 from ..progress import Bar
+from ..stored import StoredSamples
 from ..training.interrupts import DeferredInterrupt
 from ..training.session import Session
 from ..tuning import EPOCHS_INDICES
@@ -77,6 +78,8 @@ def trainable(estimator: Any, X: Any, y: Any, sizes: list[int]) -> list[Layer] |
     if overlap(array for layer in layers for array in layer):
         return None
     # Where scikit-learn goes on in float64, numbers may come that float32 does not have.
+    if isinstance(X, StoredSamples):  # what has to be read is looked at then
+        X = np.empty(0, layers[0][0].dtype) if X.array is None else X.array
     values = [X.data if issparse(X) else X, *([] if is_classifier(estimator) else [y])]
     dtype = layers[0][0].dtype
     if any(part.size and part.dtype != dtype and max(-float(part.min()), float(part.max())) > LARGEST[dtype]
@@ -122,7 +125,8 @@ def fit_stochastic(estimator: Any, X: Any, y: Any, rest: tuple[Any, ...], stepwi
 def _split(estimator: Any, X: Any, y: Any, sample_weight: Any) -> tuple[NDArray[np.intp], tuple[Any, Any, Any] | None]:
     """Set validation data aside for early stopping: indices of the rest, and X, y and weights of what is aside.
 
-    The rest is not copied: it is most of the data. Without early stopping it is all, and nothing is aside.
+    The rest is not copied: it is most of the data; nor are stored samples. Without early stopping it is all, and
+    nothing is aside.
     """
     samples = np.arange(X.shape[0])
     if not estimator.early_stopping:
@@ -135,7 +139,8 @@ def _split(estimator: Any, X: Any, y: Any, sample_weight: Any) -> tuple[NDArray[
     y_val = y[aside]
     if is_classifier(estimator):
         y_val = estimator._label_binarizer.inverse_transform(y_val)
-    return used, (X[aside], y_val, None if sample_weight is None else sample_weight[aside])
+    X_val = X.take(aside) if isinstance(X, StoredSamples) else X[aside]
+    return used, (X_val, y_val, None if sample_weight is None else sample_weight[aside])
 
 
 def _batch_size(estimator: Any, samples: int) -> int:
@@ -172,6 +177,15 @@ def own(data: Any) -> Any:
     return owned
 
 
+def in_steps(X: Any, dtype: np.dtype[Any]) -> Any:
+    """Return samples of any kind as steps take them that compute in `dtype`: copied only where need be, in memory."""
+    if issparse(X):
+        return non_zeros(X, dtype)
+    if isinstance(X, StoredSamples):
+        return X.astype(dtype) if X.array is None else writable(X.array)
+    return native(X, dtype)
+
+
 def non_zeros(X: Any, dtype: np.dtype[Any]) -> NonZeros:
     """Return the non-zeros of a matrix that `own` has returned, row after row, in ascending columns."""
     X = X.tocsr()
@@ -205,7 +219,7 @@ class _Run:
                  used: NDArray[np.intp], method: Optimizer, batch_size: int, fresh: bool) -> None:
         dtype = layers[0][0].dtype
         self._estimator, self._optimizer = estimator, optimizer
-        self._X = non_zeros(X, dtype) if issparse(X) else native(X, dtype)
+        self._X = in_steps(X, dtype)
         head = HEADS[estimator.loss, estimator.out_activation_]
         self._y = y.argmax(axis=1) if head == "softmax" else native(y, dtype)
         self._weights = None if sample_weight is None else native(sample_weight, dtype)
@@ -264,7 +278,7 @@ class _Run:
         counts, rates = np.tile(self._counts, epochs), self._rates(epochs)
         losses, done = np.empty(len(batches)), 0
         while done < len(batches):
-            part = slice(done, max(done + self._session.steps, len(batches) if epochs > 1 else 0))
+            part = slice(done, max(done + self._session.steps_with(self._X), len(batches) if epochs > 1 else 0))
             losses[part] = self._take_steps(batches[part], counts[part], rates[part])
             done = part.stop
             if done < len(batches):

@@ -17,9 +17,10 @@ from ..blocks.optimizers import MOMENTUM, Optimizer
 from ..checks import writable
 from ..engine.packed import Parameters
 from ..engine.workspace import Workspace
+from ..stored import StoredSamples
 from ..tuning import BLOCK_ROWS, PART_BYTES
 from . import private
-from .stochastic import HEADS, native, non_zeros, trainable
+from .stochastic import HEADS, in_steps, native, trainable
 
 __all__ = ["WholeBatch", "whole_batch"]
 
@@ -50,7 +51,8 @@ class WholeBatch:
 
     def __init__(self, estimator: Any, layers: list[Layer], X: Any, y: NDArray[Any], sample_weight: Any) -> None:
         dtype, head, samples = layers[0][0].dtype, HEADS[estimator.loss, estimator.out_activation_], X.shape[0]
-        self._X: Any = non_zeros(X, dtype) if issparse(X) else writable(X.view())
+        self._X: Any = (
+            in_steps(X, dtype) if issparse(X) or isinstance(X, StoredSamples) else writable(X.view()))
         self._y = y.argmax(axis=1) if head == "softmax" else np.array(y, dtype, order="C")
         self._weights = None if sample_weight is None else np.array(sample_weight, dtype)
         self._total = float(samples if sample_weight is None else sample_weight.sum())
@@ -80,9 +82,12 @@ class WholeBatch:
         loss, penalty = 0.0, self._estimator.alpha / self._total
         for part, count in enumerate(self._counts):
             self._parameters.replace(layers)
-            losses, _ = self._workspace.run(
-                self._X, self._y, self._batches[part:part + 1], 0.0, penalty, self._weights, np.array([self._total]),
-                np.array([count]), only_gradients=True)
+            X, y, weights, batch = self._X, self._y, self._weights, self._batches[part:part + 1]
+            if isinstance(X, StoredSamples):
+                ((chosen, X, batch),) = X.portions([batch])
+                y, weights = y[chosen], None if weights is None else weights[chosen]
+            losses, _ = self._workspace.run(X, y, batch, 0.0, penalty, weights, np.array([self._total]),
+                                            np.array([count]), only_gradients=True)
             loss += float(losses[0])
             grads = [(np.empty_like(W), np.empty_like(b)) for W, b in layers]
             self._parameters.store(grads)

@@ -22,14 +22,15 @@ from ..engine.workspace import Accuracies
 from ..network import passes
 from ..parallel.threads import most_threads, share_count
 from ..progress import Bar, latest
+from ..stored import AnySamples, StoredSamples
 from ..tuning import CHECK_WORK, ELEMENT_WORK
 from .checkpoints import Checkpoints, Progress
 from .interrupts import DeferredInterrupt
 from .minibatches import Minibatches, keep
 from .session import Session
 
-__all__ = ["Callback", "DivergenceWarning", "History", "Trainee", "accuracy", "checks_of_a_run", "prepare", "train",
-           "warn_of_divergence", "work_of_check"]
+__all__ = ["Callback", "DivergenceWarning", "History", "Trainee", "accuracy", "checks_of_a_run", "prepare",
+           "step_by_copies", "train", "warn_of_divergence", "work_of_check"]
 
 
 class DivergenceWarning(RuntimeWarning):
@@ -45,10 +46,10 @@ The numbers are NumPy's, of float64, as in the course.
 Callback = Callable[[int, History], Any]
 
 
-def accuracy(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64],
+def accuracy(layers: Sequence[Layer], X: AnySamples, y: NDArray[np.int64],
              check: Callable[[], None] | None = None, threads: int | None = None) -> np.float64:
     """Return the fraction of samples whose largest score is at their label."""
-    _, labels = passes.infer(layers, X, check=check, region=False, threads=threads)
+    _, labels = passes.infer(layers, X, check=check, region=False, threads=threads, scores=False)
     return np.float64((labels == y).mean())
 
 
@@ -68,8 +69,8 @@ class Trainee(Protocol):
         """Draw, as :func:`fastnet.training.minibatches.minibatches` does, from where the model draws."""
 
 
-def train(trainee: Trainee, X: NDArray[Any], y: NDArray[np.int64],
-          X_val: NDArray[Any], y_val: NDArray[np.int64], *, learning_rate: float, learning_rate_decay: float,
+def train(trainee: Trainee, X: AnySamples, y: NDArray[np.int64],
+          X_val: AnySamples, y_val: NDArray[np.int64], *, learning_rate: float, learning_rate_decay: float,
           penalty: float, num_iters: int, batch_size: int, verbose: bool, progress: bool | str,
           callback: Callback | None, checkpoints: Checkpoints | None, progress_so_far: Progress | None,
           threads: int | None) -> History:
@@ -99,7 +100,8 @@ def train(trainee: Trainee, X: NDArray[Any], y: NDArray[np.int64],
     history = now.history
     layers, in_place = trainee.layers()
     check_work = work_of_check(layers, X_val)
-    most_checks = checks_of_a_run(layers, check_work, batch_size, threads)
+    in_memory = not isinstance(X, StoredSamples) and not isinstance(X_val, StoredSamples)
+    most_checks = checks_of_a_run(layers, check_work, batch_size, threads) if in_memory else 0
     if num_iters:  # here, where Ctrl-C still works at once
         prepare(layers[0][0].dtype, scores=not (in_place and most_checks) or callback is not None)
     with (Bar(num_iters, description=progress if isinstance(progress, str) else "", initial=now.iteration,
@@ -111,7 +113,7 @@ def train(trainee: Trainee, X: NDArray[Any], y: NDArray[np.int64],
             it = now.iteration
             if in_place and not session.is_packed:
                 session.pack(layers)
-            done = min(it + session.steps if in_place else it + 1, num_iters,
+            done = min(it + session.steps_with(X) if in_place else it + 1, num_iters,
                        num_iters if checkpoints is None else checkpoints.next_stop(it))
             due = _due(it, done, iterations_per_epoch)
             inside = in_place and most_checks > 0
@@ -127,11 +129,9 @@ def train(trainee: Trainee, X: NDArray[Any], y: NDArray[np.int64],
                     _mask(due - it, done - it) if inside else None, X_val, y_val)
             else:
                 (batch,), = trainee.minibatches(samples, batch_size, 1, False)
-                drawn_samples = checks.computable(X[batch], layers[0][0].dtype)
-                loss, grads = passes.loss_and_grads(layers, drawn_samples, y[batch], penalty, threads)
-                trainee.update(grads, now.learning_rate)
+                losses = step_by_copies(trainee, layers, X[batch], y[batch], penalty, now.learning_rate, threads)
                 layers, in_place = trainee.layers()
-                losses, accuracies = np.array([loss]), []
+                accuracies = []
             history["loss_history"].extend(losses)
             if not diverged and not np.isfinite(losses).all():
                 diverged = warn_of_divergence(losses, it)
@@ -152,7 +152,8 @@ def train(trainee: Trainee, X: NDArray[Any], y: NDArray[np.int64],
                 now.stopped = callback(done - 1, history) is True
                 if not now.stopped:
                     layers, in_place = trainee.layers()
-                    most_checks = checks_of_a_run(layers, work_of_check(layers, X_val), batch_size, threads)
+                    if in_memory:
+                        most_checks = checks_of_a_run(layers, work_of_check(layers, X_val), batch_size, threads)
                     session.forget()
             now.iteration = done
             ending = now.stopped or done == num_iters
@@ -167,6 +168,14 @@ def train(trainee: Trainee, X: NDArray[Any], y: NDArray[np.int64],
     return history
 
 
+def step_by_copies(trainee: Trainee, layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64], penalty: float,
+                   learning_rate: float, threads: int | None) -> NDArray[np.float64]:
+    """Take a step with a minibatch where the layers are copies of the user's arrays; return its loss, (1,)."""
+    loss, grads = passes.loss_and_grads(layers, checks.computable(X, layers[0][0].dtype), y, penalty, threads)
+    trainee.update(grads, learning_rate)
+    return np.array([loss])
+
+
 def warn_of_divergence(losses: Iterable[float], first: int) -> bool:
     """Warn that a loss is not finite, if one is; the first of these is that of iteration `first`."""
     for iteration, loss in enumerate(losses, first):
@@ -177,8 +186,8 @@ def warn_of_divergence(losses: Iterable[float], first: int) -> bool:
     return False
 
 
-def _take_steps(session: Session, X: NDArray[Any], y: NDArray[np.int64], drawn: Minibatches,
-                rates: NDArray[np.float64], penalty: float, due: NDArray[np.bool_] | None, X_val: NDArray[Any],
+def _take_steps(session: Session, X: AnySamples, y: NDArray[np.int64], drawn: Minibatches,
+                rates: NDArray[np.float64], penalty: float, due: NDArray[np.bool_] | None, X_val: AnySamples,
                 y_val: NDArray[np.int64]) -> tuple[NDArray[np.float64], list[Sequence[float]], NDArray[np.intp]]:
     """Take a step for each of the minibatches; return losses, accuracies where `due` says so, and the last of them."""
     losses: list[NDArray[np.float64]] = []
@@ -187,8 +196,8 @@ def _take_steps(session: Session, X: NDArray[Any], y: NDArray[np.int64], drawn: 
     with contextlib.closing(drawn):  # after an error, too, nobody draws any more
         for batches in drawn:
             part = slice(done, done + len(batches))
-            results = session.run(X, y, batches, rates[part], penalty,
-                                  accuracies=None if due is None else Accuracies(due[part], X_val, y_val))
+            inside = None if due is None or isinstance(X_val, StoredSamples) else Accuracies(due[part], X_val, y_val)
+            results = session.run(X, y, batches, rates[part], penalty, accuracies=inside)
             losses.append(results.losses)
             accuracies += map(list, results.accuracies)
             done = part.stop
@@ -203,12 +212,12 @@ def _due(start: int, stop: int, iterations_per_epoch: float) -> NDArray[np.intp]
     return due[(due >= start) & (due < stop) & (due % iterations_per_epoch == 0)].astype(np.intp)
 
 
-def work_of_check(layers: Sequence[Layer], X: NDArray[Any], count: int | None = None) -> int:
+def work_of_check(layers: Sequence[Layer], X: AnySamples, count: int | None = None) -> int:
     """What the accuracy of `count` samples of X, by default of all, takes, in multiply-adds.
 
     Gathering a feature takes as long as some of them, and as more where each feature lies by itself.
     """
-    apart = X.strides[1] != X.itemsize
+    apart = not isinstance(X, StoredSamples) and X.strides[1] != X.itemsize
     a_sample = sum(W.size for W, _ in layers) + (8 if apart else 1) * ELEMENT_WORK * X.shape[1]
     return (len(X) if count is None else count) * a_sample
 

@@ -6,6 +6,7 @@ this: arrays of the user go in, runs of compiled steps are taken, and what was l
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -21,14 +22,19 @@ from ..engine.packed import Parameters
 from ..engine.plan import affine_work
 from ..engine.workspace import Accuracies, Results, Workspace
 from ..parallel.threads import most_threads
+from ..stored import PORTION_BYTES, StoredSamples
 from ..tuning import IDLE_BYTES
 from .pace import Pace
+from .reading import read_ahead
 
 __all__ = ["Session"]
 
 
 _idle: Idle[tuple[Parameters, Workspace]] = Idle()
 """For the next `partial_fit`."""
+
+_PORTIONS = 4
+"""So many portions of stored samples are read for one run: the first is waited for, the others are read meanwhile."""
 
 
 class Session:
@@ -93,6 +99,13 @@ class Session:
         assert self._pace is not None, "nothing has been packed"
         return self._pace.steps
 
+    def steps_with(self, X: Array | NonZeros | StoredSamples) -> int:
+        """Return how many steps had better be taken at a time with these samples."""
+        return _PORTIONS * self._steps_of_portion(X) if isinstance(X, StoredSamples) else self.steps
+
+    def _steps_of_portion(self, X: StoredSamples) -> int:
+        return max(1, min(self.steps, PORTION_BYTES // (self._batch_size * X.sample_bytes)))
+
     @property
     def losses(self) -> NDArray[np.float64]:
         """Those of the last run that was begun; -inf for a step that was not taken."""
@@ -106,23 +119,45 @@ class Session:
         """Whether one thread is at work where there may be several, as far as is known."""
         return self._workspace is not None and self._workspace.workers == 1 < most_threads(self._threads)
 
-    def run(self, X: Array | NonZeros, y: Array, batches: NDArray[np.intp], rates: float | NDArray[np.float64],
-            penalty: float | NDArray[np.float64], weights: Array | None = None,
+    def run(self, X: Array | NonZeros | StoredSamples, y: Array, batches: NDArray[np.intp],
+            rates: float | NDArray[np.float64], penalty: float | NDArray[np.float64], weights: Array | None = None,
             weight_sums: NDArray[np.float64] | None = None,
             counts: NDArray[np.intp] | None = None,
             accuracies: Accuracies | None = None, epsilons: NDArray[np.float64] | None = None) -> Results:
-        """Take a step for each minibatch in one compiled call.
+        """Take a step for each minibatch in one compiled call; or, of stored samples, in one for each portion of them.
 
-        Parameters are those of :meth:`fastnet.engine.workspace.Workspace.run`.
+        Parameters are those of :meth:`fastnet.engine.workspace.Workspace.run`. What is wrong with stored samples is
+        found when they are read: the steps before have been taken then.
         """
         assert self._workspace is not None, "nothing has been packed"
         assert self._pace is not None
+        if isinstance(X, StoredSamples):
+            assert accuracies is None, "accuracies of stored samples are taken by themselves"
+            return self._run_portions(X, y, batches, rates, penalty, weights, weight_sums, counts)
         start = time.perf_counter()
         self._unstored = True  # before the steps: an exception may come right after them
         results = self._workspace.run(X, y, batches, rates, penalty, weights, weight_sums, counts, accuracies,
                                       epsilons=epsilons)
         self._pace.learn(time.perf_counter() - start, len(batches))
         return results
+
+    def _run_portions(self, X: StoredSamples, y: Array, batches: NDArray[np.intp],
+                      rates: float | NDArray[np.float64], penalty: float | NDArray[np.float64], weights: Array | None,
+                      weight_sums: NDArray[np.float64] | None, counts: NDArray[np.intp] | None) -> Results:
+        """`run`, portion by portion; the next one is read while the steps of one are taken."""
+        steps = self._steps_of_portion(X)
+        parts = [slice(start, start + steps) for start in range(0, len(batches), steps)]
+        losses = np.empty(len(batches))
+        rates, penalty = np.broadcast_to(rates, len(batches)), np.broadcast_to(penalty, len(batches))
+        items = X.portions(batches[part] for part in parts)
+        with contextlib.closing(read_ahead(items) if len(parts) > 1 else items) as portions:
+            for part, (chosen, samples, places) in zip(parts, portions, strict=True):
+                losses[part] = self.run(
+                    samples, y[chosen], places, rates[part], penalty[part],
+                    None if weights is None else weights[chosen],
+                    None if weight_sums is None else weight_sums[part],
+                    None if counts is None else counts[part]).losses
+        return Results(losses, np.empty((0, 2)))
 
     def store(self) -> None:
         """Bring the user's arrays up to date.

@@ -70,6 +70,49 @@ def test_what_early_stopping_leaves_for_training_is_not_copied():
     assert peak < X.nbytes / 2
 
 
+LARGER = """
+import re, resource, sys, warnings
+from pathlib import Path
+import numpy as np
+from fastnet import TwoLayerNet
+from fastnet.sklearn import MLPClassifier
+SAMPLES, FEATURES, MIBS = 420_000, 784, 128
+y = np.arange(SAMPLES) % 3
+with open(sys.argv[1], "wb") as file:
+    for start in range(0, SAMPLES, 10_000):
+        part = np.random.default_rng(start).integers(0, 8, (10_000, FEATURES), np.uint8)
+        part[np.arange(10_000), y[start:start + 10_000]] = 255
+        file.write(part.tobytes())
+X = np.memmap(sys.argv[1], np.uint8, "r", shape=(SAMPLES, FEATURES))
+
+def work(X, y):
+    net = TwoLayerNet(FEATURES, 4, 3, std=0.01, dtype=np.float32, rng=0)
+    net.train(X, y, X, y, num_iters=300, batch_size=100, learning_rate=1e-4)
+    chunks = ((X[start:start + 5000], y[start:start + 5000]) for start in range(0, len(X), 5000))
+    net.fit_batches(chunks, batch_size=100, learning_rate=1e-4, window=5000)
+    model = MLPClassifier((4,), max_iter=1, batch_size=100, early_stopping=True, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # one epoch is no convergence
+        model.fit(X, y)
+    return net.score(X, y), model.score(X, y)
+
+work(X[:5000], y[:5000])  # compiles, and starts threads
+now = int(re.search(r"VmData:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) << 10
+resource.setrlimit(resource.RLIMIT_DATA, (now + (MIBS << 20),) * 2)
+try:
+    np.ones(X.shape, np.uint8)
+except MemoryError:
+    print(X.nbytes > 2 * (MIBS << 20), min(work(X, y)) > 0.5)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not COMPILED or sys.platform != "linux", reason="as Linux counts, and with compiled kernels")
+def test_a_file_may_be_larger_than_the_memory_that_there_is(run_python, tmp_path):
+    # 314 MiB of bytes, which are 2.5 GiB of float64, with 128 MiB for all that there is beside the file.
+    assert run_python(LARGER, tmp_path / "X").split() == ["True", "True"]
+
+
 def test_all_or_nothing_in_one_call():
     targets, sources = [np.zeros((2, 3)), np.zeros(4)], [np.ones((2, 3)), np.arange(4.0)]
     memory.copy_all(zip(targets, sources, strict=True))
