@@ -7,7 +7,7 @@ are, or on which of them were lost.
 
 try:
     import dask.array
-    import dask.dataframe
+    import dask.dataframe  # noqa: F401
     import distributed  # noqa: F401
 except ImportError as error:
     raise ImportError('fastnet.dask needs Dask: pip install "dask[array,dataframe]" distributed (the extra `dask`)',

@@ -46,16 +46,15 @@ _OF_A_CLUSTER = ("client", "sync", "outer_momentum")
 class _Distributed(BaseEstimator):
     """What the two estimators have in common."""
 
-    _local: type
+    _local: Any
 
     @property
     def client_(self) -> Client:
         """The client whose cluster is used: that of the parameter, or the current one of Dask."""
-        if self.client is not None:  # type: ignore[attr-defined]
-            if not isinstance(self.client, Client):  # type: ignore[attr-defined]
-                raise TypeError(f"client must be a distributed.Client or None, got "
-                                f"{shortened(self.client)}")  # type: ignore[attr-defined]
-            return self.client  # type: ignore[attr-defined]
+        if self.client is not None:
+            if not isinstance(self.client, Client):
+                raise TypeError(f"client must be a distributed.Client or None, got {shortened(self.client)}")
+            return self.client
         try:
             return get_client()
         except ValueError:
@@ -65,12 +64,11 @@ class _Distributed(BaseEstimator):
     def _fit(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> Self:
         """Train; whatever goes wrong, the estimator is as it was."""
         sync = self._checked_sync()
-        momentum = number(self.outer_momentum, "outer_momentum", minimum=0)  # type: ignore[attr-defined]
+        momentum = number(self.outer_momentum, "outer_momentum", minimum=0)
         if momentum >= 1:
             raise ValueError(f"outer_momentum must be less than 1, got {momentum:g}")
-        if self.solver not in ("sgd", "adam"):  # type: ignore[attr-defined]
-            raise ValueError(f"solver must be 'sgd' or 'adam' on a cluster, got "
-                             f"{shortened(self.solver)}")  # type: ignore[attr-defined]
+        if self.solver not in ("sgd", "adam"):
+            raise ValueError(f"solver must be 'sgd' or 'adam' on a cluster, got {shortened(self.solver)}")
         classifies = is_classifier(self)
         with Cluster(self.client_) as cluster:
             parts = shards.partitions(X, y, sample_weight)
@@ -90,7 +88,7 @@ class _Distributed(BaseEstimator):
             sizes = cluster.results([cluster.task(_size, shard, name=f"size-part-{place}")
                                      for place, shard in zip(full, made, strict=True)])
             cluster.release(raw)
-            if self.early_stopping and sum(aside for *_, aside in sizes) < 2:  # type: ignore[attr-defined]
+            if self.early_stopping and sum(aside for *_, aside in sizes) < 2:
                 raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your "
                                  "dataset.")
             busy = [place for place, (samples, *_) in enumerate(sizes) if samples]
@@ -102,7 +100,7 @@ class _Distributed(BaseEstimator):
         return self
 
     def _checked_sync(self) -> int | None:
-        sync = self.sync  # type: ignore[attr-defined]
+        sync = self.sync
         if isinstance(sync, str):
             if sync != "epoch":
                 raise ValueError(f"sync must be 'epoch' or a number of steps, got {shortened(sync)}")
@@ -114,7 +112,9 @@ class _Distributed(BaseEstimator):
         names = self.get_params(deep=False)
         for name in [name for name in vars(self) if name not in names and name != "_metadata_request"]:
             delattr(self, name)
-        vars(self).update({name: value for name, value in vars(fitted).items() if name not in names})
+        for name, value in vars(fitted).items():
+            if name not in names:
+                setattr(self, name, value)
 
     def _as_local(self) -> Any:
         """The local estimator with the same parameters and what has been learned, if anything: the same arrays."""
@@ -170,7 +170,7 @@ class _Distributed(BaseEstimator):
     def __sklearn_clone__(self) -> Self:
         bare = copy.copy(self)  # without the client, which cannot be copied
         result: Self = BaseEstimator.__sklearn_clone__(bare)
-        result.client = self.client  # type: ignore[attr-defined]
+        result.client = self.client
         return result
 
 
@@ -230,7 +230,7 @@ def _documented(method: Any, text: str) -> Any:
     return method
 
 
-class MLPClassifier(ClassifierMixin, _Distributed):
+class MLPClassifier(ClassifierMixin, _Distributed):  # noqa: D101
     __doc__ = f"""Multi-layer perceptron classifier on collections of Dask: the same bits with any number of workers.
 {_PARAMETERS}"""
 
@@ -279,7 +279,7 @@ class MLPClassifier(ClassifierMixin, _Distributed):
         return bool(self.out_activation_ == "logistic" and self.n_outputs_ > 1)
 
 
-class MLPRegressor(RegressorMixin, _Distributed):
+class MLPRegressor(RegressorMixin, _Distributed):  # noqa: D101
     __doc__ = f"""Multi-layer perceptron regressor on collections of Dask: the same bits with any number of workers.
 {_PARAMETERS}"""
 

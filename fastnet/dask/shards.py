@@ -169,7 +169,7 @@ def agreement(parts: list[Description], classes: Any) -> tuple[Description, NDAr
         return total, np.unique(np.concatenate([part.labels for part in full.values()]))
     known = np.unique(classes)
     for number, part in full.items():
-        unknown = np.setdiff1d(part.labels, known)
+        unknown: Any = np.setdiff1d(np.asarray(part.labels), known)
         if len(unknown):
             raise ValueError(f"partition {number}: y has labels that are not in classes: {shortened(unknown.tolist())}")
     return total, known

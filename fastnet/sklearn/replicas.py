@@ -32,8 +32,8 @@ __all__ = ["AUTO_AT_LEAST", "Model", "Partial", "Shard", "State", "average", "be
 
 
 AUTO_AT_LEAST = 25
-"""With ``batch_size="auto"`` the replicas share the 200 samples of a local minibatch, so that an epoch has as many steps
-as that of a local fit. Less than so many each is not worth a step: eight replicas have been measured (docs/howto/dask.md).
+"""With ``batch_size="auto"`` replicas share the 200 samples of a local minibatch, so that an epoch has as many steps as
+that of a local fit: so many each, at least, as eight replicas have. More have not been measured (docs/howto/dask.md).
 """
 
 
@@ -46,7 +46,7 @@ class _Beginning:
     def _fit_stochastic(self, X: Any, y: Any, *rest: Any) -> None:
         """Leave it at the beginning."""
 
-    def _score(self, X: Any, y: Any, **weights: Any) -> float:
+    def _score(self, *_data: Any, **_weights: Any) -> float:
         return self.given_score
 
 
@@ -68,7 +68,7 @@ def begun(estimator: Any, X: Any, y: Any) -> Any:
     X, y
         A few samples of the shape, dtype and names of the data, which have all labels. Their values do not matter.
     """
-    result = (_BeginningClassifier if is_classifier(estimator) else _BeginningRegressor)()
+    result: Any = (_BeginningClassifier if is_classifier(estimator) else _BeginningRegressor)()
     vars(result).update(copy.deepcopy({name: value for name, value in vars(estimator).items()
                                        if name not in ("_optimizer", "random_state")}))
     result.random_state = estimator.random_state  # a generator goes on for its owner, as it does in any fit
@@ -325,7 +325,8 @@ def tally(estimator: Any, X: Any, y: NDArray[Any], weights: NDArray[Any] | None)
     if is_classifier(estimator):
         hits = (y == predicted) if y.ndim == 1 else (y == predicted).all(axis=1)
         return np.array([(hits * w).sum(), w.sum()])
-    truth, predicted, w = y.reshape(len(y), -1), predicted.reshape(len(y), -1), w[:, np.newaxis]
+    # Sums have an order: that of rows, in whatever layout y has come.
+    truth, predicted, w = np.ascontiguousarray(y.reshape(len(y), -1)), predicted.reshape(len(y), -1), w[:, np.newaxis]
     mean = np.average(truth, axis=0, weights=None if weights is None else w[:, 0])
     return np.array([np.full(len(mean), w.sum()), mean, (w * (truth - mean) ** 2).sum(axis=0),
                      (w * (truth - predicted) ** 2).sum(axis=0)])
@@ -455,7 +456,8 @@ def fit_replicas(estimator: Any, shards: Sequence[tuple[int, int]], sync: int | 
     estimator._optimizer = optimizer
     batch_size, samples = estimator.batch_size, sum(count for count, _ in shards)
     if batch_size != "auto" and batch_size > samples:
-        warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=4)
+        warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped",
+                      stacklevel=4)
     run: Any = _AveragedRun(estimator, optimizer, method.moments, shards, sync, outer_momentum, take_round, score)
     validation = (None, None, None) if estimator.early_stopping else None
     _epochs(estimator, run, validation, incremental=False, stepwise=False, check=lambda: None)
@@ -465,7 +467,7 @@ def fit_replicas(estimator: Any, shards: Sequence[tuple[int, int]], sync: int | 
     if not all(np.isfinite(array).all() for array in (*estimator.coefs_, *estimator.intercepts_)):
         raise ValueError("Solver produced non-finite parameter weights. The input data may contain large values and "
                          "need to be preprocessed.")
-    local = MLPClassifier() if is_classifier(estimator) else MLPRegressor()
-    vars(local).clear()
+    cls = MLPClassifier if is_classifier(estimator) else MLPRegressor
+    local: Any = cls.__new__(cls)
     vars(local).update({name: value for name, value in vars(estimator).items() if name != "given_score"})
     return local
