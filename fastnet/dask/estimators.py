@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import sklearn as local
 from ..checks import integer, number, shortened
-from ..sklearn import replicas
+from ..sklearn import averaging, replicas
 from . import shards
 from .predictions import lazily, tallied
 from .rounds import Cluster, same
@@ -78,8 +78,8 @@ class _Distributed(BaseEstimator):
             found = cluster.results([cluster.task(shards.described, part, classifies, name=f"describe-part-{number}")
                                      for number, part in enumerate(raw)])
             total, labels = shards.agreement(found, classes)
-            begun = replicas.begun(self._as_local(), *shards.few_samples(total, labels, classifies))
-            generators = replicas.generators(begun, len(raw))
+            begun = averaging.begun(self._as_local(), *shards.few_samples(total, labels, classifies))
+            generators = averaging.generators(begun, len(raw))
             model = cluster.task(same, replicas.model_of(begun), name="model")
             full = [place for place, part in enumerate(found) if part.samples]
             made = cluster.persist([
@@ -93,7 +93,7 @@ class _Distributed(BaseEstimator):
                                  "dataset.")
             busy = [place for place, (samples, *_) in enumerate(sizes) if samples]
             cluster.begin(made, full)
-            fitted = replicas.fit_replicas(
+            fitted = averaging.fit_replicas(
                 begun, [sizes[place][:2] for place in busy], sync, momentum,
                 lambda state, places: cluster.take_round(state, [busy[place] for place in places]), cluster.score)
         self._take(fitted)

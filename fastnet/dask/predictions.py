@@ -10,7 +10,7 @@ from dask.delayed import Delayed, delayed
 from distributed import Future
 
 from ..parallel.threads import using_threads
-from ..sklearn.replicas import tally
+from ..sklearn.replicas import tally, usable
 from .rounds import Crowd, threads
 
 __all__ = ["lazily", "tallied"]
@@ -54,7 +54,7 @@ def _predicted(X: Any, local: Any, method: str, columns: int | None) -> Any:
         dtype = local.classes_.dtype if method == "predict" and hasattr(local, "classes_") else np.float64
         return np.empty((0,) if columns is None else (0, columns), dtype)
     with using_threads(threads(_CROWD)):
-        return getattr(local, method)(X)
+        return getattr(usable(local), method)(X)
 
 
 def _predicted_frame(X: Any, local: Any, method: str, columns: int | None, names: Any) -> Any:
@@ -69,6 +69,6 @@ def tallied(local: Any, X: Any, y: Any, weights: Any) -> Any:
     if not X.shape[0]:
         return None
     with using_threads(threads(_CROWD)):
-        return tally(local, X, np.asarray(y), weights)
+        return tally(usable(local), X, np.asarray(y), weights)
 
 

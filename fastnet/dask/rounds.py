@@ -97,7 +97,7 @@ class Cluster:
         held, self._held, self._shards = self._held, [], ()
         if kind is not None:  # what is still at work is of no use any more
             with contextlib.suppress(Exception):
-                self._client.cancel(held, asynchronous=None if self._client.asynchronous else False)
+                self._client.cancel(held)
         for future in held:
             with contextlib.suppress(Exception):
                 future.release()
@@ -140,8 +140,8 @@ class Cluster:
             raise RuntimeError(f"a task of the fit has lost its worker again and again, and is given up: {error}. The "
                                f"estimator is as it was.") from error
         except (CancelledError, CommClosedError) as error:
-            raise RuntimeError(f"the fit was cancelled, or the scheduler is gone ({type(error).__name__}: {error}). "
-                               f"The estimator is as it was.") from error
+            raise RuntimeError(f"the fit was cancelled, its data are lost, or the scheduler is gone "
+                               f"({type(error).__name__}: {error}). The estimator is as it was.") from error
         del self._held[-len(futures):]
         for future in futures:
             future.release()

@@ -1,7 +1,8 @@
 """Replicas of an estimator: each is trained on a shard of the data for a round, then they are averaged.
 
-What is here knows nothing of a cluster: a round is a pure function of what the model is and of a shard, so whoever has
-lost a result computes it once more, to the same bits (:mod:`fastnet.dask` does all this on Dask).
+A round is a pure function of what the model is and of a shard, so whoever has lost a result computes it once more, to
+the same bits. Who asks for rounds is in :mod:`fastnet.sklearn.averaging`, where they are computed in
+:mod:`fastnet.dask`.
 """
 
 from __future__ import annotations
@@ -9,8 +10,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import itertools
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,69 +24,16 @@ from ..blocks.optimizers import Optimizer
 from ..blocks.sparse import NonZeros
 from ..training.session import Session
 from . import private
-from .estimators import MLPClassifier, MLPRegressor
-from .stochastic import HEADS, _epochs, _Run, _split, native, non_zeros, own, trained_layers
+from .stochastic import HEADS, _Run, _split, native, non_zeros, own, trained_layers
 
-__all__ = ["AUTO_AT_LEAST", "Model", "Partial", "Shard", "State", "average", "begun", "fit_replicas", "generators",
-           "judged", "model_of", "of_validation", "shard_of", "tally", "train"]
+__all__ = ["AUTO_AT_LEAST", "Model", "Partial", "Shard", "State", "arrays_of", "average", "judged", "layers_of",
+           "model_of", "of_validation", "shard_of", "tally", "train", "usable"]
 
 
 AUTO_AT_LEAST = 25
 """With ``batch_size="auto"`` replicas share the 200 samples of a local minibatch, so that an epoch has as many steps as
 that of a local fit: so many each, at least, as eight replicas have. More have not been measured (docs/howto/dask.md).
 """
-
-
-class _Beginning:
-    """An estimator whose `fit` validates and initializes as scikit-learn's does, and then trains nothing."""
-
-    given_score = np.nan
-    """What the validation data of all shards say of the epoch that is judged."""
-
-    def _fit_stochastic(self, X: Any, y: Any, *rest: Any) -> None:
-        """Leave it at the beginning."""
-
-    def _score(self, *_data: Any, **_weights: Any) -> float:
-        return self.given_score
-
-
-class _BeginningClassifier(_Beginning, MLPClassifier):
-    """See `_Beginning`."""
-
-
-class _BeginningRegressor(_Beginning, MLPRegressor):
-    """See `_Beginning`."""
-
-
-def begun(estimator: Any, X: Any, y: Any) -> Any:
-    """Return a copy of a local estimator, fitted or not, at the beginning of a fit.
-
-    Parameters
-    ----------
-    estimator : MLPClassifier or MLPRegressor
-        Its parameters are validated; with ``warm_start`` the copy goes on from what it has learned.
-    X, y
-        A few samples of the shape, dtype and names of the data, which have all labels. Their values do not matter.
-    """
-    result: Any = (_BeginningClassifier if is_classifier(estimator) else _BeginningRegressor)()
-    vars(result).update(copy.deepcopy({name: value for name, value in vars(estimator).items()
-                                       if name not in ("_optimizer", "random_state")}))
-    result.random_state = estimator.random_state  # a generator goes on for its owner, as it does in any fit
-    return result.fit(X, y)
-
-
-def generators(estimator: Any, count: int) -> list[np.random.RandomState]:
-    """Return a generator for each of so many shards, from that of an estimator that has `begun`.
-
-    A single shard has what the local fit would go on with, so that both draw the same.
-    """
-    source = estimator._random_state
-    if count == 1:
-        alone = np.random.RandomState()
-        alone.set_state(source.get_state())
-        source.randint(2)  # what comes after this fit draws something else
-        return [alone]
-    return [np.random.RandomState(seed) for seed in source.randint(2**32, size=count, dtype=np.uint64)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -279,9 +226,9 @@ def train(state: State, shard: Shard) -> Partial:
     optimizer = private.make_optimizer(shard.model.estimator, [])
     vars(optimizer).update(state.counters)
     buffer = state.buffer.copy()
-    layers, *moments = _layers_of(buffer, shard.model.sizes)
+    layers, *moments = layers_of(buffer, shard.model.sizes)
     losses, new = _Replica(shard, optimizer, counts, layers, moments).steps(batches)
-    for target, source in zip(_arrays(moments), _arrays(new), strict=True):
+    for target, source in zip(arrays_of(moments), arrays_of(new), strict=True):
         target[...] = source
     return Partial(buffer, len(samples), sum(losses), getattr(optimizer, "t", 0))
 
@@ -295,8 +242,8 @@ def average(one: Partial, other: Partial) -> Partial:
     return Partial(buffer, samples, one.loss + other.loss, max(one.steps, other.steps))
 
 
-def _layers_of(buffer: NDArray[Any], sizes: Sequence[int]) -> list[list[Layer]]:
-    """The parameters in a buffer, then the moments, as layers: views of it."""
+def layers_of(buffer: NDArray[Any], sizes: Sequence[int]) -> list[list[Layer]]:
+    """Return the parameters in a buffer, then the moments, as layers: views of it."""
     found, start = [], 0
     while start < len(buffer):
         layers = []
@@ -308,7 +255,8 @@ def _layers_of(buffer: NDArray[Any], sizes: Sequence[int]) -> list[list[Layer]]:
     return found
 
 
-def _arrays(stacks: Sequence[Sequence[Layer]]) -> list[NDArray[Any]]:
+def arrays_of(stacks: Sequence[Sequence[Layer]]) -> list[NDArray[Any]]:
+    """Return the arrays of all layers, in their order."""
     return [array for layers in stacks for layer in layers for array in layer]
 
 
@@ -337,9 +285,22 @@ def of_validation(state: State, shard: Shard) -> NDArray[np.float64] | None:
     if shard.validation is None:
         return None
     estimator = copy.copy(shard.model.estimator)
-    layers, *_ = _layers_of(state.buffer, shard.model.sizes)
+    layers, *_ = layers_of(state.buffer, shard.model.sizes)
     estimator.coefs_, estimator.intercepts_ = map(list, zip(*layers, strict=True))
-    return tally(estimator, *shard.validation)
+    return tally(usable(estimator), *shard.validation)
+
+
+def usable(estimator: Any) -> Any:
+    """Return a fitted estimator whose parameters the engine takes as they are.
+
+    What has come from another process may be read-only, or not aligned: scikit-learn's own code would predict then, and
+    round otherwise than where the parameters have been made.
+    """
+    result = copy.copy(estimator)
+    result.coefs_, result.intercepts_ = (
+        [np.require(array, requirements=["C", "A", "W"]) for array in arrays]
+        for arrays in (estimator.coefs_, estimator.intercepts_))
+    return result
 
 
 def judged(tallies: Sequence[NDArray[np.float64]]) -> float:
@@ -360,114 +321,3 @@ def judged(tallies: Sequence[NDArray[np.float64]]) -> float:
     known = squares != 0
     scores = np.where(known, 1 - residuals / np.where(known, squares, 1), np.where(residuals == 0, 1.0, 0.0))
     return float(scores.mean())
-
-
-class _AveragedRun:
-    """What `_epochs` has of a fit by replicas: the averaged model, and rounds that somebody else takes."""
-
-    may_fail = False
-
-    def __init__(self, estimator: Any, optimizer: Any, moments: int, shards: Sequence[tuple[int, int]],
-                 sync: int | None, outer_momentum: float, take_round: Callable[[State, list[int]], Partial],
-                 score: Callable[[State], float]) -> None:
-        self._estimator, self._optimizer = estimator, optimizer
-        self._take_round, self._score = take_round, score
-        self._steps, self.samples = [steps for _, steps in shards], sum(samples for samples, _ in shards)
-        self._sync = max(self._steps) if sync is None else sync
-        self._momentum, self._velocity = outer_momentum, None
-        self._sizes = (len(estimator.coefs_[0]), *(len(b) for b in estimator.intercepts_))
-        parameters = np.concatenate([array.ravel() for array in _arrays([self._layers()])])
-        self._buffer = np.concatenate([parameters, np.zeros(moments * len(parameters), parameters.dtype)])
-        self._parameters = len(parameters)
-        self._epoch = 0
-
-    def _layers(self) -> list[Layer]:
-        return list(zip(self._estimator.coefs_, self._estimator.intercepts_, strict=True))
-
-    def epochs(self, _most: int, check: Callable[[], None]) -> list[float]:
-        """Train for an epoch; return its mean loss."""
-        loss = 0.0
-        for first in range(0, max(self._steps), self._sync):
-            last = first + self._sync
-            # A shard that has no samples left in this epoch waits for the others.
-            busy = [place for place, steps in enumerate(self._steps) if steps > first]
-            partial = self._take_round(self._state(first, last), busy)
-            loss += partial.loss
-            self._step(partial)
-            check()
-        self._epoch += 1
-        return [np.float64(loss / self.samples)]
-
-    def _state(self, first: int, last: int) -> State:
-        return State(self._buffer, private.counters(self._optimizer), self._epoch, first,
-                     None if last >= max(self._steps) else last)
-
-    def _step(self, partial: Partial) -> None:
-        """Go to the average; with momentum, further on in the direction of the rounds before."""
-        buffer = partial.buffer
-        if self._momentum:
-            ours, new = self._buffer[:self._parameters], buffer[:self._parameters]
-            step = new - ours
-            self._velocity = step if self._velocity is None else self._momentum * self._velocity + step
-            buffer = np.concatenate([ours + self._velocity, buffer[self._parameters:]])
-        self._buffer = buffer
-        if hasattr(self._optimizer, "t"):
-            self._optimizer.t = partial.steps
-
-    def judge(self, validation: Any) -> None:
-        """Have the estimator judge an epoch, by the validation data of all shards where there are any."""
-        if validation is not None:
-            self._estimator.given_score = self._score(self._state(0, 0))
-        private.update_no_improvement(self._estimator, validation)
-
-    def store(self) -> None:
-        """Bring `coefs_` and `intercepts_` up to date."""
-        layers, *_ = _layers_of(self._buffer.copy(), self._sizes)
-        self._estimator.coefs_, self._estimator.intercepts_ = map(list, zip(*layers, strict=True))
-
-    def release(self) -> None:
-        """`store`, and give the moments to the optimizer."""
-        self.store()
-        private.set_moments(self._optimizer, _layers_of(self._buffer.copy(), self._sizes)[1:])
-
-
-def fit_replicas(estimator: Any, shards: Sequence[tuple[int, int]], sync: int | None, outer_momentum: float,
-                 take_round: Callable[[State, list[int]], Partial], score: Callable[[State], float]) -> Any:
-    """Train an estimator that has `begun`, and return it as one of the local classes.
-
-    Parameters
-    ----------
-    estimator : object
-        The result of `begun`.
-    shards : sequence of (int, int)
-        How many samples each shard trains with, and how many steps that is.
-    sync : int or None
-        After how many steps replicas are averaged; None for an epoch.
-    outer_momentum : float
-        How much of the step from one average to the next is taken once more with the next one.
-    take_round : callable
-        Given a state and the places of the shards to train, returns the average of what `train` makes of them.
-    score : callable
-        Given a state, returns what `judged` makes of the validation data.
-    """
-    optimizer = private.make_optimizer(estimator, [])
-    method = private.method_of(optimizer)
-    assert method is not None, "make_optimizer makes those only that are known"
-    estimator._optimizer = optimizer
-    batch_size, samples = estimator.batch_size, sum(count for count, _ in shards)
-    if batch_size != "auto" and batch_size > samples:
-        warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped",
-                      stacklevel=4)
-    run: Any = _AveragedRun(estimator, optimizer, method.moments, shards, sync, outer_momentum, take_round, score)
-    validation = (None, None, None) if estimator.early_stopping else None
-    _epochs(estimator, run, validation, incremental=False, stepwise=False, check=lambda: None)
-    run.release()
-    if validation is not None and estimator._best_coefs is not None:
-        estimator.coefs_, estimator.intercepts_ = estimator._best_coefs, estimator._best_intercepts
-    if not all(np.isfinite(array).all() for array in (*estimator.coefs_, *estimator.intercepts_)):
-        raise ValueError("Solver produced non-finite parameter weights. The input data may contain large values and "
-                         "need to be preprocessed.")
-    cls = MLPClassifier if is_classifier(estimator) else MLPRegressor
-    local: Any = cls.__new__(cls)
-    vars(local).update({name: value for name, value in vars(estimator).items() if name != "given_score"})
-    return local

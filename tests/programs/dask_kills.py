@@ -55,11 +55,12 @@ def main(arguments):
     rng = np.random.RandomState(options.seed)
     data = np.random.RandomState(0)
     X, y = data.normal(size=(400, 5)), data.randint(0, 3, 400)
-    # A LocalCluster gives up what comes back later than that, though it has come back under the same name.
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0", "host": "127.0.0.1",
-               "silence_logs": 50}
-    with dask.config.set({"distributed.deploy.lost-worker-timeout": "1 hour"}), LocalCluster(**options) as cluster, \
-            Client(cluster) as client, Client(cluster, set_as_default=False) as other:
+    # A LocalCluster gives up what comes back later than that, though it has come back under the same name; and half a
+    # minute is how long a worker tries to reach one that is gone.
+    two = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0", "host": "127.0.0.1", "silence_logs": 50}
+    times = {"distributed.deploy.lost-worker-timeout": "1 hour", "distributed.comm.timeouts.connect": "5s"}
+    with dask.config.set(times), LocalCluster(**two) as cluster, Client(cluster) as client, \
+            Client(cluster, set_as_default=False) as other:
         X, y = da.from_array(X, chunks=(400 // PARTS, -1)), da.from_array(y, chunks=400 // PARTS)
         fitted(X, y)  # compiles, or loads
         expected, seconds = fitted(X, y)
