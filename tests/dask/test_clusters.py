@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ..conftest import COMPILED
 from .conftest import fitted, learned
 
 da = pytest.importorskip("dask.array")
@@ -23,6 +24,8 @@ from fastnet import dask as ours  # noqa: E402 (what it needs has been asked for
 from fastnet.dask import rounds  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
+compiled_only = pytest.mark.skipif(not COMPILED, reason="minutes in plain Python")
+
 LONG = {"hidden_layer_sizes": (3,), "max_iter": 10_000, "random_state": 0, "n_iter_no_change": 10_000}
 
 
@@ -49,11 +52,13 @@ def program(name):
     return module
 
 
+@compiled_only
 def test_a_killed_worker_costs_no_bit(capfd):
     program("dask_kills").main(["--kills", "2"])
 
 
 @pytest.mark.slow
+@compiled_only
 def test_twenty_killed_workers_cost_no_bit(capfd):
     program("dask_kills").main(["--kills", "20"])
 
@@ -77,6 +82,7 @@ def test_fits_leave_nothing_behind(client, cluster, rng):
     assert (len(cluster.scheduler.task_prefixes), len(cluster.scheduler.task_groups)) <= (before[0] + 4, before[1])
 
 
+@compiled_only
 def test_shards_stay_where_they_are(client, cluster, rng):
     model = ours.MLPClassifier((3,), max_iter=60, random_state=0, n_iter_no_change=100)
     samples = 40_000  # a megabyte a shard: moving it would take longer than a round
