@@ -1,6 +1,6 @@
 """What a round of `fastnet.dask` costs besides its training, and from which size on more workers beat one.
 
-    python bench/dask_rounds.py [--workers 1 2 4] [--parts 1 2 4 8 16] [--repeats N] [--json FILE] [--markdown FILE]
+    python bench/dask_rounds.py [--workers 1 2 4] [--parts 1 2 4 8] [--repeats N] [--json FILE] [--markdown FILE]
     python bench/dask_rounds.py --hosts 1gbit    # besides: each worker on a host of its own (Linux, as root)
     python bench/dask_rounds.py --moments        # what becomes of the moments of Adam: accuracies on the digits
 
@@ -44,7 +44,7 @@ NETWORKS = {"16-8-3": (16, 8, 3), "784-128-10": (784, 128, 10)}
 """Inputs, hidden units and classes."""
 
 BATCH = 32
-FEW, MANY = 5, 25
+FEW, MANY = 3, 13
 """Rounds of the short and of the long fit."""
 
 SIMULATED = (1, 2, 4, 8, 64, 512)
@@ -298,7 +298,7 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])
-    parser.add_argument("--parts", type=int, nargs="+", default=[1, 2, 4, 8, 16])
+    parser.add_argument("--parts", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--repeats", type=int, default=3, help="times through all numbers of partitions (default: 3)")
     parser.add_argument("--hosts", metavar="RATE", help="measure on hosts of their own as well: 1gbit, say")
     parser.add_argument("--moments", action="store_true", help="print what becomes of Adam's moments instead")

@@ -109,12 +109,10 @@ class _Distributed(BaseEstimator):
 
     def _take(self, fitted: Any) -> None:
         """Take over what a local estimator has learned."""
-        names = self.get_params(deep=False)
-        for name in [name for name in vars(self) if name not in names and name != "_metadata_request"]:
-            delattr(self, name)
-        for name, value in vars(fitted).items():
-            if name not in names:
-                setattr(self, name, value)
+        names = {*self.get_params(deep=False), "_metadata_request"}
+        kept = {name: value for name, value in vars(self).items() if name in names}
+        # At once: an exception that comes in here leaves all, or nothing.
+        self.__dict__ = {**{name: value for name, value in vars(fitted).items() if name not in names}, **kept}
 
     def _as_local(self) -> Any:
         """The local estimator with the same parameters and what has been learned, if anything: the same arrays."""
@@ -150,10 +148,9 @@ class _Distributed(BaseEstimator):
         """
         check_is_fitted(self)
         model = self._as_local()
-        try:
-            parts = shards.partitions(X, y, sample_weight)
-        except TypeError:  # arrays
+        if not any(map(shards.is_collection, (X, y))):
             return float(model.score(X, y, sample_weight))
+        parts = shards.partitions(X, y, sample_weight)
         with Cluster(self.client_) as cluster:
             held = delayed(model)
             tallies = cluster.results([cluster.task(tallied, held, *part, name=f"score-part-{number}")

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 from dask import array, is_dask_collection
-from dask.delayed import Delayed, delayed
-from distributed import Future
+from dask.delayed import delayed
 
 from ..parallel.threads import using_threads
 from ..sklearn.replicas import tally, usable
 from .rounds import Crowd, threads
+from .shards import is_parts
 
 __all__ = ["lazily", "tallied"]
 
@@ -37,7 +37,7 @@ def lazily(X: Any, local: Any, method: str, columns: int | None, dtype: np.dtype
         shape: dict[str, Any] = {"drop_axis": 1} if columns is None else {"chunks": (X.chunks[0], (columns,))}
         return X.map_blocks(_predicted, delayed(local), method, columns, dtype=dtype, name=None,
                             meta=np.empty((0,) if columns is None else (0, columns), dtype), **shape)
-    if isinstance(X, list | tuple) and X and all(isinstance(part, Delayed | Future) for part in X):
+    if is_parts(X):
         call, model = delayed(_predicted), delayed(local)
         return [call(part, model, method, columns) for part in X]
     if is_dask_collection(X) and hasattr(X, "map_partitions"):

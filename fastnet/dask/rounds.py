@@ -93,11 +93,10 @@ class Cluster:
     def __enter__(self) -> Cluster:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *error: Any) -> None:
+    def __exit__(self, *exception: object) -> None:
         held, self._held, self._shards = self._held, [], ()
-        if kind is not None:  # what is still at work is of no use any more
-            with contextlib.suppress(Exception):
-                self._client.cancel(held)
+        # What nobody holds is dropped, at work or not. To cancel it trips the scheduler (distributed 2026.8) where a
+        # task depends on it that nobody holds, as rounds do, and the scheduler then drops the client.
         for future in held:
             with contextlib.suppress(Exception):
                 future.release()

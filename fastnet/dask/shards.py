@@ -14,9 +14,22 @@ from sklearn.utils import check_array, check_consistent_length, check_X_y
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from ..checks import shortened
-from ..sklearn.stochastic import FLOATS
 
-__all__ = ["Description", "Samples", "agreement", "checked", "described", "few_samples", "partitions"]
+__all__ = ["Description", "Samples", "agreement", "checked", "described", "few_samples", "is_collection", "is_parts",
+           "partitions"]
+
+FLOATS = (np.float64, np.float32)
+"""What scikit-learn leaves as it is; the first is what all else becomes."""
+
+
+def is_parts(data: Any) -> bool:
+    """Whether something is a list of delayed parts."""
+    return isinstance(data, list | tuple) and all(isinstance(part, Delayed | Future) for part in data)
+
+
+def is_collection(data: Any) -> bool:
+    """Whether something is a collection of Dask, or a list of delayed parts."""
+    return is_parts(data) or is_dask_collection(data)
 
 
 def partitions(X: Any, y: Any, sample_weight: Any) -> list[tuple[Any, Any, Any]]:
@@ -62,7 +75,7 @@ def _in_rows(collection: Any, name: str, at_least: int) -> Any:
 def _delayed_parts(collection: Any, name: str) -> list[Any]:
     if isinstance(collection, array.Array):
         return list(collection.to_delayed().ravel())
-    if isinstance(collection, list | tuple) and all(isinstance(part, Delayed | Future) for part in collection):
+    if is_parts(collection):
         return [part if isinstance(part, Delayed) else delayed(part) for part in collection]
     if is_dask_collection(collection) and hasattr(collection, "to_delayed") and hasattr(collection, "npartitions"):
         return list(collection.to_delayed())
@@ -95,9 +108,10 @@ def checked(part: int, X: Any, y: Any, weights: Any, classifies: bool) -> Sample
 
 
 def _checked(X: Any, y: Any, weights: Any, classifies: bool) -> Samples:
+    X = X if hasattr(X, "shape") else np.asarray(X)
     columns = list(X.columns) if hasattr(X, "columns") else None
     check_consistent_length(X, y, weights)
-    if not X.shape[0]:
+    if X.ndim == 2 and not X.shape[0]:
         return Samples(check_array(X, accept_sparse=["csr", "csc"], dtype=FLOATS, ensure_min_samples=0),
                        np.empty(0), None, columns)
     X, y = check_X_y(X, y, accept_sparse=["csr", "csc"], dtype=FLOATS, multi_output=True, y_numeric=not classifies)

@@ -48,6 +48,9 @@ def test_one_partition_is_a_local_fit_to_the_bit(client, data):
             assert ours_.predict(da.from_array(X, chunks=(7, 2))).compute().tolist() == theirs.predict(X).tolist()
         ours_, theirs = ours.MLPRegressor(**SMALL, **options), local.MLPRegressor(**SMALL, **options)
         assert learned(fitted(ours_, *arrays(X, values, chunk=60))) == learned(fitted(theirs, X, values))
+    whole = (10 * X).astype(int)  # which becomes float64, as in scikit-learn
+    assert learned(fitted(ours.MLPClassifier(**SMALL), *arrays(whole, y, chunk=60))) == learned(
+        fitted(local.MLPClassifier(**SMALL), whole, y))
     if local.private.has_sample_weight:
         ours_ = fitted(ours.MLPClassifier(**SMALL), *arrays(X, y, weights, chunk=60))
         assert learned(ours_) == learned(fitted(local.MLPClassifier(**SMALL), X, y, weights))
