@@ -5,7 +5,7 @@
     python bench/dask_rounds.py --moments        # what becomes of the moments of Adam: accuracies on the digits
 
 A round is timed as the difference of a long and a short fit, with a step for each partition. What was found with few
-workers makes a model of five costs (least squares, none of them below zero), which says what 8, 64 and 512 would take;
+workers makes a model of seven costs (least squares, none of them below zero), which says what 8, 64 and 512 would take;
 its error where something was measured is printed beside. `--hosts` makes network namespaces, joined by a bridge, whose
 links let through as much as is said (tc's token bucket).
 """
@@ -49,7 +49,8 @@ FEW, MANY = 3, 13
 
 SIMULATED = (1, 2, 4, 8, 64, 512)
 
-COSTS = ("a round", "a task", "a hop", "a byte sent to all", "a byte of a merge")
+COSTS = ("a round", "a task", "a hop", "a byte from the client and back", "a byte of a replica's", "a byte sent to all",
+         "a byte of a merge")
 
 
 def parameters(sizes: tuple[int, ...]) -> int:
@@ -60,7 +61,7 @@ def parameters(sizes: tuple[int, ...]) -> int:
 def counts(workers: int, parts: int, size: int) -> list[float]:
     """How often a round pays each of `COSTS`: parameters go to all workers, averages come together pairwise."""
     levels = math.ceil(math.log2(workers))
-    return [1, 2 * parts, levels, (workers - 1) * size, levels * size]
+    return [1, 2 * parts, levels, size, math.ceil(parts / workers) * size, (workers - 1) * size, levels * size]
 
 
 def data(sizes: tuple[int, ...], parts: int) -> tuple[Any, Any]:
@@ -211,6 +212,13 @@ def break_even(costs: list[float], size: int, step: float, workers: int) -> floa
     return max(more, 0.0) / step / (1 - 1 / workers)
 
 
+def error(found: dict[str, Any], where: str) -> float:
+    """By how much the model is wrong where something was measured, relatively; the median."""
+    return median(abs(round_seconds(found["costs"][where], row["workers"], row["parts"],
+                                    parameters(NETWORKS[row["network"]])) / row["seconds"] - 1)
+                  for row in found["rounds"] if row["where"] == where)
+
+
 def report(found: dict[str, Any]) -> str:
     """The tables in Markdown: what was measured beside the model, then what the model says."""
     lines = ["| where | network | workers | partitions | a round, ms | the model, ms |", "|---|---|--:|--:|--:|--:|"]
@@ -229,7 +237,8 @@ def report(found: dict[str, Any]) -> str:
                 even = f"{break_even(costs, size, step, workers):,.0f}" if workers > 1 else ""
                 lines.append(f"| {where} | {name} | {workers} | {1e3 * seconds:.0f} | {9 * seconds / step:,.0f} | "
                              f"{even} |")
-    return "\n".join(lines)
+    wrong = ", ".join(f"{where}: {error(found, where):.0%}" for where in found["costs"])
+    return "\n".join([*lines, "", f"Median error of the model where something was measured: {wrong}."])
 
 
 def curves(found: dict[str, Any]) -> list[tuple[str, list[tuple[int, float]]]]:

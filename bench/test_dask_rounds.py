@@ -7,7 +7,7 @@ pytest.importorskip("dask")
 
 from bench import dask_rounds
 
-COSTS = [0.01, 0.001, 0.002, 1e-9, 2e-9]
+COSTS = [0.01, 0.001, 0.002, 3e-9, 4e-9, 1e-9, 2e-9]
 
 
 def test_the_model_finds_the_costs():
