@@ -4,6 +4,7 @@
     python bench/results.py --short             # the README's table: some whole calls, each side at its best
     python bench/results.py --bars FILE.svg     # the README's picture of these
     python bench/results.py --roofline          # what a drawing of anatomy.json needs, as JSON
+    python bench/results.py --speedups          # what a drawing of dask_rounds.json needs, as JSON
     python bench/anatomy.py digits --json found.json
     python bench/results.py anatomy --keep found.json --command "python bench/anatomy.py digits"
 
@@ -23,7 +24,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench import anatomy, calls, estimators, peers
+from bench import anatomy, calls, dask_rounds, estimators, peers
 from bench.machine import description
 from bench.registry import CASES
 from bench.rows import all_rows
@@ -39,7 +40,8 @@ RESULTS = Path(__file__).resolve().parent / "results"
 def tables_of(kept: dict[str, Any]) -> str:
     """Return the tables of a file, and when, how and where that was measured, in Markdown."""
     found = kept["found"]
-    table = {"peers": _peers, "calls": _calls, "estimators": estimators.report, "anatomy": _anatomy}[kept["program"]]
+    table = {"peers": _peers, "calls": _calls, "estimators": estimators.report, "anatomy": _anatomy,
+             "dask_rounds": dask_rounds.report}[kept["program"]]
     peak = ""
     if "peak" in found:
         peak = "; FMA peak of these cores in the same run: " + ", ".join(
@@ -136,6 +138,7 @@ def main() -> None:
     parser.add_argument("--short", action="store_true", help="print the README's table of calls.json")
     parser.add_argument("--bars", type=Path, metavar="FILE", help="draw the README's picture of calls.json, as SVG")
     parser.add_argument("--roofline", action="store_true", help="print what a drawing of anatomy.json needs, as JSON")
+    parser.add_argument("--speedups", action="store_true", help="print what a drawing of dask_rounds.json needs")
     parser.add_argument("--keep", type=Path, metavar="FILE",
                         help="keep what the --json of the program NAME has written")
     parser.add_argument("--command", metavar="TEXT", help="the command that has (default: the program by itself)")
@@ -161,6 +164,9 @@ def main() -> None:
     if options.roofline:
         found = json.loads(RESULTS.joinpath("anatomy.json").read_text())["found"]
         print(json.dumps({"peak": found["peak_of_one_core"], "copying": copying(found), "points": roofline(found)}))
+        return
+    if options.speedups:
+        print(json.dumps(dask_rounds.curves(json.loads(RESULTS.joinpath("dask_rounds.json").read_text())["found"])))
         return
     for name in options.names or sorted(path.stem for path in RESULTS.glob("*.json")):
         print(tables_of(json.loads(RESULTS.joinpath(f"{name}.json").read_text())), end="\n\n")

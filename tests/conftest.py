@@ -25,7 +25,7 @@ def compiled_only(cases):
     return cases if COMPILED else []
 
 
-SLOW = ("tests/jit/", "tests/programs/", "tests/test_documentation.py::test_blocks_run")
+SLOW = ("tests/jit/", "tests/programs/", "tests/dask/", "tests/test_documentation.py::test_blocks_run")
 """What begins like this is marked as slow, folders as a whole; bench/ says so itself."""
 
 if COMPILED:

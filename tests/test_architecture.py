@@ -11,8 +11,8 @@ import fastnet
 PACKAGE = Path(fastnet.__file__).parent
 
 ORDER = ["reference", "progress", "notebook", "aliases", "tuning", "jit", "llvm", "parallel", "blocks", "kernels",
-         "checks", "stored", "engine", "network", "files", "storage", "training", "sklearn", "keywords", "model",
-         "tables", "saving", "datasets", "cs231n", "dlfs", "verification", "__init__", "cli", "__main__"]
+         "checks", "stored", "engine", "network", "files", "storage", "training", "sklearn", "dask", "keywords",
+         "model", "tables", "saving", "datasets", "cs231n", "dlfs", "verification", "__init__", "cli", "__main__"]
 """Folders, and the files on the ground floor."""
 
 LATER = {("reference", "progress"), ("model", "sklearn"), ("saving", "sklearn"), ("sklearn", "__init__")}

@@ -311,8 +311,8 @@ INSIDE = {"fastnet.cs231n.compiled", "fastnet.dlfs.network"}
 
 
 def public_modules():
-    yield from ("fastnet", "fastnet.kernels", "fastnet.reference", "fastnet.sklearn", "fastnet.datasets",
-                "fastnet.storage")
+    yield from ("fastnet", "fastnet.kernels", "fastnet.reference", "fastnet.sklearn", "fastnet.dask",
+                "fastnet.datasets", "fastnet.storage")
     for package in ("fastnet.cs231n", "fastnet.dlfs"):
         folder = importlib.import_module(package)
         for found in pkgutil.walk_packages(folder.__path__, f"{package}."):

@@ -104,7 +104,8 @@ def test_what_is_read(rng):
     assert not np.may_share_memory(portion.X, X)
 
 
-def test_reading_is_done_by_another_thread_which_ends(rng):
+def test_reading_is_done_by_another_thread_which_ends(rng, monkeypatch):
+    monkeypatch.setattr("fastnet.training.session.PORTION_BYTES", 1)  # a step at a time: a single portion has no thread
     X, y = bytes_of(rng, 100, 12, 3)
     readers, before = set(), threading.active_count()
 

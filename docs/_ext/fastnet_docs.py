@@ -40,7 +40,8 @@ def documented_names(module: Any) -> list[str]:
     if not hasattr(module, "__all__"):
         return []
     names = [name for name in module.__all__ if not inspect.ismodule(getattr(module, name)) and name != "__version__"]
-    if module.__name__ in ("fastnet", "fastnet.sklearn", "fastnet.storage"):  # what these are made of is inside
+    # What these are made of is inside.
+    if module.__name__ in ("fastnet", "fastnet.dask", "fastnet.sklearn", "fastnet.storage"):
         return names
     return [name for name in names if getattr(getattr(module, name), "__module__", module.__name__) == module.__name__]
 
@@ -187,6 +188,48 @@ class RooflinePoints(SphinxDirective):
         return self.parse_text_to_nodes("\n".join(lines))
 
 
+class Speedups(SphinxDirective):
+    """How many times as fast epochs are with more workers, from dask_rounds.json."""
+
+    option_spec: ClassVar = {"alt": directives.unchanged_required}
+
+    def run(self) -> list[nodes.Node]:
+        self.env.note_dependency(str(RESULTS / "dask_rounds.json"))
+        return [inline(speedups(json.loads(results("--speedups"))), self.options["alt"])]
+
+
+def speedups(curves: list[tuple[str, list[tuple[int, float]]]]) -> str:
+    """An SVG: workers to the right, times as fast upwards, both logarithmic; a line for each length of an epoch."""
+    width, height, left, bottom = 640, 320, 50, 270
+    most = max(workers for _, points in curves for workers, _ in points)
+    top = 2 * most
+    low = 1 / 32
+
+    def x(workers: float) -> float:
+        return left + (width - left - 130) * math.log(workers) / math.log(most)
+
+    def y(times: float) -> float:
+        return bottom - (bottom - 20) * math.log(max(times, low) / low) / math.log(top / low)
+
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">',
+             f'<path class="line" d="M{left} 20 V{bottom} H{width - 130}"/>',
+             f'<path class="line" stroke-dasharray="4 4" d="M{x(1):.1f} {y(1):.1f} H{x(most):.1f}"/>',
+             f'<text class="small" x="{(left + width - 130) // 2}" y="{height - 12}" text-anchor="middle">workers'
+             f'</text>',
+             f'<text class="small" x="12" y="{bottom // 2}" text-anchor="middle" '
+             f'transform="rotate(-90 12 {bottom // 2})">times as fast as one</text>']
+    for workers in (1, 2, 4, 8, 64, 512):
+        parts.append(f'<text class="small" x="{x(workers):.1f}" y="{bottom + 16}" text-anchor="middle">{workers}'
+                     f'</text>')
+    for times in (0.1, 1, 10, 100):
+        parts.append(f'<text class="small" x="{left - 6}" y="{y(times) + 4:.1f}" text-anchor="end">{times:g}</text>')
+    for name, points in curves:
+        line = " L".join(f"{x(workers):.1f} {y(times):.1f}" for workers, times in points)
+        parts += [f'<path class="strong" d="M{line}"/>',
+                  f'<text class="small" x="{x(most) + 6:.1f}" y="{y(points[-1][1]) + 4:.1f}">{name}</text>']
+    return "\n".join([*parts, "</svg>"])
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register all of them."""
     app.add_directive("public-names", PublicNames)
@@ -195,5 +238,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("drawing", Drawing)
     app.add_directive("roofline", Roofline)
     app.add_directive("roofline-points", RooflinePoints)
+    app.add_directive("speedups", Speedups)
     version = zlib.crc32(Path(__file__).read_bytes())  # pages are made anew where this file has changed
     return {"version": str(version), "env_version": version, "parallel_read_safe": True, "parallel_write_safe": True}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import operator
 import os
+import sys
 
 import numba
 
@@ -18,7 +19,7 @@ from ..tuning import TEAM_WORK_PER_THREAD, WORK_PER_THREAD
 from .regions import regions_closed
 
 __all__ = ["checked_threads", "get_num_threads", "most_threads", "set_num_threads", "share_count", "shares",
-           "slow_regions", "threading_layer", "using_threads"]
+           "slow_regions", "threading_layer", "threads_of_task", "using_threads"]
 
 
 @inline
@@ -39,6 +40,21 @@ def most_threads(threads: int | None) -> int:
     """Return how many threads there may be: so many, or None for as many as the calling thread may have."""
     # A pickle may come from a larger machine.
     return get_num_threads() if threads is None else min(threads, numba.config.NUMBA_NUM_THREADS)
+
+
+def threads_of_task() -> int | None:
+    """Return 1 within a task of a Dask worker, where each task is meant to have one core; None where nobody says so.
+
+    There are as many tasks at once as the worker has threads. Whoever has set a number in this thread is left alone.
+    """
+    worker = sys.modules.get("distributed.worker")
+    if worker is None or get_num_threads() != numba.config.NUMBA_NUM_THREADS:
+        return None
+    try:
+        worker.get_worker()
+    except ValueError:  # in no task
+        return None
+    return 1
 
 
 def checked_threads(threads: int) -> int:

@@ -25,6 +25,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ..aliases import Layer
 from ..files import containers, onnx
 from ..network import passes
+from ..parallel.threads import threads_of_task, using_threads
 from ..progress import Bar
 from ..stored import AnySamples, StoredSamples, in_a_file, is_stored
 from ..training.chunks import WINDOW, Chunks
@@ -52,7 +53,8 @@ class _Accelerated:
         return any(getattr(type(self), name, None) is not getattr(self._original, name, None) for name in names)
 
     def _fit(self, X: Any, y: Any, *args: Any, **options: Any) -> Any:
-        return super()._fit(own(X), own(y), *args, **options)  # type: ignore[misc]
+        with using_threads(threads_of_task()):
+            return super()._fit(own(X), own(y), *args, **options)  # type: ignore[misc]
 
     def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> Any:
         """Validate samples and truth. In `partial_fit` that takes longer than a step: what is plain has a look only."""
