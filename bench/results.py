@@ -3,6 +3,7 @@
     python bench/results.py [NAME ...]          # prints the tables of these files, or of all
     python bench/results.py --short             # the README's table: some whole calls, each side at its best
     python bench/results.py --bars FILE.svg     # the README's picture of these
+    python bench/results.py --again [NAME ...]  # measures by the kept commands once more; says how long that will take
     python bench/results.py --roofline          # what a drawing of anatomy.json needs, as JSON
     python bench/results.py --speedups          # what a drawing of dask_rounds.json needs, as JSON
     python bench/anatomy.py digits --json found.json
@@ -17,7 +18,11 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import shlex
+import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -131,10 +136,31 @@ def copying(found: dict[str, Any]) -> float:
                   for name, seconds in found["cases"].items() for part in anatomy.PARTS)
 
 
+def keep(name: str, found: dict[str, Any], command: str, seconds: int | None = None) -> None:
+    """Write a file of bench/results/: what a program has found by a command, in so many seconds."""
+    kept = {"program": name, "command": command, "seconds": seconds, "date": datetime.date.today().isoformat(),
+            "machine": found.get("machine", description()),
+            "versions": found.get("versions", peers.versions(["NumPy", "scikit-learn"])), "found": found}
+    RESULTS.joinpath(f"{name}.json").write_text(json.dumps(kept, indent=1) + "\n")
+
+
+def again(name: str) -> None:
+    """Measure once more by the command that a file was made by, and keep what comes."""
+    kept = json.loads(RESULTS.joinpath(f"{name}.json").read_text())
+    long = f"took {kept['seconds'] / 60:.0f} minutes" if kept.get("seconds") else "nobody has noted how long that takes"
+    print(f"{name}: {kept['command']} ({long})", file=sys.stderr, flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        written, start = Path(folder) / "found.json", time.monotonic()
+        subprocess.run([sys.executable, *shlex.split(kept["command"])[1:], "--json", written], check=True,
+                       cwd=RESULTS.parent.parent, stdout=subprocess.DEVNULL)
+        keep(name, json.loads(written.read_text()), kept["command"], round(time.monotonic() - start))
+
+
 def main() -> None:
     """Print tables, or keep what a program has measured."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help="files of bench/results/, without .json")
+    parser.add_argument("--again", action="store_true", help="measure once more by the commands that are kept")
     parser.add_argument("--short", action="store_true", help="print the README's table of calls.json")
     parser.add_argument("--bars", type=Path, metavar="FILE", help="draw the README's picture of calls.json, as SVG")
     parser.add_argument("--roofline", action="store_true", help="print what a drawing of anatomy.json needs, as JSON")
@@ -147,12 +173,7 @@ def main() -> None:
         if len(options.names) != 1:
             parser.error("--keep needs one NAME")
         name, = options.names
-        found = json.loads(options.keep.read_text())
-        kept = {"program": name, "command": options.command or f"python bench/{name}.py",
-                "date": datetime.date.today().isoformat(),
-                "machine": found.get("machine", description()), "versions": peers.versions(["NumPy", "scikit-learn"]),
-                "found": found}
-        RESULTS.joinpath(f"{name}.json").write_text(json.dumps(kept, indent=1) + "\n")
+        keep(name, json.loads(options.keep.read_text()), options.command or f"python bench/{name}.py")
         return
     if options.short or options.bars:
         found = json.loads(RESULTS.joinpath("calls.json").read_text())["found"]
@@ -169,6 +190,8 @@ def main() -> None:
         print(json.dumps(dask_rounds.curves(json.loads(RESULTS.joinpath("dask_rounds.json").read_text())["found"])))
         return
     for name in options.names or sorted(path.stem for path in RESULTS.glob("*.json")):
+        if options.again:
+            again(name)
         print(tables_of(json.loads(RESULTS.joinpath(f"{name}.json").read_text())), end="\n\n")
 
 

@@ -51,3 +51,19 @@ def test_keeping(tmp_path, monkeypatch):
     kept = json.loads((tmp_path / "anatomy.json").read_text())
     assert kept["program"] == "anatomy"
     assert kept["found"] == {"cases": {}}
+
+
+def test_measuring_again(tmp_path, monkeypatch, capsys):
+    results_of_a_clone = tmp_path / "bench" / "results"
+    results_of_a_clone.mkdir(parents=True)
+    (tmp_path / "bench" / "some.py").write_text(
+        "import json, sys\n"
+        "json.dump({'machine': 'M', 'versions': 'V', 'options': sys.argv[1:-2]}, open(sys.argv[-1], 'w'))")
+    monkeypatch.setattr(results, "RESULTS", results_of_a_clone)
+    results.keep("some", {"machine": "old", "versions": "old"}, "python bench/some.py --repeats 2", 240)
+    results.again("some")
+    assert "some: python bench/some.py --repeats 2 (took 4 minutes)" in capsys.readouterr().err
+    kept = json.loads((results_of_a_clone / "some.json").read_text())
+    assert kept["found"] == {"machine": "M", "versions": "V", "options": ["--repeats", "2"]}
+    assert (kept["program"], kept["machine"], kept["versions"]) == ("some", "M", "V")
+    assert kept["seconds"] < 60
