@@ -136,6 +136,7 @@ from distributed import Client
 from fastnet.dask import MLPClassifier
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what is run in the background may be born without
     X, y = da.ones((20, 3), chunks=(10, 3)), da.arange(20, chunks=10) % 2
     with Client(sys.argv[1]) as client:
         model = MLPClassifier((3,), max_iter=10**6, tol=0, n_iter_no_change=10**6)
@@ -165,6 +166,7 @@ from distributed import Client
 from fastnet.dask import MLPClassifier
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what is run in the background may be born without
     X, y = da.ones((20, 3), chunks=(10, 3)), da.arange(20, chunks=10) % 2
     dask.config.set({"distributed.comm.timeouts.connect": "1s"})
     with Client(sys.argv[1]) as client:

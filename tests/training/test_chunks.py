@@ -201,10 +201,11 @@ def test_memory_is_used_again():
 
 
 INTERRUPTED = """
-import _thread, sys, threading, time
+import _thread, signal, sys, threading, time
 import numpy as np
 import fastnet
 from fastnet.sklearn import MLPClassifier
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what is run in the background may be born without
 X, y, closed = np.ones((20, 4)), np.arange(20) % 3, []
 
 def slow():
