@@ -48,7 +48,8 @@ numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 
 # What docstrings point to and no page is about: the folders inside, which architecture.md describes.
-_INSIDE = "blocks|checks|cli|cs231n.compiled|engine|files|jit|llvm|network|parallel|training|tuning|verification"
+_INSIDE = ("blocks|checks|cli|cs231n.compiled|engine|files|jit|llvm|network|parallel|sklearn.averaging|"
+           "sklearn.replicas|stored|training|tuning|verification")
 nitpick_ignore_regex = [("py:.*", rf"fastnet\.({_INSIDE})(\..*)?")]
 
 myst_enable_extensions = ["colon_fence", "deflist"]

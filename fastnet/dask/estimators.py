@@ -232,6 +232,7 @@ class MLPClassifier(ClassifierMixin, _Distributed):  # noqa: D101
 {_PARAMETERS}"""
 
     _local = local.MLPClassifier
+    score = _Distributed.score  # scikit-learn's class, which has to be the first, would collect all predictions
     __init__ = _with_parameters_of(local.MLPClassifier)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, *, classes: Any = None) -> Self:  # noqa: D102
@@ -281,6 +282,7 @@ class MLPRegressor(RegressorMixin, _Distributed):  # noqa: D101
 {_PARAMETERS}"""
 
     _local = local.MLPRegressor
+    score = _Distributed.score  # as above
     __init__ = _with_parameters_of(local.MLPRegressor)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: D102

@@ -363,11 +363,13 @@ def _documented(original: type, what: str) -> str:
 
     ``verbose`` may also be ``"progress"``, for a progress bar over the epochs on standard error. `to_sklearn` and
     `from_sklearn` convert to and from scikit-learn's own class. X may also lie in a file, of which no copy is made: a
-    `numpy.memmap`, or whatever has `shape`, `dtype` and slices. `fit_batches` takes chunks. All else is as scikit-learn
-    documents it:
+    `numpy.memmap`, or whatever has `shape`, `dtype` and slices. `fit_batches` takes chunks.
+
+    All else is as scikit-learn documents it:
 
     {(original.__doc__ or '').strip()}
     """
+
 
 class MLPClassifier(_Accelerated, neural_network.MLPClassifier):  # noqa: D101
     __doc__ = _documented(neural_network.MLPClassifier, "Multi-layer perceptron classifier")
