@@ -382,7 +382,7 @@ def interrupted(rng):
     """An estimator whose fit was ended by Ctrl-C before the first epoch was through."""
     estimator = MLPClassifier((4,), random_state=0, max_iter=2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fastnet.sklearn.stochastic._Run.epochs", raise_interrupt)
+        patch.setattr("fastnet.sklearn.stochastic.Run.epochs", raise_interrupt)
         with pytest.warns(UserWarning, match="interrupted"):
             estimator.fit(*data(rng))
     return estimator

@@ -18,7 +18,7 @@ from ..aliases import Layer
 from . import private
 from .estimators import MLPClassifier, MLPRegressor
 from .replicas import Partial, State, arrays_of, layers_of
-from .stochastic import _epochs
+from .stochastic import train_epochs
 
 __all__ = ["AveragedRun", "begun", "fit_replicas", "generators"]
 
@@ -76,7 +76,7 @@ def generators(estimator: Any, count: int) -> list[np.random.RandomState]:
 
 
 class AveragedRun:
-    """What `_epochs` has of a fit by replicas: the averaged model, and rounds that somebody else takes."""
+    """What `train_epochs` has of a fit by replicas: the averaged model, and rounds that somebody else takes."""
 
     may_fail = False
 
@@ -173,7 +173,7 @@ def fit_replicas(estimator: Any, shards: Sequence[tuple[int, int]], sync: int | 
                       stacklevel=4)
     run: Any = AveragedRun(estimator, optimizer, method.moments, shards, sync, outer_momentum, take_round, score)
     validation = (None, None, None) if estimator.early_stopping else None
-    _epochs(estimator, run, validation, incremental=False, stepwise=False, check=lambda: None)
+    train_epochs(estimator, run, validation, incremental=False, stepwise=False, check=lambda: None)
     run.release()
     if validation is not None and estimator._best_coefs is not None:
         estimator.coefs_, estimator.intercepts_ = estimator._best_coefs, estimator._best_intercepts

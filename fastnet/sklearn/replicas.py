@@ -24,7 +24,7 @@ from ..blocks.optimizers import Optimizer
 from ..blocks.sparse import NonZeros
 from ..training.session import Session
 from . import private
-from .stochastic import HEADS, _Run, _split, native, non_zeros, own, trained_layers
+from .stochastic import HEADS, Run, native, non_zeros, own, split, trained_layers
 
 __all__ = ["AUTO_AT_LEAST", "Model", "Partial", "Shard", "State", "arrays_of", "average", "judged", "layers_of",
            "model_of", "of_validation", "shard_of", "tally", "train", "usable"]
@@ -135,8 +135,8 @@ def shard_of(model: Model, part: int, X: Any, y: NDArray[Any], weights: NDArray[
     generator = copy.deepcopy(generator)
     estimator = copy.copy(estimator)
     estimator._random_state = generator
-    split = _split if count == 1 else _split_some
-    used, validation = split(estimator, X, y, weights)
+    cut = split if count == 1 else _split_some
+    used, validation = cut(estimator, X, y, weights)
     size = max(200 // count, AUTO_AT_LEAST) if estimator.batch_size == "auto" else estimator.batch_size
     engine_y = y.argmax(axis=1) if model.head == "softmax" else native(y, model.dtype)
     if engine_y.dtype.kind == "f" and not np.isfinite(engine_y).all():
@@ -147,13 +147,13 @@ def shard_of(model: Model, part: int, X: Any, y: NDArray[Any], weights: NDArray[
 
 
 def _split_some(estimator: Any, X: Any, y: Any, weights: Any) -> tuple[NDArray[np.intp], tuple[Any, Any, Any] | None]:
-    """As `_split`, where other shards have validation data too: with few samples of a class, or few at all.
+    """As `split`, where other shards have validation data too: with few samples of a class, or few at all.
 
     Then the split is not stratified, or there is nothing aside.
     """
     before = estimator._random_state.get_state()
     try:
-        return _split(estimator, X, y, weights)
+        return split(estimator, X, y, weights)
     except ValueError:
         estimator._random_state.set_state(before)
     samples = np.arange(X.shape[0])
@@ -196,7 +196,7 @@ class Partial:
         return object.__sizeof__(self) + self.buffer.nbytes
 
 
-class _Replica(_Run):
+class _Replica(Run):
     """The session of a round, on a shard that is the engine's already."""
 
     def __init__(self, shard: Shard, optimizer: Any, counts: NDArray[np.intp], layers: list[Layer],

@@ -29,7 +29,8 @@ from ..training.session import Session
 from ..tuning import EPOCHS_INDICES
 from . import private
 
-__all__ = ["FLOATS", "OUTPUT_HEADS", "fit_stochastic", "own", "trained_layers"]
+__all__ = ["FLOATS", "HEADS", "OUTPUT_HEADS", "Run", "fit_stochastic", "native", "non_zeros", "own", "split",
+           "train_epochs", "trained_layers"]
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 """What the engine computes in. To compare a dtype with a dtype takes less time than with its type."""
@@ -106,14 +107,14 @@ def fit_stochastic(estimator: Any, X: Any, y: Any, rest: tuple[Any, ...], stepwi
         return False
     if estimator.early_stopping and incremental:
         raise ValueError("partial_fit does not support early_stopping=True")
-    used, validation = _split(estimator, X, y, sample_weight)
+    used, validation = split(estimator, X, y, sample_weight)
     batch_size = _batch_size(estimator, len(used))
     if fresh:
         vars(estimator).pop("_optimizer", None)  # the one of another fit has moments, which are memory
-    run = _Run(estimator, optimizer, layers, X, y, sample_weight, used, method, batch_size, fresh)
+    run = Run(estimator, optimizer, layers, X, y, sample_weight, used, method, batch_size, fresh)
     try:
         with DeferredInterrupt() as interrupt, run:
-            _epochs(estimator, run, validation, incremental, stepwise, interrupt.check)
+            train_epochs(estimator, run, validation, incremental, stepwise, interrupt.check)
     except KeyboardInterrupt:
         warnings.warn("Training interrupted by user.", stacklevel=4)
     if validation is not None and None not in run.best:
@@ -122,7 +123,7 @@ def fit_stochastic(estimator: Any, X: Any, y: Any, rest: tuple[Any, ...], stepwi
     return True
 
 
-def _split(estimator: Any, X: Any, y: Any, sample_weight: Any) -> tuple[NDArray[np.intp], tuple[Any, Any, Any] | None]:
+def split(estimator: Any, X: Any, y: Any, sample_weight: Any) -> tuple[NDArray[np.intp], tuple[Any, Any, Any] | None]:
     """Set validation data aside for early stopping: indices of the rest, and X, y and weights of what is aside.
 
     The rest is not copied: it is most of the data; nor are stored samples. Without early stopping it is all, and
@@ -212,7 +213,7 @@ def _moment(moment: Any, parameter: NDArray[Any]) -> NDArray[Any]:
     return np.broadcast_to(np.asarray(moment, parameter.dtype), parameter.shape)
 
 
-class _Run:
+class Run:
     """The data and the session of one fit; `used` are the indices of the samples to train with."""
 
     def __init__(self, estimator: Any, optimizer: Any, layers: list[Layer], X: Any, y: NDArray[Any], sample_weight: Any,
@@ -328,7 +329,7 @@ class _Run:
         return losses
 
 
-def _epochs(estimator: Any, run: _Run, validation: tuple[Any, Any, Any] | None, incremental: bool,
+def train_epochs(estimator: Any, run: Run, validation: tuple[Any, Any, Any] | None, incremental: bool,
             stepwise: bool, check: Callable[[], None]) -> None:
     """Train for as many epochs as it takes, or one if `incremental`."""
     verbose = estimator.verbose and estimator.verbose != "progress"
@@ -361,7 +362,7 @@ def _figures(estimator: Any) -> dict[str, float]:
     return {**figures, "val_score": scores[-1]} if scores else figures
 
 
-def _epoch_ends(estimator: Any, run: _Run, loss: float, validation: tuple[Any, Any, Any] | None,
+def _epoch_ends(estimator: Any, run: Run, loss: float, validation: tuple[Any, Any, Any] | None,
                 verbose: Any) -> bool:
     """Keep, print and judge what an epoch gave; return whether it was the last."""
     estimator.loss_ = loss
