@@ -54,13 +54,7 @@ def program(name):
 
 @compiled_only
 def test_a_killed_worker_costs_no_bit(capfd):
-    program("dask_kills").main(["--kills", "2"])
-
-
-@pytest.mark.slow
-@compiled_only
-def test_twenty_killed_workers_cost_no_bit(capfd):
-    program("dask_kills").main(["--kills", "20"])
+    program("dask_kills").main(["--kills", "3"])  # twenty, as docs/howto/dask.md says, take some minutes
 
 
 def test_fits_leave_nothing_behind(client, cluster, rng):
