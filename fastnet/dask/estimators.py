@@ -134,6 +134,25 @@ class _Distributed(BaseEstimator):
     def _lazily(self, X: Any, method: str, columns: int | None, dtype: Any) -> Any:
         return lazily(X, self._as_local(), method, columns, np.dtype(dtype))
 
+    def _predicted(self) -> tuple[int | None, Any]:
+        """How many columns predictions have, None if they have one dimension; and their dtype."""
+        raise NotImplementedError
+
+    def predict(self, X: Any) -> Any:
+        """Predict the labels, or the values, of samples.
+
+        Parameters
+        ----------
+        X : dask array, dask dataframe or list of delayed parts, of shape (n_samples, n_features)
+
+        Returns
+        -------
+        y : dask array, series or dataframe, or list of delayed parts
+            Not computed yet. For NumPy's arrays, an array.
+        """
+        check_is_fitted(self)
+        return self._lazily(X, "predict", *self._predicted())
+
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the accuracy, or the coefficient of determination, of predictions of collections.
 
@@ -242,21 +261,9 @@ class MLPClassifier(ClassifierMixin, _Distributed):  # noqa: D101
             All labels, where y has no other ones; by default they are looked up in y.
 """))
 
-    def predict(self, X: Any) -> Any:
-        """Predict the labels of samples.
-
-        Parameters
-        ----------
-        X : dask array, dask dataframe or list of delayed parts, of shape (n_samples, n_features)
-
-        Returns
-        -------
-        y : dask array, series or dataframe, or list of delayed parts
-            Not computed yet. For NumPy's arrays, an array.
-        """
-        check_is_fitted(self)
-        several = self.n_outputs_ if self._multilabel() else None
-        return self._lazily(X, "predict", several, self.classes_.dtype)
+    def _predicted(self) -> tuple[int | None, Any]:
+        several = self.out_activation_ == "logistic" and self.n_outputs_ > 1  # labels for each sample
+        return self.n_outputs_ if several else None, self.classes_.dtype
 
     def predict_proba(self, X: Any) -> Any:
         """Predict the probability of each class, as `predict` does the labels.
@@ -273,9 +280,6 @@ class MLPClassifier(ClassifierMixin, _Distributed):  # noqa: D101
         check_is_fitted(self)
         return self._lazily(X, "predict_proba", len(self.classes_), self.coefs_[0].dtype)
 
-    def _multilabel(self) -> bool:
-        return bool(self.out_activation_ == "logistic" and self.n_outputs_ > 1)
-
 
 class MLPRegressor(RegressorMixin, _Distributed):  # noqa: D101
     __doc__ = f"""Multi-layer perceptron regressor on collections of Dask: the same bits with any number of workers.
@@ -290,17 +294,5 @@ class MLPRegressor(RegressorMixin, _Distributed):  # noqa: D101
 
     _documented(fit, _FIT.format(classes=""))
 
-    def predict(self, X: Any) -> Any:
-        """Predict the values of samples.
-
-        Parameters
-        ----------
-        X : dask array, dask dataframe or list of delayed parts, of shape (n_samples, n_features)
-
-        Returns
-        -------
-        y : dask array, series or dataframe, or list of delayed parts
-            Not computed yet. For NumPy's arrays, an array.
-        """
-        check_is_fitted(self)
-        return self._lazily(X, "predict", self.n_outputs_ if self.n_outputs_ > 1 else None, self.coefs_[0].dtype)
+    def _predicted(self) -> tuple[int | None, Any]:
+        return self.n_outputs_ if self.n_outputs_ > 1 else None, self.coefs_[0].dtype
