@@ -132,11 +132,18 @@ def test_probabilities(data):
 
 def test_many_rows_are_scored_in_chunks_to_the_same_bits(data, monkeypatch):
     X = np.tile(data[0], (40, 1))
-    expected = make().loss(X)
+    expected, labels = make().loss(X), make().predict(X)
     monkeypatch.setattr(passes, "CHUNK_WORK", 1)  # so: 64 rows at a time
     np.testing.assert_array_equal(make().loss(X), expected)
+    np.testing.assert_array_equal(make().predict(X), labels)
     X.setflags(write=False)
     np.testing.assert_array_equal(make().loss(X), expected)
+
+
+@pytest.mark.parametrize("method", ["loss", "predict", "predict_proba"])
+def test_a_result_that_no_memory_holds_fails_at_once(data, method):
+    with pytest.raises(MemoryError):
+        getattr(make(), method)(np.broadcast_to(data[0][0], (2**56, data[0].shape[1])))
 
 
 def test_pickle_and_copy(data):

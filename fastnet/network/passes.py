@@ -124,16 +124,17 @@ def infer(layers: Sequence[Layer], X: AnySamples, name: str = "X", check: Callab
         rows = min(rows, max(1, FINITE_PIECE // X.shape[1]))
     if len(X) <= rows and check is None and not isinstance(X, StoredSamples):
         return _infer(method, Ws, bs, X, 0, work, name, region, threads)
-    parts: list[tuple[NDArray[Any], NDArray[np.intp]]] = []
+    # The result is allocated at once: what can't be held fails before hours of work, not after them.
+    labels = np.empty(len(X), np.intp)
+    Z = np.empty((len(X) if scores else 0, Ws[-1].shape[1]), Ws[0].dtype)
     for start in range(0, len(X), rows):
-        Z, labels = _infer(method, Ws, bs, X[start:start + rows], start, work, name, region, threads)
-        parts.append((Z if scores else Z[:0].copy(), labels))
+        part = slice(start, min(start + rows, len(X)))
+        Z_part, labels[part] = _infer(method, Ws, bs, X[part], start, work, name, region, threads)
+        if scores:
+            Z[part] = Z_part
         if check is not None:
             check()
-    if len(parts) == 1:
-        return parts[0]
-    Zs, labels = zip(*parts, strict=True)
-    return np.concatenate(Zs), np.concatenate(labels)
+    return Z, labels
 
 
 def _infer(method: tuple[int | None, int | None], Ws: tuple[NDArray[Any], ...], bs: tuple[NDArray[Any], ...],
