@@ -7,7 +7,8 @@
 A round is timed as the difference of a long and a short fit, with a step for each partition. What was found with few
 workers makes a model of seven costs (least squares, none of them below zero), which says what 8, 64 and 512 would take;
 its error where something was measured is printed beside. `--hosts` makes network namespaces, joined by a bridge, whose
-links let through as much as is said (tc's token bucket).
+links let through as much as is said (tc's token bucket), so many milliseconds later (bench/wire.py): `--delay` is that
+of one link, one way; from a worker to another there are two.
 """
 
 from __future__ import annotations
@@ -120,8 +121,21 @@ def ip(*words: str) -> None:
     subprocess.run(["ip", *words], check=True)
 
 
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """What joins the hosts."""
+
+    rate: str
+    """As tc has it."""
+    delay: float
+    """Milliseconds that a link takes, one way: from a worker to the scheduler, that is, or to the bridge."""
+
+    def __str__(self) -> str:
+        return f"hosts, {self.rate}, {self.delay:g} ms"
+
+
 @contextlib.contextmanager
-def hosts(workers: int, rate: str) -> Iterator[Any]:
+def hosts(workers: int, network: Network) -> Iterator[Any]:
     """A client of workers in network namespaces, each with an address and a link of its own."""
     from distributed import Client
 
@@ -132,6 +146,14 @@ def hosts(workers: int, rate: str) -> Iterator[Any]:
         processes.append(subprocess.Popen([*where, sys.executable, "-m", *words], env=environment, cwd=folder,
                                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
 
+    def lay_wire(outer: str, inner: str, name: str) -> None:
+        wire = subprocess.Popen([sys.executable, str(Path(__file__).with_name("wire.py")), outer, inner,
+                                 str(network.delay), name], stdout=subprocess.PIPE)
+        processes.append(wire)
+        assert wire.stdout is not None
+        if not wire.stdout.readline():
+            raise OSError("there is no wire")
+
     try:
         ip("link", "add", bridge, "type", "bridge")
         ip("addr", "add", "10.77.0.1/24", "dev", bridge)
@@ -140,8 +162,7 @@ def hosts(workers: int, rate: str) -> Iterator[Any]:
         for number in range(workers):
             name, outer, inner = f"fnhost{number}", f"fno{number}", f"fni{number}"
             ip("netns", "add", name)
-            ip("link", "add", outer, "type", "veth", "peer", "name", inner)
-            ip("link", "set", inner, "netns", name)
+            lay_wire(outer, inner, name)
             ip("link", "set", outer, "master", bridge)
             ip("link", "set", outer, "up")
             within = ["ip", "netns", "exec", name]
@@ -149,7 +170,7 @@ def hosts(workers: int, rate: str) -> Iterator[Any]:
                           ["ip", "link", "set", inner, "up"], ["ip", "link", "set", "lo", "up"]):
                 subprocess.run([*within, *words], check=True)
             for where, link in (([], outer), (within, inner)):  # both directions
-                subprocess.run([*where, "tc", "qdisc", "add", "dev", link, "root", "tbf", "rate", rate, "burst",
+                subprocess.run([*where, "tc", "qdisc", "add", "dev", link, "root", "tbf", "rate", network.rate, "burst",
                                 "256kb", "latency", "50ms"], check=True)
             start(within, "distributed.cli.dask_worker", "tcp://10.77.0.1:8797", "--host", f"10.77.0.{number + 2}",
                   "--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", folder)
@@ -166,10 +187,10 @@ def hosts(workers: int, rate: str) -> Iterator[Any]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def collect(workers: list[int], parts: list[int], repeats: int, rate: str | None) -> list[dict[str, Any]]:
+def collect(workers: list[int], parts: list[int], repeats: int, network: Network | None) -> list[dict[str, Any]]:
     """The medians of rounds, for each number of workers and of partitions."""
     rows = []
-    for where in [None, *([rate] if rate else [])]:
+    for where in [None, *([network] if network else [])]:
         for count in workers:
             with (hosts(count, where) if where else local(count)) as client:
                 for name, sizes in NETWORKS.items():
@@ -178,7 +199,7 @@ def collect(workers: list[int], parts: list[int], repeats: int, rate: str | None
                     for _ in range(repeats):
                         for number, found in looks.items():
                             found.append(seconds_of_a_round(client, sizes, number))
-                    rows += [{"where": f"hosts, {where}" if where else "LocalCluster", "workers": count,
+                    rows += [{"where": str(where or "LocalCluster"), "workers": count,
                               "network": name, "parts": number, "seconds": median(found)}
                              for number, found in looks.items()]
             print(f"{where or 'local'}, {count} workers: done", file=sys.stderr)
@@ -310,6 +331,8 @@ def main() -> None:
     parser.add_argument("--parts", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--repeats", type=int, default=3, help="times through all numbers of partitions (default: 3)")
     parser.add_argument("--hosts", metavar="RATE", help="measure on hosts of their own as well: 1gbit, say")
+    parser.add_argument("--delay", type=float, default=0.25, metavar="MILLISECONDS",
+                        help="of a link, one way (default: 0.25)")
     parser.add_argument("--moments", action="store_true", help="print what becomes of Adam's moments instead")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure to FILE")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables to FILE as well")
@@ -319,7 +342,8 @@ def main() -> None:
         print(moments())
         return
     warn_if_busy()
-    rows = collect(options.workers, options.parts, options.repeats, options.hosts)
+    rows = collect(options.workers, options.parts, options.repeats,
+                   Network(options.hosts, options.delay) if options.hosts else None)
     places = dict.fromkeys(row["where"] for row in rows)
     found = {"machine": description(), "rounds": rows,
              "costs": {place: model_of([row for row in rows if row["where"] == place]) for place in places},
