@@ -2,6 +2,7 @@
 
 import gc
 import importlib.util
+import itertools
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -76,23 +78,44 @@ def test_fits_leave_nothing_behind(client, cluster, rng):
     assert (len(cluster.scheduler.task_prefixes), len(cluster.scheduler.task_groups)) <= (before[0] + 4, before[1])
 
 
+class Shards(distributed.SchedulerPlugin):
+    """What becomes of the shards: how often each is made, and whether it has been let go."""
+
+    def __init__(self):
+        self.made, self.lost = Counter(), set()
+
+    def transition(self, key, start, finish, *args, **kwargs):
+        if str(key).startswith("fastnet-shard"):
+            if finish == "memory":
+                self.made[key] += 1
+            elif start == "memory" and finish not in ("released", "forgotten"):
+                self.lost.add(key)
+
+
 @compiled_only
-def test_shards_stay_where_they_are(client, cluster, rng):
+def test_shards_are_made_once_and_move_only_to_spread(client, cluster, rng):
     model = ours.MLPClassifier((3,), max_iter=60, random_state=0, n_iter_no_change=100)
     samples = 40_000  # a megabyte a shard: moving it would take longer than a round
-    parts = random_parts(rng, samples, samples // 4)
-    thread = threading.Thread(target=fitted, args=(model, *parts))
-    seen = set()
-    thread.start()
-    while thread.is_alive():
-        for key, task in list(cluster.scheduler.tasks.items()):
-            if str(key).startswith("fastnet-shard"):
-                seen.add((key, tuple(sorted(worker.address for worker in task.who_has or ()))))
-        time.sleep(0.01)
-    thread.join()
-    places = [where for _, where in seen if where]
-    assert len(places) == 4
-    assert all(len(where) == 1 for where in places)
+    shards, places = Shards(), {}
+    cluster.scheduler.add_plugin(shards, name="shards")
+    try:
+        thread = threading.Thread(target=fitted, args=(model, *random_parts(rng, samples, samples // 4)))
+        thread.start()
+        while thread.is_alive():
+            for key, task in list(cluster.scheduler.tasks.items()):
+                where = {worker.address for worker in list(task.who_has or ())}
+                if where and str(key).startswith("fastnet-shard"):
+                    places.setdefault(key, []).append(where)
+            time.sleep(0.01)
+        thread.join()
+    finally:
+        cluster.scheduler.remove_plugin("shards")
+    assert list(shards.made.values()) == 4 * [1]
+    assert not shards.lost
+    # Dask gives an idle worker what another one has too much of, so a shard may move: not back and forth.
+    moves = [sum(one != other for one, other in itertools.pairwise(seen)) for seen in places.values()]
+    assert len(moves) == 4
+    assert sum(moves) <= 8  # of 240 rounds of a shard
 
 
 def test_a_cancelled_fit_says_so_and_changes_nothing(client, cluster, rng):
