@@ -20,9 +20,16 @@ LOOK = 0.15
 """Seconds that one look at the clock takes, about."""
 
 
+SETTLING = 0.2
+"""Seconds in which threads find cores of their own: a new one sits on its maker's core for some 50 ms now and then."""
+
+
 def seconds_per_call(function: Callable[..., Any], *arguments: Any) -> float:
     """Median duration of a call, in rounds long enough for the clock."""
+    begin = time.perf_counter()
     function(*arguments)
+    while time.perf_counter() - begin < SETTLING:
+        function(*arguments)
     rounds, times = 1, []
     while True:
         start = time.perf_counter()

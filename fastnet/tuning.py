@@ -59,7 +59,7 @@ Higher: deltas come less often from the second-level cache. Lower: what is copie
 PANEL_ROWS = 16
 """Unit: rows of the left factor of a product.
 
-From so many on a kernel copies the right factor into panels, block by block.
+From so many on a kernel copies the right factor into panels, block by block; so do scores, with tiles of 4 rows.
 
 Higher: fewer copies. Lower: tiles read panels, row below row.
 """

@@ -25,9 +25,9 @@ from ..blocks.packed_products import copy_panel_block
 from ..blocks.partition import K_SLICES, NOT_HALVED, ZERO, panel_count, panel_span, tile_share_start
 from ..blocks.products import affine_block, affine_row_block
 from ..blocks.rows import argmax_block, clear_block, finite_block
-from ..jit.decorators import block, inline, kernel, worker
+from ..jit.decorators import block, inline, kernel, shared, worker
 from ..llvm.arrays import flat, item_size
-from ..llvm.target import row_width, tile_rows, tile_width
+from ..llvm.target import PACK, row_width, tile_rows, tile_width
 from ..parallel.phases import claim, complete, enter, leave, wait_until
 from ..parallel.regions import enter_region, leave_region
 from ..parallel.threads import shares
@@ -83,13 +83,23 @@ def panel_lines(samples: int, Ws: Arrays) -> int:
     return sum(len(W) * panel_count(W.shape[1], itemsize) for W in Ws)
 
 
+@shared
+def own_panel_lines(rows: int, inputs: int) -> int:
+    """Return how many lines a share of so many rows needs to copy a panel of weights of so many inputs into.
+
+    None where a copy would not pay: for few rows, and where tiles are 8 rows high. Such a one multiplies so long with a
+    line of weights that the next one may come from the second-level cache (without copies 5 to 25 % faster, AVX-512).
+    """
+    return inputs if rows >= PANEL_ROWS and PACK < 8 else 0
+
+
 def scratch_lines(share_rows: int, Ws: Arrays, packed: bool) -> tuple[int, int]:
     """Return how many rows of scratch a worker needs, and how many of them are for a panel of the weights.
 
     The others are zeros, a bias, sums of slices, and what two layers make. `packed`: whether all weights are in panels.
     """
     panels = max([panel_count(W.shape[1], W.itemsize) for W in Ws])
-    own = 0 if packed or share_rows < PANEL_ROWS else max([len(W) for W in Ws])
+    own = 0 if packed else own_panel_lines(share_rows, max([len(W) for W in Ws]))
     return 2 + (K_SLICES - 1 + 2 * panels) * share_rows + own, own
 
 
@@ -280,7 +290,7 @@ def few_scores(activation: int | None, head: int | None, threads: int, X: Array,
     clear_block(zeros[0])
     bias, products = np.empty((count, 1, tile), X.dtype), np.empty((count, K_SLICES - 1, rows, tile), X.dtype)
     activations = np.empty((count, 2, panels, rows, tile), X.dtype)
-    panel = np.empty((count, 0 if PANEL_ROWS * count > N else inputs, tile), X.dtype)
+    panel = np.empty((count, own_panel_lines(N // count, inputs), tile), X.dtype)
     if count == 1 or not enter_region():
         rows_block(Network(activation, head, Ws, bs), X, none, Outputs(Z, labels, finite),
                    RowScratch(zeros, bias[0], products[0], activations[0], panel[0]), ZERO, N)
