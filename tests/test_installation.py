@@ -27,6 +27,14 @@ def test_one_name():
         assert not wrong, f"{path}: on the package index, fastnet is another project: {wrong}"
 
 
+@pytest.mark.skipif(sys.platform == "win32" or not (ROOT / ".ci").is_dir(), reason="scripts of bash, in the repository")
+def test_the_oldest_of_everything_is_known():
+    done = subprocess.run([ROOT / ".ci" / "versions", "constraints"], text=True, capture_output=True, check=True)
+    needed = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["test"]]
+    names = [re.match(r"[\w-]+", one)[0] for one in needed]
+    assert [line.partition("==")[0] for line in done.stdout.splitlines()] == [*names, "pyparsing"]
+
+
 def test_one_version():
     heading = re.search(r"^## (\S+?),? ", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[1]
     cited = re.search(r"^version: (\S+)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)[1]
