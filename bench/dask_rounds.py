@@ -151,8 +151,9 @@ def hosts(workers: int, network: Network) -> Iterator[Any]:
                                  str(network.delay), name], stdout=subprocess.PIPE)
         processes.append(wire)
         assert wire.stdout is not None
-        if not wire.stdout.readline():
-            raise OSError("there is no wire")
+        with wire.stdout:
+            if not wire.stdout.readline():
+                raise OSError("there is no wire")
 
     try:
         ip("link", "add", bridge, "type", "bridge")
@@ -332,7 +333,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="times through all numbers of partitions (default: 3)")
     parser.add_argument("--hosts", metavar="RATE", help="measure on hosts of their own as well: 1gbit, say")
     parser.add_argument("--delay", type=float, default=0.25, metavar="MILLISECONDS",
-                        help="of a link, one way (default: 0.25)")
+                        help="of a link of --hosts, one way (default: 0.25)")
     parser.add_argument("--moments", action="store_true", help="print what becomes of Adam's moments instead")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure to FILE")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables to FILE as well")

@@ -19,15 +19,14 @@ from typing import Any
 LOOK = 0.15
 """Seconds that one look at the clock takes, about."""
 
-
 SETTLING = 0.2
 """Seconds in which threads find cores of their own: a new one sits on its maker's core for some 50 ms now and then."""
 
 
 def seconds_per_call(function: Callable[..., Any], *arguments: Any) -> float:
     """Median duration of a call, in rounds long enough for the clock."""
-    begin = time.perf_counter()
     function(*arguments)
+    begin = time.perf_counter()  # after the first call, which may load what is compiled
     while time.perf_counter() - begin < SETTLING:
         function(*arguments)
     rounds, times = 1, []
