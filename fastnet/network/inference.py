@@ -1,9 +1,9 @@
 """The scores and labels of many samples, or of one, in one compiled call.
 
 Samples are taken some at a time through all layers, so that what a layer makes is still in the cache when the next one
-reads it. Where there are more than a few, weights are copied into panels (see :mod:`fastnet.engine.steps`), whose rows
-lie one below the other: panel by panel where it is used, or for many samples all of them first. The numbers are those
-of the kernels one after the other, to the bit.
+reads it. For many samples all weights are first copied into panels (see :mod:`fastnet.engine.steps`), whose rows lie
+one below the other; for fewer, where tiles are low, panel by panel where it is used. The numbers are those of the
+kernels one after the other, to the bit.
 
 Shape letters: N samples, D inputs, H hidden units, C classes.
 """
@@ -27,7 +27,7 @@ from ..blocks.products import affine_block, affine_row_block
 from ..blocks.rows import argmax_block, clear_block, finite_block
 from ..jit.decorators import block, inline, kernel, shared, worker
 from ..llvm.arrays import flat, item_size
-from ..llvm.target import PACK, row_width, tile_rows, tile_width
+from ..llvm.target import row_width, tile_rows, tile_width
 from ..parallel.phases import claim, complete, enter, leave, wait_until
 from ..parallel.regions import enter_region, leave_region
 from ..parallel.threads import shares
@@ -90,7 +90,7 @@ def own_panel_lines(rows: int, inputs: int) -> int:
     None where a copy would not pay: for few rows, and where tiles are 8 rows high. Such a one multiplies so long with a
     line of weights that the next one may come from the second-level cache (without copies 5 to 25 % faster, AVX-512).
     """
-    return inputs if rows >= PANEL_ROWS and PACK < 8 else 0
+    return inputs if rows >= PANEL_ROWS and tile_rows(rows) < 8 else 0
 
 
 def scratch_lines(share_rows: int, Ws: Arrays, packed: bool) -> tuple[int, int]:

@@ -117,8 +117,9 @@ def infer(layers: Sequence[Layer], X: AnySamples, name: str = "X", check: Callab
     """
     Ws, bs = zip(*layers, strict=True)
     method = method_indices(activation, head)
+    # A single sample, quickly: what several are asked for takes a microsecond, and has numba load its threads.
     if region and check is None and X.shape[0] == 1 and isinstance(X, np.ndarray):
-        return _infer_one(method, Ws, bs, X, name)
+        return _infer_few(method, Ws, bs, X, 0, name, 1)
     work = sum([W.size for W in Ws])
     rows = max(CHUNK_ROWS, CHUNK_WORK // work)
     # A chunk is read or converted, never all.
@@ -139,13 +140,13 @@ def infer(layers: Sequence[Layer], X: AnySamples, name: str = "X", check: Callab
     return Z, labels
 
 
-def _infer_one(method: tuple[int | None, int | None], Ws: tuple[NDArray[Any], ...], bs: tuple[NDArray[Any], ...],
-               X: NDArray[Any], name: str) -> tuple[NDArray[Any], NDArray[np.intp]]:
-    """Scores and label of a single sample: on this thread, and without a question that costs a microsecond."""
+def _infer_few(method: tuple[int | None, int | None], Ws: tuple[NDArray[Any], ...], bs: tuple[NDArray[Any], ...],
+               X: NDArray[Any], first: int, name: str, threads: int) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """Scores and labels of so few samples that threads have to be there at once, if there may be several."""
     X = computable(X, Ws[0].dtype)
-    Z, labels, bad = few_scores(*method, 1, writable(X)[np.newaxis], Ws, bs)
+    Z, labels, bad = few_scores(*method, threads, writable(X)[np.newaxis], Ws, bs)
     if bad >= 0:
-        raise not_finite(X, 0, name, 0)
+        raise not_finite(X, bad, name, first)
     return Z, labels
 
 
@@ -154,15 +155,12 @@ def _infer(method: tuple[int | None, int | None], Ws: tuple[NDArray[Any], ...], 
            threads: int | None) -> tuple[NDArray[Any], NDArray[np.intp]]:
     """Scores and labels of one chunk, whose samples are counted from `first` on; `work` is multiply-adds for each."""
     N, dtype = len(X), Ws[0].dtype
-    X = computable(X, dtype)
-    samples = writable(X).reshape(1, N, X.shape[1])
     slow = region and slow_regions()
     if region and N * work < (SLOW_REGION_WORK if slow else REGION_WORK):
-        most = 1 if slow else sys.maxsize if threads is None else threads
-        Z, labels, bad = few_scores(*method, most, samples, Ws, bs)
-        if bad >= 0:
-            raise not_finite(X, bad, name, first)
-        return Z, labels
+        return _infer_few(method, Ws, bs, X, first, name,
+                          1 if slow else sys.maxsize if threads is None else threads)
+    X = computable(X, dtype)
+    samples = writable(X)[np.newaxis]
     Z, labels, finite = np.empty((N, Ws[-1].shape[1]), dtype), np.empty(N, np.intp), np.empty(N, np.bool_)
     threads, width = share_count(N, N * work, threads), tile_width(dtype.itemsize)
     # Several shares for each thread, as one may come late; more where each would not fit the cache.
