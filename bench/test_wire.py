@@ -14,7 +14,9 @@ from bench import wire
 def test_frames_come_later():
     (here, near), (far, there) = (socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(2))
     with here, near, far, there:
-        carrier = threading.Thread(target=wire.carry, args=((near.fileno(), far.fileno()), 0.05))
+        for end in (here, there):
+            end.settimeout(30)  # a frame that never comes is a failure
+        carrier = threading.Thread(target=wire.carry, args=((near.fileno(), far.fileno()), 0.05), daemon=True)
         carrier.start()
         start, frames = time.monotonic(), [b"one", b"a longer one" * 1000, b"three"]
         for frame in frames:
