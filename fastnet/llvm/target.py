@@ -36,6 +36,8 @@ class Target(NamedTuple):
     """Whether vectors are loaded under a mask; elsewhere that is a branch for each element."""
     multiplies_by_element: bool = False
     """Whether a multiply-add takes one element of a register for a whole factor."""
+    has_half_vectors: bool = False
+    """Whether multiply-adds of half a vector may take half the time: where units are half as wide as registers."""
 
     def lanes(self, itemsize: int) -> int:
         """How many elements of `itemsize` bytes fit one register."""
@@ -55,7 +57,7 @@ class Target(NamedTuple):
 # Accumulators (rows x vectors), one row of B, and a broadcast have to fit the registers; at least eight accumulators
 # hide the latency of a multiply-add.
 _TARGETS = {
-    "avx512": Target("AVX-512", 64, 32, "zmm", 8, 3, True),
+    "avx512": Target("AVX-512", 64, 32, "zmm", 8, 3, True, has_half_vectors=True),
     "avx2": Target("AVX2", 32, 16, "ymm", 4, 3, True),
     "sse2": Target("SSE2", 16, 16, "xmm", 4, 2, False),
     "neon": Target("NEON", 16, 32, "v", 4, 4, False, True),

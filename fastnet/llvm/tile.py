@@ -18,9 +18,11 @@ they wait for. It is apart because only inference has a use for it, and each sha
 Behind it stands one function for each shape in rows and vectors, which keeps all its accumulators in registers over the
 whole sum. These are compiled once for each dtype (`tile_addresses`) and called by their names. No dimension has to be a
 multiple of anything. With AVX-512 and AVX2 the last vector of a row is loaded and stored under a mask; where it is
-full, the tallest tiles do without in the sum. Elsewhere a mask is a branch for each element, so the last vector ends
-where the row does: it overlaps the one before, and what both have is computed twice, to the same bits. Where the only
-vector is not full, each element is loaded by itself, the last of them again and again.
+full, the tallest tiles do without in the sum. With AVX-512, where at most half of it is used, these have half a vector
+in its place, whose multiply-adds take half the time on processors with units of half the width (Zen 4: steps of 50 and
+100 units take .90 to .97 of their time). Elsewhere a mask is a branch for each element, so the last vector ends where
+the row does: it overlaps the one before, and what both have is computed twice, to the same bits. Where the only vector
+is not full, each element is loaded by itself, the last of them again and again.
 
 Each element of `C` is one chain of multiply-adds in the order of `k`, begun at `start`, whatever the tile: results do
 not depend on how the work was cut.
@@ -123,32 +125,29 @@ def _defined_tile(module: ir.Module, elem: ir.Type, rows: int, vectors: int, isa
     function.attributes.add("noinline")
     a, a_i, a_k, a_jump, b, b_k, s, s_i, c, c_i, depth, last_lanes = function.args
 
-    vector = ir.VectorType(elem, vl)
-    vector_p = vector.as_pointer()
-    mask_type = ir.VectorType(ir.IntType(1), vl)
-    lane_type = ir.VectorType(ir.IntType(32), vl)
     i32 = ir.IntType(32)
     align = ir.Constant(i32, size)
-    fma = _declare(module, f"llvm.fmuladd.v{vl}{suffix}", vector, [vector, vector, vector])
-    masked_load = _declare(
-        module, f"llvm.masked.load.v{vl}{suffix}.p0", vector, [vector_p, i32, mask_type, vector])
-    masked_store = _declare(
-        module, f"llvm.masked.store.v{vl}{suffix}.p0", ir.VoidType(), [vector, vector_p, i32, mask_type])
-
-    entry, some, store = (function.append_basic_block(part) for part in ("entry", "some", "store"))
-    builder = ir.IRBuilder(entry)
-    splat_index = ir.Constant(lane_type, [0] * vl)
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
 
     def constant(value: int) -> Any:
         return ir.Constant(index, value)
 
-    def splat(scalar: Any, undef: ir.Type, order: Any) -> Any:
+    def splat(scalar: Any, undef: ir.Type) -> Any:
+        order = ir.Constant(ir.VectorType(i32, undef.count), [0] * undef.count)
         single = builder.insert_element(ir.Constant(undef, ir.Undefined), scalar, ir.Constant(i32, 0))
         return builder.shuffle_vector(single, ir.Constant(undef, ir.Undefined), order)
 
-    mask = builder.icmp_unsigned(
-        "<", ir.Constant(lane_type, list(range(vl))), splat(builder.trunc(last_lanes, i32), lane_type, splat_index))
-    zero = ir.Constant(vector, [0.0] * vl)
+    def intrinsic_of(kind: ir.VectorType, name: str, result: ir.Type, args: list[ir.Type]) -> ir.Function:
+        return _declare(module, f"llvm.{name.replace('*', f'v{kind.count}{suffix}')}", result, args)
+
+    def mask_of(kind: ir.VectorType) -> Any:
+        """Which lanes of the last vector, if that is of this type, are columns."""
+        lane_type = ir.VectorType(i32, kind.count)
+        return builder.icmp_unsigned("<", ir.Constant(lane_type, list(range(kind.count))),
+                                     splat(builder.trunc(last_lanes, i32), lane_type))
+
+    vector, half = ir.VectorType(elem, vl), ir.VectorType(elem, vl // 2)
+    mask = mask_of(vector)
 
     overlaps = vectors > 1 and not isa.has_masks  # the last vector, with the one before it
     starts = [constant(v * vl) for v in range(vectors)]
@@ -159,16 +158,24 @@ def _defined_tile(module: ir.Module, elem: ir.Type, rows: int, vectors: int, isa
         columns = [builder.select(builder.icmp_signed("<", constant(lane), last), constant(lane), last)
                    for lane in range(vl)]
 
-    def vector_at(base: Any, v: int) -> Any:
-        return builder.bitcast(builder.gep(base, [starts[v]]), vector_p)
+    def vector_at(base: Any, v: int, kind: ir.VectorType) -> Any:
+        return builder.bitcast(builder.gep(base, [starts[v]]), kind.as_pointer())
 
     def load_full(base: Any, v: int) -> Any:
-        return builder.load(vector_at(base, v), align=align.constant)
+        return builder.load(vector_at(base, v, vector), align=align.constant)
 
-    def load_masked(base: Any, v: int) -> Any:
-        if v < vectors - 1:
-            return load_full(base, v)
-        return builder.call(masked_load, [vector_at(base, v), align, mask, zero])
+    def masked(kind: ir.VectorType, lanes_of_last: Any) -> Callable[[Any, int], Any]:
+        """What loads a vector, the last one, of this type, under a mask."""
+        load = intrinsic_of(kind, "masked.load.*.p0", kind,
+                            [kind.as_pointer(), i32, lanes_of_last.type, kind])
+
+        def load_masked(base: Any, v: int) -> Any:
+            if v < vectors - 1:
+                return load_full(base, v)
+            return builder.call(load, [vector_at(base, v, kind), align, lanes_of_last,
+                                       ir.Constant(kind, [0.0] * kind.count)])
+
+        return load_masked
 
     def load_each(base: Any, v: int) -> Any:
         """The only vector, one element after the other; instead of those beyond the last, the last."""
@@ -178,7 +185,7 @@ def _defined_tile(module: ir.Module, elem: ir.Type, rows: int, vectors: int, isa
             loaded = builder.insert_element(loaded, element, ir.Constant(i32, lane))
         return loaded
 
-    load_part = load_full if overlaps else load_masked if isa.has_masks else load_each
+    load_part = load_full if overlaps else masked(vector, mask) if isa.has_masks else load_each
 
     def advance(base: Any, offset: Any) -> Any:
         return builder.bitcast(builder.gep(builder.bitcast(base, _BYTE_P), [offset]), pointer)
@@ -199,91 +206,114 @@ def _defined_tile(module: ir.Module, elem: ir.Type, rows: int, vectors: int, isa
                                 for r, shift in enumerate(shifts, start=1)]
 
     row_offsets = multiples(a_i)
-    first = [[load_part(advance(s, times(s_i, r)), v) for v in range(vectors)] for r in range(rows)]
-    results: list[tuple[Any, Any]] = [(first, entry)]
-    builder.cbranch(builder.icmp_signed(">", depth, constant(0)), some, store)
 
-    # Terms are added in runs, between which A jumps, or what is ahead is fetched.
-    builder.position_at_end(some)
-    jumps = builder.icmp_signed("!=", a_jump, constant(0))
-    far = builder.and_(builder.icmp_signed(">=", a_i, constant(FAR_BYTES)), builder.not_(jumps))
-    longest = builder.select(jumps, constant(pack), builder.select(far, constant(CACHE_LINE // size), depth))
+    def emit(last: ir.VectorType, lanes_of_last: Any, load: Callable[[Any, int], Any],
+             load_if_full: Callable[[Any, int], Any] | None) -> None:
+        """Emit a whole tile, from here to its end, whose last vectors are of the type `last`.
 
-    def sum_up(load: Callable[[Any, int], Any]) -> Any:
-        """Emit the sum over all terms, with vectors of B as `load` has them; return the block it begins with."""
-        runs, terms, run_end = (function.append_basic_block(part) for part in ("runs", "terms", "run_end"))
+        Vectors are loaded as `load` has them, or, in the sum, as `load_if_full` has, if all lanes are columns.
+        """
+        kinds = [*(vectors - 1) * [vector], last]
+        fmas = [intrinsic_of(kind, "fmuladd.*", kind, [kind, kind, kind]) for kind in kinds]
+        entry = builder.block
+        some, store = (function.append_basic_block(part) for part in ("some", "store"))
+        first = [[load(advance(s, times(s_i, r)), v) for v in range(vectors)] for r in range(rows)]
+        results: list[tuple[Any, Any]] = [(first, entry)]
+        builder.cbranch(builder.icmp_signed(">", depth, constant(0)), some, store)
 
-        def carried(block: Any, counter: ir.Type) -> Any:
-            builder.position_at_end(block)
-            return [builder.phi(kind) for kind in (counter, pointer, pointer, *rows * vectors * [vector])]
+        # Terms are added in runs, between which A jumps, or what is ahead is fetched.
+        builder.position_at_end(some)
+        jumps = builder.icmp_signed("!=", a_jump, constant(0))
+        far = builder.and_(builder.icmp_signed(">=", a_i, constant(FAR_BYTES)), builder.not_(jumps))
+        longest = builder.select(jumps, constant(pack), builder.select(far, constant(CACHE_LINE // size), depth))
 
-        def flow(phis: Any, origin: Any, values: Any) -> None:
-            for phi, value in zip(phis, values, strict=True):
-                phi.add_incoming(value, origin)
+        def sum_up(load: Callable[[Any, int], Any]) -> Any:
+            """Emit the sum over all terms, with vectors of B as `load` has them; return the block it begins with."""
+            runs, terms, run_end = (function.append_basic_block(part) for part in ("runs", "terms", "run_end"))
 
-        left, *outer = carried(runs, index)
-        trips = builder.select(builder.icmp_signed("<", left, longest), left, longest)
-        builder.branch(terms)
+            def carried(block: Any, counter: ir.Type) -> Any:
+                builder.position_at_end(block)
+                return [builder.phi(kind) for kind in (counter, pointer, pointer, *rows * kinds)]
 
-        trip, *inner = carried(terms, index)
-        a_here, b_here, *sums = inner
-        b_vectors = [load(b_here, v) for v in range(vectors)]
-        new = []
-        for r in range(rows):
-            element = builder.load(advance(a_here, row_offsets[r]), align=1)
-            if isa.multiplies_by_element:
-                # Hidden by empty assembly. Else the optimizer would load some of them into whole vectors, by an
-                # instruction that multiplies nothing and takes as long as one that does.
-                element = builder.asm(ir.FunctionType(elem, [elem]), "", "=w,0", [element], False)
-            wide = splat(element, vector, splat_index)
-            new += [builder.call(fma, [wide, b_vectors[v], sums[r * vectors + v]]) for v in range(vectors)]
-        a_next, b_next, fewer = advance(a_here, a_k), advance(b_here, b_k), builder.sub(trip, constant(1))
-        again = builder.cbranch(builder.icmp_unsigned("!=", fewer, constant(0)), terms, run_end)
-        again.set_metadata("llvm.loop", _never_unrolled(builder.module))
-        flow([trip, *inner], runs, [trips, *outer])
-        flow([trip, *inner], terms, [fewer, a_next, b_next, *new])
+            def flow(phis: Any, origin: Any, values: Any) -> None:
+                for phi, value in zip(phis, values, strict=True):
+                    phi.add_incoming(value, origin)
 
-        builder.position_at_end(run_end)
-        with builder.if_then(far):
+            left, *outer = carried(runs, index)
+            trips = builder.select(builder.icmp_signed("<", left, longest), left, longest)
+            builder.branch(terms)
+
+            trip, *inner = carried(terms, index)
+            a_here, b_here, *sums = inner
+            b_vectors = [load(b_here, v) for v in range(vectors)]
+            new = []
             for r in range(rows):
-                _prefetch(builder, advance(a_next, times(a_i, rows + r)), _SECOND_LEVEL)
-        with builder.if_then(jumps):
-            # Packs lie pages apart, where no hardware looks ahead; the pack after the next is there in time.
-            ahead = advance(a_next, builder.add(builder.mul(a_jump, constant(PACKS_AHEAD + 1)),
-                                                builder.mul(a_k, constant(PACKS_AHEAD * pack))))
-            for r in range(0, rows, max(CACHE_LINE // (pack * size), 1)):
-                _prefetch(builder, advance(ahead, times(a_i, r)), _FIRST_LEVEL)
-        left_next = builder.sub(left, trips)
-        a_jumped = advance(a_next, a_jump)
-        builder.cbranch(builder.icmp_signed(">", left_next, constant(0)), runs, store)
-        flow([left, *outer], some, [depth, a, b, *(vector for row in first for vector in row)])
-        flow([left, *outer], builder.block, [left_next, a_jumped, b_next, *new])
-        results.append(([new[r * vectors:(r + 1) * vectors] for r in range(rows)], builder.block))
-        return runs
+                element = builder.load(advance(a_here, row_offsets[r]), align=1)
+                if isa.multiplies_by_element:
+                    # Hidden by empty assembly. Else the optimizer would load some of them into whole vectors, by an
+                    # instruction that multiplies nothing and takes as long as one that does.
+                    element = builder.asm(ir.FunctionType(elem, [elem]), "", "=w,0", [element], False)
+                new += [builder.call(fmas[v], [splat(element, kinds[v]), b_vectors[v], sums[r * vectors + v]])
+                        for v in range(vectors)]
+            a_next, b_next, fewer = advance(a_here, a_k), advance(b_here, b_k), builder.sub(trip, constant(1))
+            again = builder.cbranch(builder.icmp_unsigned("!=", fewer, constant(0)), terms, run_end)
+            again.set_metadata("llvm.loop", _never_unrolled(builder.module))
+            flow([trip, *inner], runs, [trips, *outer])
+            flow([trip, *inner], terms, [fewer, a_next, b_next, *new])
 
-    part = sum_up(load_part)
+            builder.position_at_end(run_end)
+            with builder.if_then(far):
+                for r in range(rows):
+                    _prefetch(builder, advance(a_next, times(a_i, rows + r)), _SECOND_LEVEL)
+            with builder.if_then(jumps):
+                # Packs lie pages apart, where no hardware looks ahead; the pack after the next is there in time.
+                ahead = advance(a_next, builder.add(builder.mul(a_jump, constant(PACKS_AHEAD + 1)),
+                                                    builder.mul(a_k, constant(PACKS_AHEAD * pack))))
+                for r in range(0, rows, max(CACHE_LINE // (pack * size), 1)):
+                    _prefetch(builder, advance(ahead, times(a_i, r)), _FIRST_LEVEL)
+            left_next = builder.sub(left, trips)
+            a_jumped = advance(a_next, a_jump)
+            builder.cbranch(builder.icmp_signed(">", left_next, constant(0)), runs, store)
+            flow([left, *outer], some, [depth, a, b, *(vector for row in first for vector in row)])
+            flow([left, *outer], builder.block, [left_next, a_jumped, b_next, *new])
+            results.append(([new[r * vectors:(r + 1) * vectors] for r in range(rows)], builder.block))
+            return runs
+
+        part = sum_up(load)
+        if load_if_full is None:
+            builder.position_at_end(some)
+            builder.branch(part)
+        else:
+            full = sum_up(load_if_full)
+            builder.position_at_end(some)
+            builder.cbranch(builder.icmp_signed("==", last_lanes, constant(last.count)), full, part)
+
+        builder.position_at_end(store)
+        sums = [[builder.phi(kind) for kind in kinds] for _ in range(rows)]
+        masked_store = intrinsic_of(last, "masked.store.*.p0", ir.VoidType(),
+                                    [last, last.as_pointer(), i32, lanes_of_last.type])
+        for r in range(rows):
+            c_row = advance(c, times(c_i, r))
+            for v in range(vectors):
+                for result, origin in results:
+                    sums[r][v].add_incoming(result[r][v], origin)
+                if v == vectors - 1 and not overlaps:
+                    builder.call(masked_store, [sums[r][v], vector_at(c_row, v, last), align, lanes_of_last])
+                else:
+                    builder.store(sums[r][v], vector_at(c_row, v, vector), align=align.constant)
+        builder.ret_void()
+
+    if rows == pack and isa.has_half_vectors:
+        whole, narrow = (function.append_basic_block(part) for part in ("whole", "narrow"))
+        builder.cbranch(builder.icmp_signed("<=", last_lanes, constant(half.count)), narrow, whole)
+        builder.position_at_end(narrow)
+        half_mask = mask_of(half)
+        emit(half, half_mask, masked(half, half_mask), None)
+        builder.position_at_end(whole)
     # A mask costs an operation in each turn: the tallest tiles, where the time goes, can do without. Elements that are
     # loaded one after the other cost more, in tiles of any height.
-    if rows == pack if isa.has_masks else not overlaps:
-        full = sum_up(load_full)
-        builder.position_at_end(some)
-        builder.cbranch(builder.icmp_signed("==", last_lanes, constant(vl)), full, part)
-    else:
-        builder.position_at_end(some)
-        builder.branch(part)
-
-    builder.position_at_end(store)
-    sums = [[builder.phi(vector) for _ in range(vectors)] for _ in range(rows)]
-    for r in range(rows):
-        c_row = advance(c, times(c_i, r))
-        for v in range(vectors):
-            for result, origin in results:
-                sums[r][v].add_incoming(result[r][v], origin)
-            if v == vectors - 1 and not overlaps:
-                builder.call(masked_store, [sums[r][v], vector_at(c_row, v), align, mask])
-            else:
-                builder.store(sums[r][v], vector_at(c_row, v), align=align.constant)
-    builder.ret_void()
+    can_be_full = rows == pack if isa.has_masks else not overlaps
+    emit(vector, mask, load_part, load_full if can_be_full else None)
     return function
 
 

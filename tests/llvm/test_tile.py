@@ -158,7 +158,9 @@ def test_machine_code_has_the_widest_registers_and_no_spill(dtype, monkeypatch):
         # Instructions that multiply whole vectors (packed, "ps" or "pd"): the widest registers, and all of them.
         products = re.findall(r"\bv?(?:fmadd\d*|mul)p[sd]\s+(.*)", code)
         assert len(products) >= rows * vectors, name
-        assert all(f"%{target.ISA.register_name}" in operands for operands in products), name
+        # Half a vector is the last one of a row, in the tallest tiles with AVX-512.
+        halves = rows if target.ISA.has_half_vectors and rows == target.PACK else 0
+        assert sum(f"%{target.ISA.register_name}" not in operands for operands in products) == halves, name
         # A spilled accumulator would be stored to the stack where products are made: no vector register ever is. The
         # mask of AVX2, which lives in a vector register too, may be, once, before the loop.
         spills = [found.start() for found in re.finditer(r"\bv?mov\w+\s+%[xyz]mm\d+,.*\(%r[sb]p", code)]
