@@ -140,15 +140,7 @@ def _defined_tile(module: ir.Module, elem: ir.Type, rows: int, vectors: int, isa
     def intrinsic_of(kind: ir.VectorType, name: str, result: ir.Type, args: list[ir.Type]) -> ir.Function:
         return _declare(module, f"llvm.{name.replace('*', f'v{kind.count}{suffix}')}", result, args)
 
-    def mask_of(kind: ir.VectorType) -> Any:
-        """Which lanes of the last vector, if that is of this type, are columns."""
-        lane_type = ir.VectorType(i32, kind.count)
-        return builder.icmp_unsigned("<", ir.Constant(lane_type, list(range(kind.count))),
-                                     splat(builder.trunc(last_lanes, i32), lane_type))
-
     vector, half = ir.VectorType(elem, vl), ir.VectorType(elem, vl // 2)
-    mask = mask_of(vector)
-
     overlaps = vectors > 1 and not isa.has_masks  # the last vector, with the one before it
     starts = [constant(v * vl) for v in range(vectors)]
     if overlaps:
@@ -157,35 +149,6 @@ def _defined_tile(module: ir.Module, elem: ir.Type, rows: int, vectors: int, isa
         last = builder.sub(last_lanes, constant(1))
         columns = [builder.select(builder.icmp_signed("<", constant(lane), last), constant(lane), last)
                    for lane in range(vl)]
-
-    def vector_at(base: Any, v: int, kind: ir.VectorType) -> Any:
-        return builder.bitcast(builder.gep(base, [starts[v]]), kind.as_pointer())
-
-    def load_full(base: Any, v: int) -> Any:
-        return builder.load(vector_at(base, v, vector), align=align.constant)
-
-    def masked(kind: ir.VectorType, lanes_of_last: Any) -> Callable[[Any, int], Any]:
-        """What loads a vector, the last one, of this type, under a mask."""
-        load = intrinsic_of(kind, "masked.load.*.p0", kind,
-                            [kind.as_pointer(), i32, lanes_of_last.type, kind])
-
-        def load_masked(base: Any, v: int) -> Any:
-            if v < vectors - 1:
-                return load_full(base, v)
-            return builder.call(load, [vector_at(base, v, kind), align, lanes_of_last,
-                                       ir.Constant(kind, [0.0] * kind.count)])
-
-        return load_masked
-
-    def load_each(base: Any, v: int) -> Any:
-        """The only vector, one element after the other; instead of those beyond the last, the last."""
-        loaded = ir.Constant(vector, ir.Undefined)
-        for lane, column in enumerate(columns):
-            element = builder.load(builder.gep(base, [column]), align=align.constant)
-            loaded = builder.insert_element(loaded, element, ir.Constant(i32, lane))
-        return loaded
-
-    load_part = load_full if overlaps else masked(vector, mask) if isa.has_masks else load_each
 
     def advance(base: Any, offset: Any) -> Any:
         return builder.bitcast(builder.gep(builder.bitcast(base, _BYTE_P), [offset]), pointer)
@@ -207,17 +170,43 @@ def _defined_tile(module: ir.Module, elem: ir.Type, rows: int, vectors: int, isa
 
     row_offsets = multiples(a_i)
 
-    def emit(last: ir.VectorType, lanes_of_last: Any, load: Callable[[Any, int], Any],
-             load_if_full: Callable[[Any, int], Any] | None) -> None:
+    def emit(last: ir.VectorType, may_be_full: bool) -> None:
         """Emit a whole tile, from here to its end, whose last vectors are of the type `last`.
 
-        Vectors are loaded as `load` has them, or, in the sum, as `load_if_full` has, if all lanes are columns.
+        If these `may_be_full`, there is a sum of their own for it.
         """
         kinds = [*(vectors - 1) * [vector], last]
         fmas = [intrinsic_of(kind, "fmuladd.*", kind, [kind, kind, kind]) for kind in kinds]
+        lane_type, last_p = ir.VectorType(i32, last.count), last.as_pointer()
+        zero = ir.Constant(last, [0.0] * last.count)
+        mask = builder.icmp_unsigned("<", ir.Constant(lane_type, list(range(last.count))),
+                                     splat(builder.trunc(last_lanes, i32), lane_type))
+        masked_load = intrinsic_of(last, "masked.load.*.p0", last, [last_p, i32, mask.type, last])
+        masked_store = intrinsic_of(last, "masked.store.*.p0", ir.VoidType(), [last, last_p, i32, mask.type])
+
+        def vector_at(base: Any, v: int) -> Any:
+            return builder.bitcast(builder.gep(base, [starts[v]]), kinds[v].as_pointer())
+
+        def load_full(base: Any, v: int) -> Any:
+            return builder.load(vector_at(base, v), align=align.constant)
+
+        def load_masked(base: Any, v: int) -> Any:
+            if v < vectors - 1:
+                return load_full(base, v)
+            return builder.call(masked_load, [vector_at(base, v), align, mask, zero])
+
+        def load_each(base: Any, v: int) -> Any:
+            """The only vector, one element after the other; instead of those beyond the last, the last."""
+            loaded = ir.Constant(vector, ir.Undefined)
+            for lane, column in enumerate(columns):
+                element = builder.load(builder.gep(base, [column]), align=align.constant)
+                loaded = builder.insert_element(loaded, element, ir.Constant(i32, lane))
+            return loaded
+
+        load_part = load_full if overlaps else load_masked if isa.has_masks else load_each
         entry = builder.block
         some, store = (function.append_basic_block(part) for part in ("some", "store"))
-        first = [[load(advance(s, times(s_i, r)), v) for v in range(vectors)] for r in range(rows)]
+        first = [[load_part(advance(s, times(s_i, r)), v) for v in range(vectors)] for r in range(rows)]
         results: list[tuple[Any, Any]] = [(first, entry)]
         builder.cbranch(builder.icmp_signed(">", depth, constant(0)), some, store)
 
@@ -279,41 +268,37 @@ def _defined_tile(module: ir.Module, elem: ir.Type, rows: int, vectors: int, isa
             results.append(([new[r * vectors:(r + 1) * vectors] for r in range(rows)], builder.block))
             return runs
 
-        part = sum_up(load)
-        if load_if_full is None:
-            builder.position_at_end(some)
-            builder.branch(part)
-        else:
-            full = sum_up(load_if_full)
+        part = sum_up(load_part)
+        if may_be_full:
+            full = sum_up(load_full)
             builder.position_at_end(some)
             builder.cbranch(builder.icmp_signed("==", last_lanes, constant(last.count)), full, part)
+        else:
+            builder.position_at_end(some)
+            builder.branch(part)
 
         builder.position_at_end(store)
         sums = [[builder.phi(kind) for kind in kinds] for _ in range(rows)]
-        masked_store = intrinsic_of(last, "masked.store.*.p0", ir.VoidType(),
-                                    [last, last.as_pointer(), i32, lanes_of_last.type])
         for r in range(rows):
             c_row = advance(c, times(c_i, r))
             for v in range(vectors):
                 for result, origin in results:
                     sums[r][v].add_incoming(result[r][v], origin)
                 if v == vectors - 1 and not overlaps:
-                    builder.call(masked_store, [sums[r][v], vector_at(c_row, v, last), align, lanes_of_last])
+                    builder.call(masked_store, [sums[r][v], vector_at(c_row, v), align, mask])
                 else:
-                    builder.store(sums[r][v], vector_at(c_row, v, vector), align=align.constant)
+                    builder.store(sums[r][v], vector_at(c_row, v), align=align.constant)
         builder.ret_void()
 
     if rows == pack and isa.has_half_vectors:
         whole, narrow = (function.append_basic_block(part) for part in ("whole", "narrow"))
         builder.cbranch(builder.icmp_signed("<=", last_lanes, constant(half.count)), narrow, whole)
         builder.position_at_end(narrow)
-        half_mask = mask_of(half)
-        emit(half, half_mask, masked(half, half_mask), None)
+        emit(half, may_be_full=False)
         builder.position_at_end(whole)
     # A mask costs an operation in each turn: the tallest tiles, where the time goes, can do without. Elements that are
     # loaded one after the other cost more, in tiles of any height.
-    can_be_full = rows == pack if isa.has_masks else not overlaps
-    emit(vector, mask, load_part, load_full if can_be_full else None)
+    emit(vector, may_be_full=rows == pack if isa.has_masks else not overlaps)
     return function
 
 
