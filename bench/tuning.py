@@ -272,6 +272,7 @@ MEASUREMENTS = {
     "SLOW_REGION_WORK": _scores(784, 128, 25, 50, 100, 200, 400, cores=2,
                                 environment={"NUMBA_THREADING_LAYER": "workqueue"}),
     "SPINS": _step((64, 100, 10, 200), cores=2),
+    "LINGERS": Measurement("runs of a step: 64-100-10 x 200", lambda: single_steps(64, 100, 10, 200), cores=2),
     "KNOCKS": Measurement("runs of a step: 64-100-10 x 200", lambda: single_steps(64, 100, 10, 200), cores=2),
     "KNOCK_SECONDS": Measurement("runs of a step: 64-100-10 x 200", lambda: single_steps(64, 100, 10, 200), cores=2),
     "PACKED_ROWS": _scores(784, 128, 256, 512, 1024, 2048, 4096),

@@ -198,6 +198,14 @@ So often a waiting worker looks before it offers its core to others, each time t
 Higher: a short wait ends at once. Lower: where others want the core, whoever is waited for gets it sooner.
 """
 
+LINGERS = 10_000
+"""Unit: looks at the number of doors.
+
+So often a helper looks for another team to help, after its work, before it sleeps: a tenth to half a millisecond.
+
+Higher: calls that come one after the other find it awake. Lower: the core is free for others sooner.
+"""
+
 KNOCKS = 20
 """Unit: looks at a door.
 

@@ -18,8 +18,8 @@ ORDER = ["reference", "progress", "notebook", "aliases", "tuning", "jit", "llvm"
 LATER = {("reference", "progress"), ("model", "sklearn"), ("saving", "sklearn"), ("sklearn", "__init__")}
 """What is looked up only when it is asked for. `python -m fastnet.sklearn` is on top of the whole package."""
 
-LLVM = {"jit/libraries", "llvm/atomics", "llvm/conversion", "llvm/exponential", "llvm/stacks", "llvm/structs",
-        "llvm/subnormals", "llvm/tile", "parallel/regions"}
+LLVM = {"jit/libraries", "llvm/atomics", "llvm/conversion", "llvm/exponential", "llvm/process_numbers",
+        "llvm/stacks", "llvm/structs", "llvm/subnormals", "llvm/tile", "parallel/regions"}
 """The files that build LLVM IR."""
 
 MODULES = sorted(path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py"))

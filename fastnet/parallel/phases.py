@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from ..jit.decorators import block
 from ..llvm.atomics import atomic_add, atomic_exchange, atomic_load, rest
-from ..tuning import COUNTER_SPACING, SPINS
+from ..llvm.process_numbers import process_counter
+from ..tuning import COUNTER_SPACING, LINGERS, SPINS
 
 __all__ = ["claim", "complete", "door_was_opened", "enter", "leave", "new_counters", "wait_until"]
 
@@ -32,11 +33,17 @@ def new_counters(shares: int) -> NDArray[np.int64]:
     return np.zeros((_FIRST_SHARE + shares) * COUNTER_SPACING, np.int64)
 
 
+doors, count_door = process_counter("fastnet_doors")
+"""How many doors have been opened in this process, of teams with several shares."""
+
+
 @block
 def enter(counters, worker):
     """Whether a worker may work: number 0 opens the door for the others. Who enters has to `leave`."""
     if worker == 0:
         atomic_add(counters, _DOOR, _OPEN)
+        if counters.shape[0] > (_FIRST_SHARE + 1) * COUNTER_SPACING:
+            count_door()
         return True
     door = atomic_load(counters, _DOOR)
     while _OPEN <= door < _CLOSED:
@@ -48,9 +55,18 @@ def enter(counters, worker):
 
 @block
 def leave(counters, worker):
-    """Go out; number 0 closes the door, and returns when nobody is inside any more."""
+    """Go out; number 0 closes the door, and returns when nobody is inside any more.
+
+    A helper then stays awake for a while, until another door is opened: to be woken takes as long as a small piece of
+    work. It touches nothing that belongs to the team any more.
+    """
     if worker > 0:
+        opened = doors()
         atomic_add(counters, _DOOR, -1)
+        looks = 0
+        while looks < LINGERS and doors() == opened:
+            looks += 1
+            rest(False)
         return
     atomic_add(counters, _DOOR, _CLOSED - _OPEN)
     spins = 0

@@ -15,34 +15,21 @@ A fork also waits until no thread holds the locks of numba's compiler, which the
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import threading
 from typing import Any
 
-import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
 
 from ..jit.decorators import operation
 from ..jit.numba_internals import cgutils, fork_locks, renew_process_lock
+from ..llvm.process_numbers import INT64, address_in_code, process_number
 
 __all__ = ["enter_region", "leave_region", "regions_closed"]
 
 _NAME = "fastnet_region"
-_INT64 = ir.IntType(64)
 _FORKS = hasattr(os, "fork")
-
-
-def _find_owner() -> ctypes.c_int64:
-    """The int64; there already where this module has been imported before, as kernels may be that know its address."""
-    address = llvm.address_of_symbol(_NAME)
-    if address is None:
-        owner = ctypes.c_int64(_process())
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(owner))  # never freed: threads may outlive this module at the end
-        address = ctypes.addressof(owner)
-        llvm.add_symbol(_NAME, address)
-    return ctypes.c_int64.from_address(address)
 
 
 def _process() -> int:
@@ -50,7 +37,7 @@ def _process() -> int:
     return os.getpid() if _FORKS else 1
 
 
-_owner = _find_owner()
+_owner = process_number(_NAME, _process())
 
 
 def regions_closed() -> bool:
@@ -60,15 +47,15 @@ def regions_closed() -> bool:
 
 def _emit_process(builder: Any) -> Any:
     if not _FORKS:
-        return ir.Constant(_INT64, 1)
+        return ir.Constant(INT64, 1)
     getpid = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.IntType(32), []), "getpid")
-    return builder.sext(builder.call(getpid, []), _INT64)
+    return builder.sext(builder.call(getpid, []), INT64)
 
 
 def _enter_typing(_: Any) -> Any:
     """Return whether the caller may begin a parallel region; if so, it has to call `leave_region` at its end."""
     def codegen(context: Any, builder: Any, *_: Any) -> Any:
-        owner, process = context.get_c_value(builder, _INT64, _NAME), _emit_process(builder)
+        owner, process = address_in_code(context, builder, _NAME), _emit_process(builder)
         return builder.extract_value(builder.cmpxchg(owner, process, builder.neg(process), "acq_rel", "monotonic"), 1)
 
     return types.boolean(), codegen
@@ -77,7 +64,7 @@ def _enter_typing(_: Any) -> Any:
 def _leave_typing(_: Any) -> Any:
     """Let the next one in."""
     def codegen(context: Any, builder: Any, *_: Any) -> Any:
-        owner = context.get_c_value(builder, _INT64, _NAME)
+        owner = address_in_code(context, builder, _NAME)
         builder.store_atomic(builder.neg(builder.load_atomic(owner, "monotonic", 8)), owner, "release", 8)
         return context.get_dummy_value()
 

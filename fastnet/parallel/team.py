@@ -21,6 +21,9 @@ long. The points at which an exception can come are these:
 - before the call, whether helpers have been asked or not: the door is never opened, nobody works, nothing has changed;
 - after the call: all is done, and nobody is inside or will be. Helpers that come late find the door closed;
 - in a helper, before or after its own call: it has taken no share, or has completed those that it took.
+
+A sleeping thread takes as long to wake as a hundred small matrix products. So a helper stays awake for a moment after
+its work, inside its call but outside the door, and comes back for the next team when any door is opened.
 """
 
 from __future__ import annotations
