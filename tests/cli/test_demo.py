@@ -5,7 +5,7 @@ import pytest
 import fastnet
 from fastnet import reference
 
-from ..conftest import COMPILED
+from ..conftest import COMPILED, compiled_only
 
 
 def check_demo(out, iterations):
@@ -28,7 +28,7 @@ def test_demo_draws_pictures(tmp_path, succeed):
         assert (tmp_path / "a" / "b" / name).read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("limited", [True, False], ids=["threadpoolctl", "without"])
+@pytest.mark.parametrize("limited", [True, *compiled_only([False])])
 def test_demo_gives_each_side_its_best_number_of_threads(limited, tmp_path, succeed, monkeypatch):
     pytest.importorskip("threadpoolctl")
     iterations, train = [], reference.TwoLayerNet.train

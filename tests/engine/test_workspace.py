@@ -47,7 +47,7 @@ def large_moments(rng, layers, optimizer):
             for _ in range(OPTIMIZERS[optimizer].moments)]
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("dtype", [np.float64, *compiled_only([np.float32])])
 @pytest.mark.parametrize(("activation", "head", "optimizer", "widths", "samples", "shares"), [
     ("relu", "softmax", "adam", (6, 50, 4), 37, 1),
     ("tanh", "softmax", "sgd", (6, 50, 4), 300, 2),
@@ -127,7 +127,7 @@ def test_the_same_bits_however_many_workers(rng, monkeypatch, dtype, widths, sam
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float64, *compiled_only([np.float32])])
-@pytest.mark.parametrize("index", [np.int32, np.int64])
+@pytest.mark.parametrize("index", [np.int32, *compiled_only([np.int64])])
 @pytest.mark.parametrize(("widths", "samples", "shares"), [
     ((600, 50, 4), 70, 2), ((13, 7, 3), 37, 3), ((5, 2), 1, 1), ((30, 250, 4), 70, 2)])
 @pytest.mark.parametrize("optimizer", ["nesterov", "adam"])
