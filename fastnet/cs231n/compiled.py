@@ -7,7 +7,8 @@ same constants, as after the constructor. Else each step goes through Python.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from ..aliases import Layer
 from ..blocks.optimizers import ADAM, MOMENTUM, Optimizer
 from ..engine.workspace import Accuracies
 from ..llvm.memory import overlap
-from ..training.loop import checks_of_a_run, prepare, work_of_check
+from ..training.loop import checks_of_a_run, decayed_rates, prepare, work_of_check
 from ..training.minibatches import draw
 from ..training.session import Session
 from . import optim
@@ -161,9 +162,15 @@ class Data(NamedTuple):
     """Their labels, (M,), which may be of no class; None where they are no integers."""
 
 
+def _some(samples: int, most: int | None) -> int | None:
+    """Of how many samples an accuracy is taken, if not of all."""
+    return None if most is None or most >= samples else most
+
+
 def chosen(samples: int, most: int | None) -> NDArray[np.intp] | None:
     """Draw the indices of the samples that an accuracy is taken of; None for all, if there are at most so many."""
-    return None if most is None or most >= samples else draw(np.random, samples, most)
+    some = _some(samples, most)
+    return None if some is None else draw(np.random, samples, some)
 
 
 class CompiledSteps(contextlib.AbstractContextManager[None]):
@@ -171,9 +178,9 @@ class CompiledSteps(contextlib.AbstractContextManager[None]):
 
     Attributes
     ----------
-    accuracies : array (2,) or None
-        Of training and of validation samples after the last call of :meth:`take`, if that has taken them: in compiled
-        code, with plain SGD, where they are not too much work to wait for.
+    accuracies : array (checks, 2)
+        Of training and of validation samples, those that the last call of :meth:`take` has taken: in compiled code,
+        with plain SGD, where they are not too much work to wait for.
     """
 
     def __init__(self, solver: Any, rule: Rule, config: dict[str, float], data: Data, dtype: np.dtype[Any]) -> None:
@@ -183,16 +190,20 @@ class CompiledSteps(contextlib.AbstractContextManager[None]):
         self._penalty = solver.model._penalty()
         optimizer = rule.optimizer(config)
         method = None if optimizer is None else ("relu", "softmax", optimizer)
-        self.accuracies: NDArray[np.float64] | None = None
+        self.accuracies = np.empty((0, 2))
         layers, _ = solver.model._checked()
         work = self._check_work(layers)
         activation, head, _ = method or (None, None, None)
+        self._steps_per_epoch = max(len(data.X) // self._batch_size, 1)
         self._session = Session(self._batch_size, activation, head, optimizer,
-                                other_work=work / max(len(data.X) // self._batch_size, 1))
+                                other_work=work / self._steps_per_epoch)
         self._earlier, self._told = self._session.losses, self._taken
-        self._checks_itself = (method is None and data.y_val is not None
-                               and checks_of_a_run(layers, work, self._batch_size, None) > 0)
-        prepare(dtype, scores=not self._checks_itself, method=method)  # here, where Ctrl-C still works at once
+        self._most_checks = 0
+        if method is None and data.y_val is not None:
+            self._most_checks = checks_of_a_run(layers, work, self._batch_size, None)
+        if solver.checkpoint_name is not None or _some(len(data.X_val), solver.num_val_samples):
+            self._most_checks = min(self._most_checks, 1)  # a file, or a draw of its own, comes after each
+        prepare(dtype, scores=not self._most_checks, method=method)  # here, where Ctrl-C still works at once
 
     def __enter__(self) -> None:
         """Pack the parameters; the config of each gets the constants that it has not, as from its rule."""
@@ -228,33 +239,69 @@ class CompiledSteps(contextlib.AbstractContextManager[None]):
         return sum(work_of_check(layers, X, len(X) if most is None else min(most, len(X)))
                    for X, most in ((data.X, solver.num_train_samples), (data.X_val, solver.num_val_samples)))
 
-    def take(self, most: int) -> int:
-        """Take some steps, `most` at most; return how many. Their losses go into `loss_history`."""
-        steps = min(most, self._session.steps)
-        batches = draw(np.random, len(self._data.X), steps * self._batch_size).reshape(steps, self._batch_size)
-        accuracies = self._accuracies(steps) if self._checks_itself and steps == most else None
+    def take(self, ends: Iterable[int]) -> int:
+        """Take some steps, beyond several accuracy checks where these are made in between; return how many.
+
+        Their losses go into `loss_history`, and parameters that are the best so far into `best_params`.
+
+        Parameters
+        ----------
+        ends : iterable of int
+            After how many steps of this training accuracies are due: those that are still to come, ascending.
+        """
+        taken, room = self._steps_taken, self._session.steps
+        steps, due = 0, []
+        for end in itertools.islice(ends, max(self._most_checks, 1)):
+            steps = min(end - taken, room)
+            if end - taken > room:
+                break
+            due.append(steps - 1)
         rate = next(iter(self._solver.optim_configs.values()))["learning_rate"]
-        rates, epsilons = self._rates(float(rate), steps)
+        epoch_ends = [step for step in due if (taken + step + 1) % self._steps_per_epoch == 0]
+        rates, epsilons = self._corrected(decayed_rates(float(rate), float(self._solver.lr_decay), epoch_ends, steps))
+        batches, accuracies = self._draw(steps, due if self._most_checks else [])
         self._earlier, self._told = self._session.losses, len(self._solver.loss_history)
         results = self._session.run(self._data.X, self._data.y, batches, rates, self._penalty, accuracies=accuracies,
                                     epsilons=epsilons)
-        self.accuracies = None if accuracies is None else results.accuracies[0]
+        self.accuracies = results.accuracies
         self._tell()
+        if (self.accuracies[:, 1] > self._solver.best_val_acc).any():
+            self._solver.best_params = self._best_params()
         return steps
 
-    def _accuracies(self, steps: int) -> Accuracies:
-        """What to take accuracies of after so many steps: samples drawn as `Solver.check_accuracy` draws them."""
+    def _draw(self, steps: int, due: list[int]) -> tuple[NDArray[np.intp], Accuracies | None]:
+        """Draw minibatches, and the samples of the accuracies after those steps that are due."""
         X, _, X_val, y_val = self._data
-        due = np.zeros(steps, np.bool_)
-        due[-1] = True
-        of_training = chosen(len(X), self._solver.num_train_samples)
+        samples, batch_size = len(X), self._batch_size
+        drawn = (_some(samples, self._solver.num_train_samples) or 0) if due else 0
+        # In the order of the course: the minibatches until a check, its training samples, the next minibatches.
+        indices = draw(np.random, samples, steps * batch_size + len(due) * drawn)
+        bounds = [(step + 1) * batch_size + (check + after) * drawn
+                  for check, step in enumerate(due) for after in range(2)]
+        parts = np.split(indices, bounds)
+        batches = np.concatenate(parts[::2]).reshape(steps, batch_size)
+        if not due:
+            return batches, None
+        of_training = (np.concatenate(parts[1::2]).reshape(len(due), drawn) if drawn else
+                       np.tile(np.arange(samples), (len(due), 1)))
         of_validation = chosen(len(X_val), self._solver.num_val_samples)
         assert y_val is not None, "there are no labels to compare with"
         if of_validation is not None:
             X_val, y_val = X_val[of_validation], y_val[of_validation]
-        if of_training is None:
-            of_training = np.arange(len(X))
-        return Accuracies(due, X_val, y_val, of_training[np.newaxis])
+        mask = np.zeros(steps, np.bool_)
+        mask[due] = True
+        return batches, Accuracies(mask, X_val, y_val, of_training, self._hits_to_beat(len(y_val)))
+
+    def _hits_to_beat(self, samples: int) -> int:
+        """How many of the validation samples may be right at most for an accuracy that is not the best so far."""
+        return samples - int(np.count_nonzero(np.arange(samples + 1) / samples > self._solver.best_val_acc))
+
+    def _best_params(self) -> dict[str, NDArray[Any]]:
+        """The parameters of the best check of the last run, in new arrays."""
+        best = {name: np.empty(array.shape, array.dtype) for name, array in self._solver.model.params.items()}
+        arrays = [best[name] for name in _names(len(best) // 2)]
+        self._session.store_best([(W, b.reshape(-1)) for W, b in zip(arrays[::2], arrays[1::2], strict=True)])
+        return best
 
     def _tell(self) -> None:
         """Add the losses of the last run to their history, unless that has been done, or no step of it was taken.
@@ -265,18 +312,18 @@ class CompiledSteps(contextlib.AbstractContextManager[None]):
         if len(history) == self._told and self._session.has_run_since(self._earlier):
             history.extend(self._session.losses.astype(self._dtype, copy=False))
 
-    def _rates(self, rate: float, steps: int) -> tuple[float | NDArray[np.float64], NDArray[np.float64] | None]:
-        """The learning rate of each of the next steps, and what is added to the root of Adam's second moment.
+    def _corrected(self, rates: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        """The learning rates of the next steps as the engine wants them, and what Adam adds to its root.
 
         Adam corrects its moments for the zeros that they began with. The engine's has both corrections in its rate, and
         so in epsilon, too.
         """
         if "beta2" not in self._config:
-            return rate, None
+            return rates, None
         first = self._t + self._steps_taken + 1
-        t = np.arange(first, first + steps)
+        t = np.arange(first, first + len(rates))
         root = np.sqrt(1 - self._config["beta2"]**t)
-        return rate * root / (1 - self._config["beta1"]**t), self._config["epsilon"] * root
+        return rates * root / (1 - self._config["beta1"]**t), self._config["epsilon"] * root
 
     def store(self) -> None:
         """Bring the arrays in `model.params` up to date."""

@@ -7,11 +7,13 @@ course. Both ways give the same numbers, histories, draws and printed lines.
 
 from __future__ import annotations
 
+import itertools
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import checks
 from ..network import passes
@@ -216,41 +218,49 @@ class Solver:
     def _train(self, compiled: CompiledSteps | None, check: Callable[[], None], steps: int,
                steps_per_epoch: int) -> None:
         """Take so many steps, with all that comes between them; `check` is called now and then, and may raise."""
-        t, diverged = 0, False
+        ends = [*range(steps_per_epoch, steps + 1, steps_per_epoch)]  # after so many steps accuracies are taken
+        if steps_per_epoch > 1:
+            ends.insert(0, 1)
+        t, checked, diverged = 0, 0, False
         while t < steps:
-            stop = min(t - t % steps_per_epoch + steps_per_epoch, steps) if t else 1
-            done = t + self._take_steps(compiled, stop - t)
-            for iteration in range(-(-t // self.print_every) * self.print_every, done, self.print_every):
+            done = t + self._take_steps(compiled, itertools.islice(ends, checked, None))
+            accuracies = iter(() if compiled is None else compiled.accuracies)
+            before = len(self.loss_history) - done  # of an earlier training
+            while t < done:
+                stop = min(ends[checked], done)
                 if self.verbose:
-                    loss = self.loss_history[iteration - done]
-                    print(f"(Iteration {iteration + 1} / {steps}) loss: {loss:f}")
-            if compiled is not None and not diverged:
-                diverged = warn_of_divergence(self.loss_history[t - done:], t + 1)
-            t = done
-            if t == stop:
-                self._iteration_ends(compiled, epoch_end=t % steps_per_epoch == 0)
+                    for iteration in range(-(-t // self.print_every) * self.print_every, stop, self.print_every):
+                        print(f"(Iteration {iteration + 1} / {steps}) loss: {self.loss_history[before + iteration]:f}")
+                if compiled is not None and not diverged:
+                    diverged = warn_of_divergence(self.loss_history[before + t:before + stop], t + 1)
+                t = stop
+                if t == ends[checked]:
+                    self._iteration_ends(compiled, next(accuracies, None), epoch_end=t % steps_per_epoch == 0)
+                    checked += 1
             check()
 
-    def _take_steps(self, compiled: CompiledSteps | None, most: int) -> int:
-        """Take some steps, `most` at most; return how many."""
+    def _take_steps(self, compiled: CompiledSteps | None, ends: Iterable[int]) -> int:
+        """Take some steps, not past one of those that accuracies come after unless they are taken; return how many."""
         if compiled is None:
             self._step()
             return 1
-        return compiled.take(most)
+        return compiled.take(ends)
 
-    def _iteration_ends(self, compiled: CompiledSteps | None, epoch_end: bool) -> None:
-        """Do what comes after the first iteration, the last one, and the last one of an epoch."""
+    def _iteration_ends(self, compiled: CompiledSteps | None, accuracies: NDArray[np.float64] | None,
+                        epoch_end: bool) -> None:
+        """Do what comes after the first iteration, and the last one of an epoch.
+
+        Where accuracies are there already, so are the best parameters.
+        """
         if epoch_end:
             self.epoch += 1
             for config in self.optim_configs.values():
                 config["learning_rate"] *= self.lr_decay
-        if compiled is not None and compiled.accuracies is not None:
-            train_acc, val_acc = compiled.accuracies
-            if self.checkpoint_name is not None or val_acc > self.best_val_acc:
-                compiled.store()
+        if compiled is not None and (accuracies is None or self.checkpoint_name is not None):
+            compiled.store()
+        if accuracies is not None:
+            train_acc, val_acc = accuracies
         else:
-            if compiled is not None:
-                compiled.store()
             train_acc = self.check_accuracy(self.X_train, self.y_train, num_samples=self.num_train_samples)
             val_acc = self.check_accuracy(self.X_val, self.y_val, num_samples=self.num_val_samples)
         self.train_acc_history.append(train_acc)
@@ -260,7 +270,8 @@ class Solver:
             print(f"(Epoch {self.epoch} / {self.num_epochs}) train acc: {train_acc:f}; val_acc: {val_acc:f}")
         if val_acc > self.best_val_acc:
             self.best_val_acc = val_acc
-            self.best_params = {name: array.copy() for name, array in self.model.params.items()}
+            if accuracies is None:
+                self.best_params = {name: array.copy() for name, array in self.model.params.items()}
 
 
 _OWN = {name: getattr(Solver, name) for name in (

@@ -26,9 +26,9 @@ from ..blocks.sparse import NonZeros
 from ..llvm.stacks import Stack
 from ..llvm.structs import reader
 
-__all__ = ["FIRST_LAYER", "NO_LAYER", "NO_SOURCE", "SECOND_LAYER", "Buffers", "CheckBuffers", "Checks", "Lasting",
-           "Method", "PackedParameters", "Passing", "Plan", "Samples", "Schedule", "Scratch", "Source",
-           "lasting_structs", "passing_structs"]
+__all__ = ["FIRST_LAYER", "NO_LAYER", "NO_SOURCE", "SECOND_LAYER", "BestParameters", "Buffers", "CheckBuffers",
+           "Checks", "Lasting", "Method", "PackedParameters", "Passing", "Plan", "Samples", "Schedule", "Scratch",
+           "Source", "lasting_structs", "passing_structs"]
 
 NO_LAYER, FIRST_LAYER, SECOND_LAYER = -1, 0, 1
 """Values of `Plan.forward_layer`."""
@@ -145,6 +145,15 @@ class Schedule(NamedTuple):
     for a run of one step."""
 
 
+class BestParameters(NamedTuple):
+    """Copies of parameters, in panels."""
+
+    W: Stack
+    """As `PackedParameters.W`."""
+    b: Stack
+    """As `PackedParameters.b`."""
+
+
 class Checks(NamedTuple):
     """Accuracy checks between the steps of one run."""
 
@@ -157,6 +166,10 @@ class Checks(NamedTuple):
     hits: NDArray[np.intp]
     """Receives how many samples have their largest score at their label, (checks, 2, shares): of the chosen ones, and
     of the validation data; each share of the phase writes its own."""
+    hits_to_beat: int
+    """Parameters are kept where a check has more hits of the validation data than so many, and than those before it."""
+    best: BestParameters
+    """Receives what is kept; in name only where no check can have so many hits."""
 
 
 class Buffers(NamedTuple):
@@ -250,10 +263,12 @@ def _lasting_example(method: types.Type, dtype: np.dtype[Any]) -> Lasting:
 def _passing_example(non_zeros: types.Type, dtype: np.dtype[Any]) -> Passing:
     """What is of the types of `Passing`, for non-zeros of this type."""
     two, weights, rates = np.empty((0, 0), dtype), np.empty(0, dtype), np.empty(0)
+    stack = np.empty((0, 0), np.intp), np.empty((0, 0, 0), dtype)
     samples = Samples(two, NO_SOURCE, non_zeros, np.empty(0, np.int64), two, weights)
     schedule = Schedule(np.empty((0, 0), np.intp), np.empty(0, np.intp), rates, rates, rates, rates, rates,
                         False)
-    checks = Checks(np.empty(0, np.bool_), np.empty((0, 0), np.intp), samples, np.empty((0, 0, 0), np.intp))
+    checks = Checks(np.empty(0, np.bool_), np.empty((0, 0), np.intp), samples, np.empty((0, 0, 0), np.intp), 0,
+                    BestParameters(stack, stack))
     return Passing(NO_SOURCE, two, weights, schedule, checks)
 
 

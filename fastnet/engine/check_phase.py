@@ -2,20 +2,21 @@
 
 Accuracies are taken of training samples, mostly of the minibatch that the update has been made with, and of the
 validation data. The weights are those in panels, which lie in the caches of the cores that have just updated them, and
-nobody leaves compiled code.
+nobody leaves compiled code. The parameters of the best check are kept, if somebody wants them, on the way to the next
+update.
 """
 
 from __future__ import annotations
 
 from ..blocks.heads import hits_block, transpose_in_block
-from ..blocks.partition import ZERO, tile_share_start
-from ..jit.decorators import merged
-from ..llvm.arrays import item_size
+from ..blocks.partition import ZERO, share_start, tile_share_start
+from ..jit.decorators import block, merged
+from ..llvm.arrays import flat, item_size
 from ..llvm.stacks import layer_of
 from ..tuning import FEW_ROWS
 from .layers import activate_layer, affine_layer, gather, unit_span
 
-__all__ = ["check_phase"]
+__all__ = ["check_phase", "keep_best"]
 
 
 @merged
@@ -53,3 +54,40 @@ def hits_of_rows(method, plan, parameters, samples, check_buffers, scratch, shar
         j0, n = unit_span(plan, parameters.sizes, depth, panel, Z.shape[0], item_size(scratch.zeros))
         transpose_in_block(Z[panel, row:stop], scores, j0, n, m)
     return hits_block(scores, samples.labels, rows[row:stop], scratch.maxima[share], scratch.labels[share])
+
+
+@merged
+def keep_best(head, plan, parameters, checks, check, share):
+    """Do one share of keeping the parameters, after check number `check` and before the next update, if it is the best.
+
+    `head` as for `check_phase`.
+    """
+    if head is None:
+        best, hits = checks.hits_to_beat, validation_hits(checks, check)
+        for earlier in range(check):
+            best = max(best, validation_hits(checks, earlier))
+        if hits > best:
+            for layer in range(parameters.sizes.shape[0] - 1):
+                copy_share_block(layer_of(parameters.W, layer), layer_of(checks.best.W, layer), share,
+                                 plan.sample_shares)
+                copy_share_block(layer_of(parameters.b, layer), layer_of(checks.best.b, layer), share,
+                                 plan.sample_shares)
+
+
+@block
+def validation_hits(checks, check):
+    """How many samples of the validation data have their largest score at their label in a check that is complete."""
+    hits = ZERO
+    for share in range(checks.hits.shape[2]):
+        hits += checks.hits[check, 1, share]
+    return hits
+
+
+@block
+def copy_share_block(source, target, share, count):
+    """Copy share number `share` of `count` of the elements of an array to where they are in another one."""
+    start = share_start(share, count, source.size)
+    elements = share_start(share + 1, count, source.size) - start
+    values, copies = flat(source, start, elements), flat(target, start, elements)
+    for i in range(elements):
+        copies[i] = values[i]

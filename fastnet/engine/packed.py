@@ -16,7 +16,7 @@ from ..blocks.partition import halved_panel_count, panel_count, panel_span, pane
 from ..llvm.memory import aligned, copy_all
 from ..llvm.stacks import Stack, stack
 from ..llvm.target import PACK
-from .arguments import PackedParameters
+from .arguments import BestParameters, PackedParameters
 from .plan import halves_hidden_units
 
 __all__ = ["Parameters"]
@@ -59,6 +59,8 @@ class Parameters:
     halved : bool
         Whether no panel of hidden units lies across their middle, so that each of two workers may have half of them. It
         depends on nothing but the sizes: workspaces for any minibatch and any threads may share parameters.
+    no_best : BestParameters
+        In the place of :meth:`best`, for who keeps none: those of the parameters themselves.
     """
 
     def __init__(self, layers: Sequence[Layer], optimizer: Optimizer | None = None,
@@ -73,6 +75,7 @@ class Parameters:
         self.moments: list[tuple[Arrays, Arrays]] = [
             ((*self._weights(range(1)), *self._transposed(range(1, len(layers)))), self._biases())
             for _ in range(0 if optimizer is None else optimizer.moments)]
+        self._best: tuple[Arrays, Arrays] | None = None
         self._write_layers(layers)
         self._write_moments(moments)
         # An optimizer with one moment has the second in name only.
@@ -81,10 +84,11 @@ class Parameters:
         self.packed = PackedParameters(
             sizes=np.array(self.sizes, np.intp), W=stack(self.W), b=stack(self.b), WT=stack(self.WT),
             first_moments=first, second_moments=second, first_moments_b=first_b, second_moments_b=second_b)
+        self.no_best = BestParameters(self.packed.W, self.packed.b)
 
     def _write_layers(self, layers: Sequence[Layer]) -> None:
         """Copy layers into panels, in which all else is 0."""
-        for values, target, index in self._parts(layers):
+        for values, target, index in self._parts(layers, self.W, self.b):
             self._write(values, target, index)
         for layer, (W, _) in enumerate(layers):
             if layer:
@@ -121,7 +125,23 @@ class Parameters:
 
     def store(self, layers: Sequence[Layer]) -> None:
         """Write the parameters into arrays of the shapes that they came from: all, or none where an exception comes."""
-        copy_all(pair for values, source, index in self._parts(layers) for pair in self._columns(source, values, index))
+        self._write_back(layers, self.W, self.b)
+
+    def _write_back(self, layers: Sequence[Layer], Ws: Arrays, bs: Arrays) -> None:
+        copy_all(pair for values, source, index in self._parts(layers, Ws, bs)
+                 for pair in self._columns(source, values, index))
+
+    def best(self) -> BestParameters:
+        """Return room for the weights and biases that are the best so far, in panels like those of the others."""
+        if self._best is None:
+            self._best = self._weights(range(len(self.W))), self._biases()
+        W, b = self._best
+        return BestParameters(stack(W), stack(b))
+
+    def store_best(self, layers: Sequence[Layer]) -> None:
+        """`store`, but of what has been written into :meth:`best`."""
+        assert self._best is not None, "nobody has asked for the best"
+        self._write_back(layers, *self._best)
 
     def stored(self, layers: Sequence[Layer]) -> list[list[Layer]]:
         """`store`, and return the moments in new arrays, like `layers`."""
@@ -135,6 +155,7 @@ class Parameters:
         """
         self.store(layers)
         self.W = self.b = self.WT = ()
+        self._best = None
         del self.packed
         moments = []
         while self.moments:
@@ -148,11 +169,12 @@ class Parameters:
             copy_all(self._columns(source, values, index))
         return moment
 
-    def _parts(self, layers: Sequence[Layer]) -> Iterator[tuple[NDArray[Any], NDArray[Any], int]]:
+    @staticmethod
+    def _parts(layers: Sequence[Layer], Ws: Arrays, bs: Arrays) -> Iterator[tuple[NDArray[Any], NDArray[Any], int]]:
         """Each parameter in rows, its panels, and the index in `sizes` of its columns."""
         for layer, (W, b) in enumerate(layers):
-            yield W, self.W[layer], layer + 1
-            yield b[np.newaxis], self.b[layer], layer + 1
+            yield W, Ws[layer], layer + 1
+            yield b[np.newaxis], bs[layer], layer + 1
 
     def zeros(self, index: int, rows: int, copies: int = 1) -> NDArray[Any]:
         """Return panels of `sizes[index]` columns, as often as said: (copies panels, rows, width)."""

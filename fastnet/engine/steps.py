@@ -27,7 +27,7 @@ from ..llvm.structs import Table
 from ..llvm.subnormals import flush_subnormals, restore_control
 from ..parallel.phases import claim, complete, enter, leave, wait_until
 from .arguments import Method, Samples, lasting_structs, passing_structs
-from .check_phase import check_phase
+from .check_phase import check_phase, keep_best
 from .feature_phase import feature_phase
 from .sample_phase import loss_of_step, sample_phase
 
@@ -44,9 +44,9 @@ def training_steps(number: int, counters: Array, method: Method, lasting: Table,
     """Do the shares of one worker of a team that takes a step for each minibatch of the schedule.
 
     S steps are 3 S + 3 phases. Phase 3 s updates the parameters after step s - 1 and, with a `forward_layer`, begins
-    step s; phase 3 s + 1 takes accuracies after step s - 1, if they are due; phase 3 s + 2 does step s and writes the
-    loss of step s - 1. The last three only finish. Parameters and moments are changed in place. Nothing is checked:
-    :class:`fastnet.engine.workspace.Workspace` has done that.
+    step s; phase 3 s + 1 takes accuracies after step s - 1, if they are due; phase 3 s + 2 keeps the parameters, if
+    these are the best so far, does step s and writes the loss of step s - 1. The last three only finish. Parameters and
+    moments are changed in place. Nothing is checked: :class:`fastnet.engine.workspace.Workspace` has done that.
 
     Parameters
     ----------
@@ -79,6 +79,8 @@ def training_steps(number: int, counters: Array, method: Method, lasting: Table,
             if not (alone or claim(counters, share, phase)):
                 continue
             if kind == SAMPLES:
+                if step > 0 and checks.due[step - 1]:
+                    keep_best(method.head, plan, parameters, checks, check - 1, share)
                 do_sample_share(method, plan, parameters, samples, schedule, buffers, scratch, step, share)
             elif kind == CHECK:
                 check_phase(method.head, method, plan, parameters, samples, checks, check_buffers, scratch, check,

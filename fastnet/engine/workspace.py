@@ -56,6 +56,9 @@ class Accuracies(NamedTuple):
     """Their labels, (M,); those that are none are never right."""
     chosen: NDArray[np.intp] | None = None
     """Indices of training samples for each check, (checks, .); by default those of the minibatch."""
+    hits_to_beat: int | None = None
+    """The parameters of the check with the most hits of validation samples are kept, if these are more than so many
+    (:meth:`fastnet.engine.packed.Parameters.store_best`); None for no keeping."""
 
 
 class Results(NamedTuple):
@@ -275,11 +278,11 @@ class Workspace:
 
     def _checks(self, accuracies: Accuracies | None, samples: Samples, batches: NDArray[np.intp], M: int) -> Checks:
         """The checks of a run with these minibatches, of M samples."""
-        steps = len(batches)
+        steps, parameters = len(batches), self._parameters
         if accuracies is None:
             return Checks(np.zeros(steps, np.bool_), np.zeros((0, 1), np.intp), samples,
-                          np.zeros((0, 2, self.workers), np.intp))
-        due, X, y, chosen = accuracies
+                          np.zeros((0, 2, self.workers), np.intp), 0, parameters.no_best)
+        due, X, y, chosen, hits_to_beat = accuracies
         given, source, _, count = self._given(X)
         if self._head is not None or due.shape != (steps,) or y.shape != (count,):
             raise ValueError(f"accuracies must be of the course's network, of {steps} steps and {count} labels, got "
@@ -291,7 +294,8 @@ class Workspace:
             raise ValueError(f"chosen must be {np.dtype(np.intp)} indices below {M} for each of "
                              f"{np.count_nonzero(due)} checks, got {chosen.dtype} {chosen.shape}")
         return Checks(due, np.ascontiguousarray(chosen), samples._replace(X=given, source=source, labels=y),
-                      np.zeros((len(chosen), 2, self.workers), np.intp))
+                      np.zeros((len(chosen), 2, self.workers), np.intp),
+                      *((count, parameters.no_best) if hits_to_beat is None else (hits_to_beat, parameters.best())))
 
     def _given(self, X: NDArray[Any] | NonZeros) -> tuple[NDArray[Any], Source, NonZeros | None, int]:
         """`X`, `source` and `non_zeros` of `Samples`, and how many samples there are."""

@@ -29,8 +29,8 @@ from .interrupts import DeferredInterrupt
 from .minibatches import Minibatches, keep
 from .session import Session
 
-__all__ = ["Callback", "DivergenceWarning", "History", "Trainee", "accuracy", "checks_of_a_run", "prepare",
-           "step_by_copies", "train", "warn_of_divergence", "work_of_check"]
+__all__ = ["Callback", "DivergenceWarning", "History", "Trainee", "accuracy", "checks_of_a_run", "decayed_rates",
+           "prepare", "step_by_copies", "train", "warn_of_divergence", "work_of_check"]
 
 
 class DivergenceWarning(RuntimeWarning):
@@ -124,9 +124,9 @@ def train(trainee: Trainee, X: AnySamples, y: NDArray[np.int64],
                 done = int(due[-1]) + 1
             if in_place:
                 drawn = trainee.minibatches(samples, batch_size, done - it, session.leaves_a_core())
+                rates = decayed_rates(now.learning_rate, learning_rate_decay, due - it, done - it)
                 losses, accuracies, batch = _take_steps(
-                    session, X, y, drawn, _rates(now.learning_rate, learning_rate_decay, due - it, done - it), penalty,
-                    _mask(due - it, done - it) if inside else None, X_val, y_val)
+                    session, X, y, drawn, rates, penalty, _mask(due - it, done - it) if inside else None, X_val, y_val)
             else:
                 (batch,), = trainee.minibatches(samples, batch_size, 1, False)
                 losses = step_by_copies(trainee, layers, X[batch], y[batch], penalty, now.learning_rate, threads)
@@ -239,11 +239,11 @@ def _mask(due: NDArray[np.intp], steps: int) -> NDArray[np.bool_]:
     return mask
 
 
-def _rates(rate: float, decay: float, due: NDArray[np.intp], steps: int) -> NDArray[np.float64]:
-    """The learning rate of each of so many steps: after each that is due it is multiplied by `decay`."""
+def decayed_rates(rate: float, decay: float, due: Sequence[int] | NDArray[np.intp], steps: int) -> NDArray[np.float64]:
+    """Return the learning rate of each of so many steps: after each that is due it is multiplied by `decay`."""
     # One multiplication after the other, as in the course: the same bits.
     after = np.array(list(itertools.accumulate([decay] * len(due), operator.mul, initial=rate)))
-    rates: NDArray[np.float64] = after[np.searchsorted(due, np.arange(steps))]
+    rates: NDArray[np.float64] = after[np.searchsorted(np.asarray(due, np.intp), np.arange(steps))]
     return rates
 
 

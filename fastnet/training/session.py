@@ -168,6 +168,11 @@ class Session:
             self._parameters.store(self._layers)
             self._unstored = False
 
+    def store_best(self, layers: Sequence[Layer]) -> None:
+        """Write the parameters of the best check that has been kept into these layers."""
+        assert self._parameters is not None, "nothing has been packed"
+        self._parameters.store_best(layers)
+
     def release(self) -> list[list[Layer]]:
         """`store`, and return the moments in new arrays; then there are no parameters any more."""
         assert self._parameters is not None, "nothing has been packed"

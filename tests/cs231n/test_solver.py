@@ -18,6 +18,7 @@ from fastnet.cs231n.classifiers import fc_net
 from fastnet.cs231n.solver import Solver
 from fastnet.engine import workspace
 from fastnet.engine.workspace import Workspace
+from fastnet.training import pace
 from fastnet.training.loop import prepare
 from tests.conftest import COMPILED
 from tests.cs231n import course
@@ -349,6 +350,29 @@ def test_plain_sgd_takes_accuracies_in_compiled_code(rng, monkeypatch, samples):
     assert_same(*pair, 1e-9)
 
 
+@pytest.mark.parametrize("batch_size", [20, 90])
+@pytest.mark.parametrize("steps_of_a_run", [1, 3, 4, 10, 1000])
+def test_runs_end_where_they_may(monkeypatch, capsys, steps_of_a_run, batch_size):
+    """Runs take accuracies and keep the best parameters on the way, and end in the middle of an epoch or at its end."""
+    rng, runs, run = np.random.RandomState(8), [], Workspace.run
+    given = {**data(rng, samples=95), "y_val": rng.randint(4, size=30)}  # the last epochs need not be the best then
+    monkeypatch.setattr(pace.Pace, "steps", steps_of_a_run, raising=False)
+    monkeypatch.setattr(pace.Pace, "__init__", lambda *_: None)
+    monkeypatch.setattr(pace.Pace, "learn", lambda *_: None)
+    monkeypatch.setattr(Workspace, "run", lambda *args, **named: (runs.append(len(args[3])), run(*args, **named))[1])
+    theirs, ours = solvers(models((8, 7)), given, optim_config={"learning_rate": 0.9}, lr_decay=0.8, num_epochs=9,
+                           batch_size=batch_size, num_train_samples=31, print_every=3, verbose=True)
+    assert_same(theirs, ours, 1e-9)
+    assert np.argmax(ours.val_acc_history) < len(ours.val_acc_history) - 1, "the last ones are the best"
+    for name, array in theirs.model.params.items():
+        np.testing.assert_allclose(ours.model.params[name], array, rtol=0, atol=1e-9)
+    steps = len(ours.loss_history)
+    expected = [min(steps_of_a_run, steps - start) for start in range(0, steps, steps_of_a_run)]
+    assert runs[-len(expected):] == expected  # the one before may be of what compiles
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[:len(printed) // 2] == printed[len(printed) // 2:]
+
+
 def test_checkpoints_hold_the_parameters_of_their_epoch(rng, monkeypatch, tmp_path):
     given, compiled_steps = data(rng), solver_module.compiled_steps
     given["y_val"] = given["y_val"][::-1].copy()  # no epoch need be better than the one before
@@ -436,8 +460,9 @@ import numpy as np
 from fastnet.cs231n.solver import Solver
 from tests.cs231n.test_solver import assert_is_after_its_steps, data, models
 net, given = models()[1], data(np.random.RandomState(0))
-Solver(models()[1], given, update_rule="adam", batch_size=20, num_epochs=1, verbose=False).train()
-solver = Solver(net, given, update_rule="adam", batch_size=20, num_epochs=10**5, verbose=False)
+options = dict(update_rule=sys.argv[2], batch_size=20, verbose=False)
+Solver(models()[1], given, **options, num_epochs=1).train()
+solver = Solver(net, given, **options, num_epochs=10**6)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell may have switched off for what it starts
 signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
 np.random.seed(2)
@@ -451,14 +476,16 @@ except KeyboardInterrupt:
 
 
 @pytest.mark.skipif(not COMPILED or not hasattr(signal, "setitimer"), reason="takes too long, or there is no alarm")
-def test_ctrl_c_leaves_whole_steps(run_python):
-    assert run_python(CTRL_C, Path(__file__).parents[2]) == "whole\n"
+@pytest.mark.parametrize("rule", ["sgd", "adam"])
+def test_ctrl_c_leaves_whole_steps(run_python, rule):
+    assert run_python(CTRL_C, Path(__file__).parents[2], rule) == "whole\n"
 
 
 def assert_is_after_its_steps(solver, net):
     """Parameters, what the rule remembers and the generator are those after as many steps as there are losses."""
     drawn, steps = np.random.rand(), len(solver.loss_history)
     assert steps > 0
+    assert len(solver.train_acc_history) == len(solver.val_acc_history)
     again = Solver(models()[1], {name: getattr(solver, name) for name in ("X_train", "y_train", "X_val", "y_val")},
                    update_rule=solver.update_rule, optim_config=solver.optim_config, batch_size=solver.batch_size,
                    verbose=False)
@@ -497,6 +524,7 @@ def test_an_exception_beside_a_compiled_run(rng, monkeypatch, rule, when, place)
     prepare(np.dtype(np.float64), True, ("relu", "softmax", Optimizer(ADAM, 0.9, 0.99, 1e-8)))
     np.random.seed(2)
     with monkeypatch.context() as patch:
+        patch.setattr(pace, "RUN_INDICES", 100)  # runs of five steps
         patch.setattr(Workspace, "take", interrupted)
         with pytest.raises(TimeoutError):
             solver.train()
