@@ -116,8 +116,8 @@ def _train(network: Any, limited: Any, counts: list[int], data: tuple[Array, Arr
 
     if limited is None:
         return trained(None, iterations, progress)
-    # A training for trial is a twentieth of the work.
-    trials = [trained(count, max(1, iterations // 20)) for _ in range(TRIALS) for count in counts if len(counts) > 1]
+    # A training for trial is a fifth of the work: long enough for threads that have just been made to settle on a core.
+    trials = [trained(count, max(1, iterations // 5)) for _ in range(TRIALS) for count in counts if len(counts) > 1]
     best = min(trials, key=lambda trial: trial.seconds).threads if trials else counts[0]
     return trained(best, iterations, progress)
 

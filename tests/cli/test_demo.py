@@ -39,7 +39,7 @@ def test_demo_gives_each_side_its_best_number_of_threads(limited, tmp_path, succ
     before = fastnet.get_num_threads()
     out = succeed("demo", "--iterations", "20", "--no-progress", "--out", tmp_path)
     counts = [1] if before == 1 else [1, before]
-    assert iterations == [1] * (3 * len(counts) if limited and len(counts) > 1 else 0) + [20]
+    assert iterations == [4] * (3 * len(counts) if limited and len(counts) > 1 else 0) + [20]
     numpy_threads, threads = next(line for line in out.splitlines() if line.startswith("threads")).split()[1:]
     assert numpy_threads in ([str(count) for count in counts] if limited else ["-"])
     assert int(threads) in counts

@@ -132,7 +132,7 @@ def test_the_same_bits_however_many_workers(rng, monkeypatch, dtype, widths, sam
     ((600, 50, 4), 70, 2), ((13, 7, 3), 37, 3), ((5, 2), 1, 1), ((30, 250, 4), 70, 2)])
 @pytest.mark.parametrize("optimizer", ["nesterov", "adam"])
 def test_samples_by_their_non_zeros(rng, monkeypatch, dtype, index, widths, samples, shares, optimizer):
-    if index is np.int64 and optimizer == "adam":
+    if index is np.int64 and (optimizer == "adam" or dtype == np.float32):
         pytest.skip("one of each is enough")
     monkeypatch.setattr(workspaces, "share_count", lambda units, work, _: min(shares, units))
     layers = [((rng.standard_normal((D, H)) / np.sqrt(D)).astype(dtype), rng.standard_normal(H).astype(dtype))
