@@ -33,7 +33,7 @@ from ..training.interrupts import DeferredInterrupt
 from ..training.reading import read_ahead
 from . import private, storage
 from .stochastic import FLOATS, OUTPUT_HEADS, fit_stochastic, own, trained_layers
-from .whole_batch import whole_batch
+from .whole_batch import one_blas_thread, whole_batch
 
 __all__ = ["MLPClassifier", "MLPRegressor"]
 
@@ -84,14 +84,15 @@ class _Accelerated:
             super()._fit_stochastic(_in_memory(X), y, *rest)  # type: ignore[misc]
 
     def _fit_lbfgs(self, X: Any, y: Any, *rest: Any) -> None:
+        batch = None
         if not self._overrides("_backprop", "_forward_pass", "_compute_loss_grad"):
             batch = whole_batch(self, X, y, rest)
-            if batch is not None:
-                self._backprop = batch.backprop
+        if batch is not None:
+            self._backprop = batch.backprop
         try:
-            with private.without_bar(self):  # its iterations are SciPy's
-                super()._fit_lbfgs(X if "_backprop" in vars(self) else _in_memory(X), y,  # type: ignore[misc]
-                                   *rest)
+            # Its iterations are SciPy's.
+            with private.without_bar(self), one_blas_thread() if batch else contextlib.nullcontext():
+                super()._fit_lbfgs(X if batch else _in_memory(X), y, *rest)  # type: ignore[misc]
         finally:
             vars(self).pop("_backprop", None)
 

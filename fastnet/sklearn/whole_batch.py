@@ -6,11 +6,14 @@ the part: nothing is converted as a whole, and a part of the samples is copied a
 
 from __future__ import annotations
 
+import functools
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
+from threadpoolctl import ThreadpoolController
 
 from ..aliases import Layer
 from ..blocks.optimizers import MOMENTUM, Optimizer
@@ -22,7 +25,23 @@ from ..tuning import BLOCK_ROWS, PART_BYTES
 from . import private
 from .stochastic import HEADS, in_steps, native, trainable
 
-__all__ = ["WholeBatch", "whole_batch"]
+__all__ = ["WholeBatch", "one_blas_thread", "whole_batch"]
+
+
+@functools.cache
+def _libraries() -> ThreadpoolController:
+    """What has threads of its own in this process, SciPy's BLAS among it: to look for it takes some milliseconds."""
+    return ThreadpoolController()
+
+
+def one_blas_thread() -> AbstractContextManager[Any]:
+    """Return a context in which BLAS uses one thread.
+
+    SciPy asks it for products of vectors between our gradients, and its threads then wait for more by spinning, on the
+    cores that the gradients are made on: with two threads the digits took 1.4 times as long.
+    """
+    limit: AbstractContextManager[Any] = _libraries().limit(limits=1, user_api="blas")
+    return limit
 
 
 def whole_batch(estimator: Any, X: Any, y: NDArray[Any], rest: tuple[Any, ...]) -> WholeBatch | None:

@@ -16,6 +16,7 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import GridSearchCV, LearningCurveDisplay
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import fastnet
 from fastnet import TwoLayerNet
@@ -257,6 +258,24 @@ def test_lbfgs(gradients_seen, task, weighted):
 def test_lbfgs_of_any_network(gradients_seen, activation, hidden):
     compared(CLASSIFIERS, *digits(), activation=activation, hidden_layer_sizes=hidden)
     assert gradients_seen
+
+
+@OLD_OPTIONS
+def test_lbfgs_has_one_thread_of_blas_meanwhile(monkeypatch):
+    def threads():
+        return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+    X, y = digits()
+    fitted([MLPClassifier], X, y, solver="lbfgs", max_iter=1)  # all libraries are loaded then
+    seen, backprop = [], whole_batch.WholeBatch.backprop
+    monkeypatch.setattr(whole_batch.WholeBatch, "backprop",
+                        lambda *args: (seen.append({*threads()}), backprop(*args))[1])
+    with threadpool_limits(3, "blas"):
+        before = threads()
+        fitted([MLPClassifier], X, y, solver="lbfgs", max_iter=1)
+        assert threads() == before
+    assert seen
+    assert all(found == {1} for found in seen)
 
 
 @pytest.mark.slow
