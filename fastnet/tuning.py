@@ -198,12 +198,13 @@ So often a waiting worker looks before it offers its core to others, each time t
 Higher: a short wait ends at once. Lower: where others want the core, whoever is waited for gets it sooner.
 """
 
-LINGERS = 10_000
+LINGERS = 500
 """Unit: looks at the number of doors.
 
-So often a helper looks for another team to help, after its work, before it sleeps: a tenth to half a millisecond.
+So often a helper looks for another team to help, after its work, before it sleeps: some tenth of a millisecond. After
+each look it offers its core to others.
 
-Higher: calls that come one after the other find it awake. Lower: the core is free for others sooner.
+Higher: calls that come one after the other find it awake. Lower: an idle core rests sooner.
 """
 
 KNOCKS = 20

@@ -58,7 +58,7 @@ def leave(counters, worker):
     """Go out; number 0 closes the door, and returns when nobody is inside any more.
 
     A helper then stays awake for a while, until another door is opened: to be woken takes as long as a small piece of
-    work. It touches nothing that belongs to the team any more.
+    work. It touches nothing that belongs to the team any more, and offers its core to others all the time.
     """
     if worker > 0:
         opened = doors()
@@ -66,7 +66,7 @@ def leave(counters, worker):
         looks = 0
         while looks < LINGERS and doors() == opened:
             looks += 1
-            rest(False)
+            rest(True)
         return
     atomic_add(counters, _DOOR, _CLOSED - _OPEN)
     spins = 0
