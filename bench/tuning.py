@@ -261,6 +261,7 @@ MEASUREMENTS = {
     "FAR_BYTES": _kernel("affine_forward", (128, 128, 10, 256), (256, 128, 10, 256), (512, 128, 10, 256),
                          (1024, 128, 10, 256)),
     "PACKS_AHEAD": _step((784, 128, 10, 128), (3072, 50, 10, 200), values=(1, 2, 3, 4, 8)),
+    "PACKS_APART": _step((64, 100, 10, 100), (64, 100, 10, 200), values=(0, 2, 8, 16, 32, 64), cores=2),
     "CACHE_LINE": _step((784, 128, 10, 128), values=(16, 32, 64, 128, 256)),
     "COUNTER_SPACING": _step((64, 100, 10, 200), values=(1, 4, 8, 16, 32), cores=2),
     "ROW_VECTORS": _scores(784, 128, 1, values=(4, 6, 8, 12)),

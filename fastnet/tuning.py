@@ -113,6 +113,15 @@ So far ahead a tile fetches of the rows that it reads, where their packs lie apa
 Higher: a wait for a further cache is hidden, too. Lower: what is fetched is still there when it is used.
 """
 
+PACKS_APART = 32
+"""Unit: packs of features.
+
+So many lie unused behind each minibatch that a core has packed for itself. Who reads pack after pack fetches some more
+at the end, tiles as well as the hardware; if these were another core's, that one would have to take each line back.
+
+Higher: right where the hardware fetches further ahead. Lower: less memory, of which most is never touched.
+"""
+
 CACHE_LINE = 64
 """Unit: bytes; a power of two, at least 16.
 

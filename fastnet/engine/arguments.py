@@ -177,7 +177,7 @@ class Buffers(NamedTuple):
 
     X0: Array
     """The packed minibatch, (copies, D padded / PACK, N, PACK): one for each share of the feature phase where
-    `forward_layer` is SECOND_LAYER, else one. In name only for non-zeros."""
+    `forward_layer` is SECOND_LAYER, with `PACKS_APART` unused packs behind it; else one. In name only for non-zeros."""
     A: Stack
     """A[i] goes into layer i, (panels, N, width); A[0] is in name only; the last one is the scores."""
     delta: Stack

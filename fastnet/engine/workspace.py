@@ -22,7 +22,7 @@ from ..llvm.target import PACK, tile_width
 from ..parallel.phases import new_counters
 from ..parallel.team import run as run_team
 from ..parallel.threads import share_count
-from ..tuning import BLOCK_ROWS, FEW_ROWS
+from ..tuning import BLOCK_ROWS, FEW_ROWS, PACKS_APART
 from .arguments import (
     NO_LAYER,
     NO_SOURCE,
@@ -157,7 +157,8 @@ class Workspace:
                 sums.append(parameters.zeros(1, packs[0] * PACK, 2))
         return Buffers(
             X0=self._zeros(*((1, 1, 1, PACK) if self._sparse else
-                             (2 if forward_layer == SECOND_LAYER else 1, packs[0], N, PACK))),
+                             (2, packs[0] + PACKS_APART, N, PACK) if forward_layer == SECOND_LAYER else
+                             (1, packs[0], N, PACK))),
             A=self._stack(outputs), delta=self._stack(deltas),
             slices=(self._zeros(1, 1, 1, width) if forward_layer == NO_LAYER else
                     self._zeros(k_slice_count(sizes[forward_layer]), *deltas[forward_layer].shape)),
