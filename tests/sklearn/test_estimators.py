@@ -278,6 +278,32 @@ def test_lbfgs_has_one_thread_of_blas_meanwhile(monkeypatch):
     assert all(found == {1} for found in seen)
 
 
+@OLD_OPTIONS
+def test_fits_that_overlap_leave_blas_as_it_was(monkeypatch):
+    class Libraries:
+        """As threadpoolctl has them: what is brought back is what was found when the limit was set."""
+
+        threads = 4
+
+        @contextlib.contextmanager
+        def limit(self, limits, user_api):
+            assert user_api == "blas"
+            found, self.threads = self.threads, limits
+            yield
+            self.threads = found
+
+    libraries = Libraries()
+    monkeypatch.setattr(whole_batch, "_libraries", lambda: libraries)
+    for _ in range(2):
+        first, second = contextlib.ExitStack(), contextlib.ExitStack()
+        for fit in first, second:
+            fit.enter_context(whole_batch.one_blas_thread())
+            assert libraries.threads == 1
+        first.close()
+        second.close()
+        assert libraries.threads == 4
+
+
 @pytest.mark.slow
 @OLD_OPTIONS
 @pytest.mark.parametrize("convert", [np.float32, np.asfortranarray, sparse.csr_matrix, sparse.csc_matrix,
@@ -648,6 +674,7 @@ def test_a_script_is_run_unchanged(tmp_path, run_python):
     assert outputs.stdout.split("\n")[0] == "fastnet.sklearn.estimators ['an argument'] __main__ 7"
     assert "there is no file" in run_python(run, tmp_path / "none.py", check=False).stderr
     assert "usage: " in run_python(run, check=False).stderr
+    assert "usage: " in run_python(run, "--help", check=False).stdout
 
 
 def test_an_unknown_version_is_refused(monkeypatch):
