@@ -19,7 +19,7 @@ from ..aliases import Layer
 from ..blocks.optimizers import ADAM, MOMENTUM, Optimizer
 from ..engine.workspace import Accuracies
 from ..llvm.memory import overlap
-from ..training.loop import checks_of_a_run, decayed_rates, prepare, work_of_check
+from ..training.loop import checks_of_a_run, decayed_rates, due_mask, prepare, work_of_check
 from ..training.minibatches import draw
 from ..training.session import Session
 from . import optim
@@ -69,7 +69,7 @@ def network_of(model: Any) -> tuple[list[Layer], int, np.dtype[Any]] | None:
     return (layers, len(layers[0][0]), dtype) if dtype == model._dtype else None
 
 
-def compiled_steps(solver: Any) -> CompiledSteps | None:
+def compiled_steps(solver: Any, steps_per_epoch: int) -> CompiledSteps | None:
     """Return the compiled steps of a Solver with its own methods, or None if they have to go through Python.
 
     Nothing is changed.
@@ -95,7 +95,8 @@ def compiled_steps(solver: Any) -> CompiledSteps | None:
                          f"{np.shape(solver.y_val)}")
     checks.checked_finite(X, "X_train", dtype)  # last, as it reads all of the data
     checks.checked_finite(X_val, "X_val", dtype)
-    return CompiledSteps(solver, rule, config, Data(checks.writable(X), y, X_val, _as_labels(solver.y_val)), dtype)
+    data = Data(checks.writable(X), y, X_val, _as_labels(solver.y_val))
+    return CompiledSteps(solver, rule, config, data, dtype, steps_per_epoch)
 
 
 def _as_labels(y: Any) -> NDArray[np.int64] | None:
@@ -183,7 +184,8 @@ class CompiledSteps(contextlib.AbstractContextManager[None]):
         with plain SGD, where they are not too much work to wait for.
     """
 
-    def __init__(self, solver: Any, rule: Rule, config: dict[str, float], data: Data, dtype: np.dtype[Any]) -> None:
+    def __init__(self, solver: Any, rule: Rule, config: dict[str, float], data: Data, dtype: np.dtype[Any],
+                 steps_per_epoch: int) -> None:
         self._solver, self._rule, self._config, self._dtype, self._data = solver, rule, config, dtype, data
         self._t, self._taken = int(config.get("t", 0)), len(solver.loss_history)
         self._batch_size = checks.integer(solver.batch_size, "batch_size", minimum=1, maximum=2**48)
@@ -194,7 +196,7 @@ class CompiledSteps(contextlib.AbstractContextManager[None]):
         layers, _ = solver.model._checked()
         work = self._check_work(layers)
         activation, head, _ = method or (None, None, None)
-        self._steps_per_epoch = max(len(data.X) // self._batch_size, 1)
+        self._steps_per_epoch = steps_per_epoch
         self._session = Session(self._batch_size, activation, head, optimizer,
                                 other_work=work / self._steps_per_epoch)
         self._earlier, self._told = self._session.losses, self._taken
@@ -203,6 +205,8 @@ class CompiledSteps(contextlib.AbstractContextManager[None]):
             self._most_checks = checks_of_a_run(layers, work, self._batch_size, None)
         if solver.checkpoint_name is not None or _some(len(data.X_val), solver.num_val_samples):
             self._most_checks = min(self._most_checks, 1)  # a file, or a draw of its own, comes after each
+        if 0 in (solver.num_train_samples, solver.num_val_samples):
+            self._most_checks = 0  # which has no accuracy
         prepare(dtype, scores=not self._most_checks, method=method)  # here, where Ctrl-C still works at once
 
     def __enter__(self) -> None:
@@ -242,7 +246,7 @@ class CompiledSteps(contextlib.AbstractContextManager[None]):
     def take(self, ends: Iterable[int]) -> int:
         """Take some steps, beyond several accuracy checks where these are made in between; return how many.
 
-        Their losses go into `loss_history`, and parameters that are the best so far into `best_params`.
+        Their losses go into `loss_history`.
 
         Parameters
         ----------
@@ -265,8 +269,6 @@ class CompiledSteps(contextlib.AbstractContextManager[None]):
                                     epsilons=epsilons)
         self.accuracies = results.accuracies
         self._tell()
-        if (self.accuracies[:, 1] > self._solver.best_val_acc).any():
-            self._solver.best_params = self._best_params()
         return steps
 
     def _draw(self, steps: int, due: list[int]) -> tuple[NDArray[np.intp], Accuracies | None]:
@@ -288,16 +290,14 @@ class CompiledSteps(contextlib.AbstractContextManager[None]):
         assert y_val is not None, "there are no labels to compare with"
         if of_validation is not None:
             X_val, y_val = X_val[of_validation], y_val[of_validation]
-        mask = np.zeros(steps, np.bool_)
-        mask[due] = True
-        return batches, Accuracies(mask, X_val, y_val, of_training, self._hits_to_beat(len(y_val)))
+        return batches, Accuracies(due_mask(due, steps), X_val, y_val, of_training, self._hits_to_beat(len(y_val)))
 
     def _hits_to_beat(self, samples: int) -> int:
         """How many of the validation samples may be right at most for an accuracy that is not the best so far."""
         return samples - int(np.count_nonzero(np.arange(samples + 1) / samples > self._solver.best_val_acc))
 
-    def _best_params(self) -> dict[str, NDArray[Any]]:
-        """The parameters of the best check of the last run, in new arrays."""
+    def best_params(self) -> dict[str, NDArray[Any]]:
+        """Return the parameters of the best check of the last run, in new arrays."""
         best = {name: np.empty(array.shape, array.dtype) for name, array in self._solver.model.params.items()}
         arrays = [best[name] for name in _names(len(best) // 2)]
         self._session.store_best([(W, b.reshape(-1)) for W, b in zip(arrays[::2], arrays[1::2], strict=True)])

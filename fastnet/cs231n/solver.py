@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import checks
 from ..network import passes
@@ -207,7 +206,7 @@ class Solver:
         """
         steps_per_epoch = max(self.X_train.shape[0] // self.batch_size, 1)
         steps = self.num_epochs * steps_per_epoch
-        compiled = compiled_steps(self) if steps and _has_own_methods(self) else None
+        compiled = compiled_steps(self, steps_per_epoch) if steps and _has_own_methods(self) else None
         if compiled is None:  # where Ctrl-C ends a step as it does in the course
             self._train(None, lambda: None, steps, steps_per_epoch)
         else:
@@ -215,29 +214,27 @@ class Solver:
                 self._train(compiled, interrupt.check, steps, steps_per_epoch)
         self.model.params = self.best_params
 
-    def _train(self, compiled: CompiledSteps | None, check: Callable[[], None], steps: int,
+    def _train(self, compiled: CompiledSteps | None, interrupted: Callable[[], None], steps: int,
                steps_per_epoch: int) -> None:
-        """Take so many steps, with all that comes between them; `check` is called now and then, and may raise."""
-        ends = [*range(steps_per_epoch, steps + 1, steps_per_epoch)]  # after so many steps accuracies are taken
-        if steps_per_epoch > 1:
-            ends.insert(0, 1)
-        t, checked, diverged = 0, 0, False
+        """Take so many steps, with all that comes between them; `interrupted` is called now and then, and may raise."""
+        t, diverged = 0, False
         while t < steps:
-            done = t + self._take_steps(compiled, itertools.islice(ends, checked, None))
-            accuracies = iter(() if compiled is None else compiled.accuracies)
+            done = t + self._take_steps(compiled, _ends(t, steps, steps_per_epoch))
+            ends = [*_ends(t, done, steps_per_epoch)]
+            noted = [] if compiled is None else self._note_checks(compiled, ends, steps_per_epoch)
             before = len(self.loss_history) - done  # of an earlier training
-            while t < done:
-                stop = min(ends[checked], done)
+            for number, stop in enumerate(ends if ends[-1:] == [done] else [*ends, done]):
                 if self.verbose:
                     for iteration in range(-(-t // self.print_every) * self.print_every, stop, self.print_every):
                         print(f"(Iteration {iteration + 1} / {steps}) loss: {self.loss_history[before + iteration]:f}")
                 if compiled is not None and not diverged:
                     diverged = warn_of_divergence(self.loss_history[before + t:before + stop], t + 1)
                 t = stop
-                if t == ends[checked]:
-                    self._iteration_ends(compiled, next(accuracies, None), epoch_end=t % steps_per_epoch == 0)
-                    checked += 1
-            check()
+                if number < len(noted):
+                    self._tell_check(compiled, *noted[number])
+                elif number < len(ends):
+                    self._check(compiled, epoch_end=t % steps_per_epoch == 0)
+            interrupted()
 
     def _take_steps(self, compiled: CompiledSteps | None, ends: Iterable[int]) -> int:
         """Take some steps, not past one of those that accuracies come after unless they are taken; return how many."""
@@ -246,36 +243,69 @@ class Solver:
             return 1
         return compiled.take(ends)
 
-    def _iteration_ends(self, compiled: CompiledSteps | None, accuracies: NDArray[np.float64] | None,
-                        epoch_end: bool) -> None:
-        """Do what comes after the first iteration, and the last one of an epoch.
+    def _note_checks(self, compiled: CompiledSteps, ends: list[int],
+                     steps_per_epoch: int) -> list[tuple[int, Any, Any]]:
+        """Note the accuracies that the last run has taken, and the best parameters, before anything is said of them.
 
-        Where accuracies are there already, so are the best parameters.
+        Whoever raises an exception while it is said finds all of the run in the histories. Returns, for each check, the
+        epoch and the two accuracies.
         """
+        noted = []
+        best = self.best_val_acc
+        for end, (train_acc, val_acc) in zip(ends, compiled.accuracies, strict=False):
+            self._note_check(train_acc, val_acc, end % steps_per_epoch == 0)
+            noted.append((self.epoch, train_acc, val_acc))
+            best = val_acc if val_acc > best else best
+        if best > self.best_val_acc:
+            params = compiled.best_params()
+            self.best_val_acc, self.best_params = best, params
+        return noted
+
+    def _note_check(self, train_acc: Any, val_acc: Any, epoch_end: bool) -> None:
+        """Note the accuracies of a check; `epoch_end`: whether it is the end of an epoch, which is noted, too."""
         if epoch_end:
-            self.epoch += 1
-            for config in self.optim_configs.values():
-                config["learning_rate"] *= self.lr_decay
-        if compiled is not None and (accuracies is None or self.checkpoint_name is not None):
-            compiled.store()
-        if accuracies is not None:
-            train_acc, val_acc = accuracies
-        else:
-            train_acc = self.check_accuracy(self.X_train, self.y_train, num_samples=self.num_train_samples)
-            val_acc = self.check_accuracy(self.X_val, self.y_val, num_samples=self.num_val_samples)
+            self._begin_epoch()
         self.train_acc_history.append(train_acc)
         self.val_acc_history.append(val_acc)
+
+    def _begin_epoch(self) -> None:
+        """Count an epoch; the next one has a learning rate of its own."""
+        self.epoch += 1
+        for config in self.optim_configs.values():
+            config["learning_rate"] *= self.lr_decay
+
+    def _tell_check(self, compiled: CompiledSteps | None, epoch: int, train_acc: Any, val_acc: Any) -> None:
+        """Write the checkpoint, and the line, of a check that has been noted."""
+        if compiled is not None and self.checkpoint_name is not None:
+            compiled.store()
         self._save_checkpoint()
         if self.verbose:
-            print(f"(Epoch {self.epoch} / {self.num_epochs}) train acc: {train_acc:f}; val_acc: {val_acc:f}")
+            print(f"(Epoch {epoch} / {self.num_epochs}) train acc: {train_acc:f}; val_acc: {val_acc:f}")
+
+    def _check(self, compiled: CompiledSteps | None, epoch_end: bool) -> None:
+        """Take the accuracies that come after the first iteration, and after the last one of an epoch."""
+        if epoch_end:
+            self._begin_epoch()
+        if compiled is not None:
+            compiled.store()
+        train_acc = self.check_accuracy(self.X_train, self.y_train, num_samples=self.num_train_samples)
+        val_acc = self.check_accuracy(self.X_val, self.y_val, num_samples=self.num_val_samples)
+        self._note_check(train_acc, val_acc, epoch_end=False)
+        self._tell_check(compiled, self.epoch, train_acc, val_acc)
         if val_acc > self.best_val_acc:
             self.best_val_acc = val_acc
-            if accuracies is None:
-                self.best_params = {name: array.copy() for name, array in self.model.params.items()}
+            self.best_params = {name: array.copy() for name, array in self.model.params.items()}
+
+
+def _ends(t: int, last: int, steps_per_epoch: int) -> Iterable[int]:
+    """After which steps accuracies are due, of those after step t, up to step `last`: the first, and epochs' last."""
+    epoch_ends = range((t // steps_per_epoch + 1) * steps_per_epoch, last + 1, steps_per_epoch)
+    return itertools.chain((1,), epoch_ends) if t == 0 and steps_per_epoch > 1 else epoch_ends
 
 
 _OWN = {name: getattr(Solver, name) for name in (
-    "_step", "_reset", "check_accuracy", "_save_checkpoint", "_take_steps", "_iteration_ends")}
+    "_step", "_reset", "check_accuracy", "_save_checkpoint", "_take_steps", "_note_checks", "_note_check",
+    "_begin_epoch", "_tell_check", "_check")}
 """Methods as they were when this was imported: another one in the place of theirs is somebody's own."""
 
 

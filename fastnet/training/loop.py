@@ -30,7 +30,7 @@ from .minibatches import Minibatches, keep
 from .session import Session
 
 __all__ = ["Callback", "DivergenceWarning", "History", "Trainee", "accuracy", "checks_of_a_run", "decayed_rates",
-           "prepare", "step_by_copies", "train", "warn_of_divergence", "work_of_check"]
+           "due_mask", "prepare", "step_by_copies", "train", "warn_of_divergence", "work_of_check"]
 
 
 class DivergenceWarning(RuntimeWarning):
@@ -125,8 +125,8 @@ def train(trainee: Trainee, X: AnySamples, y: NDArray[np.int64],
             if in_place:
                 drawn = trainee.minibatches(samples, batch_size, done - it, session.leaves_a_core())
                 rates = decayed_rates(now.learning_rate, learning_rate_decay, due - it, done - it)
-                losses, accuracies, batch = _take_steps(
-                    session, X, y, drawn, rates, penalty, _mask(due - it, done - it) if inside else None, X_val, y_val)
+                mask = due_mask(due - it, done - it) if inside else None
+                losses, accuracies, batch = _take_steps(session, X, y, drawn, rates, penalty, mask, X_val, y_val)
             else:
                 (batch,), = trainee.minibatches(samples, batch_size, 1, False)
                 losses = step_by_copies(trainee, layers, X[batch], y[batch], penalty, now.learning_rate, threads)
@@ -232,7 +232,7 @@ def checks_of_a_run(layers: Sequence[Layer], check_work: int, batch_size: int, t
     return CHECK_WORK * team // most_threads(threads) // check_work
 
 
-def _mask(due: NDArray[np.intp], steps: int) -> NDArray[np.bool_]:
+def due_mask(due: Sequence[int] | NDArray[np.intp], steps: int) -> NDArray[np.bool_]:
     """Whether each of so many steps is among those that are due."""
     mask = np.zeros(steps, np.bool_)
     mask[due] = True

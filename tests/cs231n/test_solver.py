@@ -5,6 +5,7 @@ Sources: contracts of the public course (assignment 2 from 2016, assignment 1 fr
 
 import pickle
 import signal
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -460,7 +461,7 @@ import numpy as np
 from fastnet.cs231n.solver import Solver
 from tests.cs231n.test_solver import assert_is_after_its_steps, data, models
 net, given = models()[1], data(np.random.RandomState(0))
-options = dict(update_rule=sys.argv[2], batch_size=20, verbose=False)
+options = dict(update_rule=sys.argv[2], optim_config={"learning_rate": 1e-3}, batch_size=20, verbose=False)
 Solver(models()[1], given, **options, num_epochs=1).train()
 solver = Solver(net, given, **options, num_epochs=10**6)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell may have switched off for what it starts
@@ -481,11 +482,30 @@ def test_ctrl_c_leaves_whole_steps(run_python, rule):
     assert run_python(CTRL_C, Path(__file__).parents[2], rule) == "whole\n"
 
 
+def assert_is_after_its_checks(solver):
+    """Accuracies, epochs and the learning rate are those of as many steps as there are losses, or of a run before.
+
+    The best parameters are those of the best accuracy.
+    """
+    steps, steps_per_epoch = len(solver.loss_history), max(len(solver.X_train) // solver.batch_size, 1)
+    checks = len(solver.val_acc_history)
+    assert checks == len(solver.train_acc_history) == (solver.epoch + (steps_per_epoch > 1) if checks else 0)
+    assert solver.epoch <= steps // steps_per_epoch
+    rate = solver.optim_config["learning_rate"]
+    for config in solver.optim_configs.values():
+        assert config["learning_rate"] == pytest.approx(rate * solver.lr_decay**solver.epoch)
+    assert solver.best_val_acc == max(solver.val_acc_history, default=0)
+    if solver.best_params:
+        best = pickle.loads(pickle.dumps(solver.model))
+        best.params = solver.best_params
+        assert np.mean(best.loss(solver.X_val).argmax(axis=1) == solver.y_val) == solver.best_val_acc
+
+
 def assert_is_after_its_steps(solver, net):
     """Parameters, what the rule remembers and the generator are those after as many steps as there are losses."""
     drawn, steps = np.random.rand(), len(solver.loss_history)
     assert steps > 0
-    assert len(solver.train_acc_history) == len(solver.val_acc_history)
+    assert_is_after_its_checks(solver)
     again = Solver(models()[1], {name: getattr(solver, name) for name in ("X_train", "y_train", "X_val", "y_val")},
                    update_rule=solver.update_rule, optim_config=solver.optim_config, batch_size=solver.batch_size,
                    verbose=False)
@@ -500,6 +520,44 @@ def assert_is_after_its_steps(solver, net):
         for key, value in again.optim_configs[name].items():
             np.testing.assert_allclose(config[key], value, rtol=1e-6, atol=1e-9)
     assert np.random.rand() == drawn
+
+
+@pytest.mark.parametrize("rule", ["sgd", "adam"])
+@pytest.mark.parametrize("lines", [0, 3, 8])
+def test_an_exception_where_something_is_said(rng, monkeypatch, rule, lines):
+    """As where standard output is closed; and of so many epochs, none is thought of before its time."""
+    said = []
+
+    def say(line):
+        if len(said) == lines:
+            raise BrokenPipeError
+        said.append(line)
+
+    monkeypatch.setattr("builtins.print", say)
+    given = data(rng)
+    given["y_val"] = rng.randint(4, size=30)
+    solver = Solver(models()[1], given, update_rule=rule, optim_config=dict(RULES[rule]), lr_decay=0.9, batch_size=20,
+                    num_epochs=10**12, print_every=3)
+    with pytest.raises(BrokenPipeError):
+        solver.train()
+    assert_is_after_its_checks(solver)
+    if rule == "sgd" and COMPILED:
+        assert len(solver.val_acc_history) == 1 + len(solver.loss_history) // 4
+
+
+@pytest.mark.parametrize("warn", [False, True])
+def test_a_warning_of_divergence_that_is_an_error(rng, warn):
+    solver = Solver(models()[1], data(rng), optim_config={"learning_rate": 1e200}, verbose=False, batch_size=20,
+                    num_epochs=3)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("error" if warn else "ignore")
+        if warn:
+            with pytest.raises(fastnet.DivergenceWarning):
+                solver.train()
+        else:
+            solver.train()
+    assert_is_after_its_checks(solver)
+    assert solver.epoch == len(solver.loss_history) // 4
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -536,14 +594,18 @@ def test_an_exception_beside_a_compiled_run(rng, monkeypatch, rule, when, place)
         assert solver.optim_configs["W1"].get("t", steps) == steps
 
 
-def test_bits_do_not_depend_on_threads(rng, monkeypatch):
+@pytest.mark.parametrize("rule", ["sgd", "adam"])
+def test_bits_do_not_depend_on_threads(rng, monkeypatch, rule):
     given, found = data(rng, samples=300), []
+    given["y_val"] = rng.randint(4, size=30)
     for shares in (1, 2, 3):
         monkeypatch.setattr(workspace, "share_count", lambda units, work, _, shares=shares: min(shares, units))
-        found.append(run(models((9, 8))[1], given, update_rule="adam"))
+        found.append(run(models((9, 8))[1], given, update_rule=rule, optim_config=RULES[rule], num_epochs=6))
+    assert found[0].best_val_acc > found[0].val_acc_history[-1], "the last parameters are the best"
     for other in found[1:]:
         if COMPILED:
             assert found[0].loss_history == other.loss_history
+            assert found[0].val_acc_history == other.val_acc_history
         for name, array in found[0].model.params.items():
             np.testing.assert_allclose(other.model.params[name], array, rtol=0, atol=0 if COMPILED else 1e-12)
 
