@@ -16,7 +16,7 @@ from ..llvm.stacks import layer_of
 from ..tuning import FEW_ROWS
 from .layers import activate_layer, affine_layer, gather, unit_span
 
-__all__ = ["check_phase", "keep_best"]
+__all__ = ["check_phase", "keep_parameters", "validation_hits"]
 
 
 @merged
@@ -57,30 +57,28 @@ def hits_of_rows(method, plan, parameters, samples, check_buffers, scratch, shar
 
 
 @merged
-def keep_best(head, plan, parameters, checks, check, share):
-    """Do one share of keeping the parameters, after check number `check` and before the next update, if it is the best.
+def validation_hits(head, checks, check):
+    """How many samples of the validation data have their largest score at their label in a check that is complete.
+
+    `head` as for `check_phase`.
+    """
+    hits = ZERO
+    if head is None:
+        for share in range(checks.hits.shape[2]):
+            hits += checks.hits[check, 1, share]
+    return hits
+
+
+@merged
+def keep_parameters(head, plan, parameters, checks, share):
+    """Do one share of keeping the parameters, between the check that is the best so far and the next update.
 
     `head` as for `check_phase`.
     """
     if head is None:
-        best, hits = checks.hits_to_beat, validation_hits(checks, check)
-        for earlier in range(check):
-            best = max(best, validation_hits(checks, earlier))
-        if hits > best:
-            for layer in range(parameters.sizes.shape[0] - 1):
-                copy_share_block(layer_of(parameters.W, layer), layer_of(checks.best.W, layer), share,
-                                 plan.sample_shares)
-                copy_share_block(layer_of(parameters.b, layer), layer_of(checks.best.b, layer), share,
-                                 plan.sample_shares)
-
-
-@block
-def validation_hits(checks, check):
-    """How many samples of the validation data have their largest score at their label in a check that is complete."""
-    hits = ZERO
-    for share in range(checks.hits.shape[2]):
-        hits += checks.hits[check, 1, share]
-    return hits
+        for layer in range(parameters.sizes.shape[0] - 1):
+            copy_share_block(layer_of(parameters.W, layer), layer_of(checks.best.W, layer), share, plan.sample_shares)
+            copy_share_block(layer_of(parameters.b, layer), layer_of(checks.best.b, layer), share, plan.sample_shares)
 
 
 @block

@@ -114,7 +114,7 @@ class _Gradients:
         none = Samples(np.empty((0, self._parameters.sizes[0]), dtype), NO_SOURCE, None, np.empty(0, np.int64),
                        np.empty((1, 1), dtype), np.empty(0, dtype))
         checks = Checks(np.zeros(1, np.bool_), np.zeros((0, 1), np.intp), none,
-                        np.zeros((0, 2, self._workspace.workers), np.intp), 0, self._parameters.no_best)
+                        np.zeros((0, 2, self._workspace.workers), np.intp), 0, self._parameters.no_best())
         self._passing = Passing(none.source, none.targets, none.weights, schedule, checks)  # a table keeps nothing
         self._table = table(*self._passing)
 

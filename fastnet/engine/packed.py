@@ -59,8 +59,6 @@ class Parameters:
     halved : bool
         Whether no panel of hidden units lies across their middle, so that each of two workers may have half of them. It
         depends on nothing but the sizes: workspaces for any minibatch and any threads may share parameters.
-    no_best : BestParameters
-        In the place of :meth:`best`, for who keeps none: those of the parameters themselves.
     """
 
     def __init__(self, layers: Sequence[Layer], optimizer: Optimizer | None = None,
@@ -84,7 +82,6 @@ class Parameters:
         self.packed = PackedParameters(
             sizes=np.array(self.sizes, np.intp), W=stack(self.W), b=stack(self.b), WT=stack(self.WT),
             first_moments=first, second_moments=second, first_moments_b=first_b, second_moments_b=second_b)
-        self.no_best = BestParameters(self.packed.W, self.packed.b)
 
     def _write_layers(self, layers: Sequence[Layer]) -> None:
         """Copy layers into panels, in which all else is 0."""
@@ -130,6 +127,10 @@ class Parameters:
     def _write_back(self, layers: Sequence[Layer], Ws: Arrays, bs: Arrays) -> None:
         copy_all(pair for values, source, index in self._parts(layers, Ws, bs)
                  for pair in self._columns(source, values, index))
+
+    def no_best(self) -> BestParameters:
+        """Return what is in the place of `best` for who keeps none: the parameters themselves, never written there."""
+        return BestParameters(self.packed.W, self.packed.b)
 
     def best(self) -> BestParameters:
         """Return room for the weights and biases that are the best so far, in panels like those of the others."""

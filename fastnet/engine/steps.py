@@ -25,9 +25,9 @@ from ..blocks.sparse import NonZeros
 from ..jit.decorators import block, merged, worker
 from ..llvm.structs import Table
 from ..llvm.subnormals import flush_subnormals, restore_control
-from ..parallel.phases import claim, complete, enter, leave, wait_until
+from ..parallel.phases import SHUT, claim, complete, enter, leave, wait_until
 from .arguments import Method, Samples, lasting_structs, passing_structs
-from .check_phase import check_phase, keep_best
+from .check_phase import check_phase, keep_parameters, validation_hits
 from .feature_phase import feature_phase
 from .sample_phase import loss_of_step, sample_phase
 
@@ -60,27 +60,32 @@ def training_steps(number: int, counters: Array, method: Method, lasting: Table,
     X, non_zeros, labels
         As in `Samples`. Numba sees by them of which types the rest is.
     """
-    if not enter(counters, number):
+    opened = enter(counters, number)
+    if opened == SHUT:
         return
     plan, parameters, buffers, check_buffers, scratch = lasting_structs(lasting, method, X)
     source, targets, weights, schedule, checks = passing_structs(passing, non_zeros, X)
     samples = Samples(X, source, non_zeros, labels, targets, weights)
     control = begin_flushing(method.optimizer)
     alone = plan.sample_shares == 1 and plan.feature_shares == 1  # atomic operations cost a small step much
-    completed, check = 0, 0
+    completed, check, most_hits = 0, 0, checks.hits_to_beat
     for phase in range(PHASES * (schedule.batches.shape[0] + 1)):
         step, kind = phase // PHASES, phase % PHASES
         due = kind == CHECK and step > 0 and checks.due[step - 1]
         count = shares_of_phase(plan, checks, kind, due)
         if not alone:
             wait_until(counters, completed)
+        best = False
+        if kind == SAMPLES and step > 0 and checks.due[step - 1]:
+            hits = validation_hits(method.head, checks, check - 1)
+            best, most_hits = hits > most_hits, max(hits, most_hits)
         for attempt in range(count):
             share = (number + attempt) % count if count > 1 else 0
             if not (alone or claim(counters, share, phase)):
                 continue
             if kind == SAMPLES:
-                if step > 0 and checks.due[step - 1]:
-                    keep_best(method.head, plan, parameters, checks, check - 1, share)
+                if best:
+                    keep_parameters(method.head, plan, parameters, checks, share)
                 do_sample_share(method, plan, parameters, samples, schedule, buffers, scratch, step, share)
             elif kind == CHECK:
                 check_phase(method.head, method, plan, parameters, samples, checks, check_buffers, scratch, check,
@@ -92,7 +97,7 @@ def training_steps(number: int, counters: Array, method: Method, lasting: Table,
         completed += count
         check += int(due)
     end_flushing(method.optimizer, control)
-    leave(counters, number)
+    leave(counters, number, opened)
 
 
 @block

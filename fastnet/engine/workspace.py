@@ -282,7 +282,7 @@ class Workspace:
         steps, parameters = len(batches), self._parameters
         if accuracies is None:
             return Checks(np.zeros(steps, np.bool_), np.zeros((0, 1), np.intp), samples,
-                          np.zeros((0, 2, self.workers), np.intp), 0, parameters.no_best)
+                          np.zeros((0, 2, self.workers), np.intp), 0, parameters.no_best())
         due, X, y, chosen, hits_to_beat = accuracies
         given, source, _, count = self._given(X)
         if self._head is not None or due.shape != (steps,) or y.shape != (count,):
@@ -296,7 +296,7 @@ class Workspace:
                              f"{np.count_nonzero(due)} checks, got {chosen.dtype} {chosen.shape}")
         return Checks(due, np.ascontiguousarray(chosen), samples._replace(X=given, source=source, labels=y),
                       np.zeros((len(chosen), 2, self.workers), np.intp),
-                      *((count, parameters.no_best) if hits_to_beat is None else (hits_to_beat, parameters.best())))
+                      *((count, parameters.no_best()) if hits_to_beat is None else (hits_to_beat, parameters.best())))
 
     def _given(self, X: NDArray[Any] | NonZeros) -> tuple[NDArray[Any], Source, NonZeros | None, int]:
         """`X`, `source` and `non_zeros` of `Samples`, and how many samples there are."""

@@ -1,5 +1,6 @@
 """Compiled steps of any depth, activation, head and optimizer, beside the reference's formulas in plain NumPy."""
 
+import weakref
 from itertools import pairwise
 from platform import machine
 
@@ -87,7 +88,9 @@ def test_steps_of_every_kind_agree_with_the_reference(rng, monkeypatch, dtype, a
             X, labels if head == "softmax" else Y, np.array([batches[step] for step in part]), rates[part], l2, weights,
             sums).losses)
     expected, expected_moments = like(layers, np.copy), [like(moment, np.copy) for moment in moments]
+    packed = [weakref.ref(array) for array in (*parameters.W, *parameters.b)]
     moments = parameters.release(layers)
+    assert all(array() is None for array in packed)
     slack = 5000 * float(np.finfo(dtype).eps)
     for batch, rate, loss in zip(batches, rates, losses, strict=True):
         reference_loss, grads = reference.loss_and_grads(expected, X[batch], Y[batch], l2, activation, head,
