@@ -274,6 +274,8 @@ MEASUREMENTS = {
                                 environment={"NUMBA_THREADING_LAYER": "workqueue"}),
     "SPINS": _step((64, 100, 10, 200), cores=2),
     "LINGERS": Measurement("runs of a step: 64-100-10 x 200", lambda: single_steps(64, 100, 10, 200), cores=2),
+    "OTHERS_NANOSECONDS": Measurement("runs of a step: 64-100-10 x 200", lambda: single_steps(64, 100, 10, 200),
+                                      cores=2),
     "KNOCKS": Measurement("runs of a step: 64-100-10 x 200", lambda: single_steps(64, 100, 10, 200), cores=2),
     "KNOCK_SECONDS": Measurement("runs of a step: 64-100-10 x 200", lambda: single_steps(64, 100, 10, 200), cores=2),
     "PACKED_ROWS": _scores(784, 128, 256, 512, 1024, 2048, 4096),

@@ -210,10 +210,18 @@ Higher: a short wait ends at once. Lower: where others want the core, whoever is
 LINGERS = 500
 """Unit: looks at the number of doors.
 
-So often a helper looks for another team to help, after its work, before it sleeps: some tenth of a millisecond. After
-each look it offers its core to others.
+So often a helper looks for another team to help, after its work, before it sleeps: some three tenths of a millisecond.
+After each look it offers its core to others.
 
 Higher: calls that come one after the other find it awake. Lower: an idle core rests sooner.
+"""
+
+OTHERS_NANOSECONDS = 10_000
+"""Unit: nanoseconds between two such looks.
+
+If more have passed, somebody else has had the core meanwhile, and the helper sleeps at once: it would be in the way.
+
+Higher: what interrupts a core for a moment changes nothing. Lower: who wants the core gets it for good.
 """
 
 KNOCKS = 20

@@ -18,7 +18,7 @@ ORDER = ["reference", "progress", "notebook", "aliases", "tuning", "jit", "llvm"
 LATER = {("reference", "progress"), ("model", "sklearn"), ("saving", "sklearn"), ("sklearn", "__init__")}
 """What is looked up only when it is asked for. `python -m fastnet.sklearn` is on top of the whole package."""
 
-LLVM = {"jit/libraries", "llvm/atomics", "llvm/conversion", "llvm/exponential", "llvm/process_numbers",
+LLVM = {"jit/libraries", "llvm/atomics", "llvm/clock", "llvm/conversion", "llvm/exponential", "llvm/process_numbers",
         "llvm/stacks", "llvm/structs", "llvm/subnormals", "llvm/tile", "parallel/regions"}
 """The files that build LLVM IR."""
 

@@ -18,7 +18,7 @@ INT64 = ir.IntType(64)
 
 
 def process_number(name: str, initial: int) -> ctypes.c_int64:
-    """Return the number, there already where its module has been imported before: kernels may know its address."""
+    """Return the number; where its module has been imported before, the one of then: kernels may know its address."""
     address = llvm.address_of_symbol(name)
     if address is None:
         number = ctypes.c_int64(initial)
@@ -33,8 +33,11 @@ def address_in_code(context: Any, builder: Any, name: str) -> Any:
     return context.get_c_value(builder, INT64, name)
 
 
-def process_counter(name: str) -> tuple[Callable[[], int], Callable[[], None]]:
-    """Return two operations on a number that begins at 0: one returns it, the other one adds 1."""
+def process_counter(name: str) -> tuple[Callable[[], int], Callable[[], None], Callable[[], None]]:
+    """Return three operations on a number that begins at 0: to read it, to add 1, and to add 1 in Python.
+
+    The last one may lose a count that is made at the same moment.
+    """
     number = process_number(name, 0)
 
     def read_typing(_: Any) -> Any:
@@ -50,8 +53,8 @@ def process_counter(name: str) -> tuple[Callable[[], int], Callable[[], None]]:
 
         return types.void(), codegen
 
-    def add_twin() -> None:
+    def add() -> None:
         number.value += 1
 
-    return (operation(read_typing, lambda: number.value, f"{name}_read"),
-            operation(add_typing, add_twin, f"{name}_add"))
+    return (operation(read_typing, lambda: number.value, f"{name}_read"), operation(add_typing, add, f"{name}_add"),
+            add)

@@ -28,7 +28,7 @@ from ..blocks.rows import argmax_block, clear_block, finite_block
 from ..jit.decorators import block, inline, kernel, shared, worker
 from ..llvm.arrays import flat, item_size
 from ..llvm.target import row_width, tile_rows, tile_width
-from ..parallel.phases import claim, complete, enter, leave, wait_until
+from ..parallel.phases import SHUT, claim, complete, enter, leave, wait_until
 from ..parallel.regions import enter_region, leave_region
 from ..parallel.threads import shares
 from ..tuning import BLOCK_ROWS, PACKED_ROWS, PANEL_ROWS, WIDE_BYTES, WIDE_ROWS
@@ -206,7 +206,8 @@ def network_scores(number: int, counters: Array, network: Network, packers: int,
         How many of these lines are for a panel of the weights; with the lines from `scratch_lines`.
     outputs : Outputs
     """
-    if not enter(counters, number):
+    opened = enter(counters, number)
+    if opened == SHUT:
         return
     N, phase = X.shape[1], 0
     if panels_of_W.size:
@@ -225,7 +226,7 @@ def network_scores(number: int, counters: Array, network: Network, packers: int,
             scores_block(network, X, panels_of_W, outputs, scratch, share * share_rows,
                          min((share + 1) * share_rows, N))
             complete(counters)
-    leave(counters, number)
+    leave(counters, number, opened)
 
 
 @block

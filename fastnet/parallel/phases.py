@@ -11,16 +11,21 @@ from numpy.typing import NDArray
 
 from ..jit.decorators import block
 from ..llvm.atomics import atomic_add, atomic_exchange, atomic_load, rest
+from ..llvm.clock import nanoseconds
 from ..llvm.process_numbers import process_counter
-from ..tuning import COUNTER_SPACING, LINGERS, SPINS
+from ..tuning import COUNTER_SPACING, LINGERS, OTHERS_NANOSECONDS, SPINS
 
-__all__ = ["claim", "complete", "door_was_opened", "enter", "leave", "new_counters", "wait_until"]
+__all__ = ["SHUT", "call_helpers_back", "claim", "complete", "door_was_opened", "enter", "leave", "new_counters",
+           "wait_until"]
 
 _COMPLETE, _DOOR, _FIRST_SHARE = 0, 1, 2
 """Numbers of the counters: of complete shares, of the door, and of the first share."""
 
 _OPEN, _CLOSED = 1 << 32, 1 << 33
 """The door is 0 before it is opened, and then one of these plus the number of helpers inside."""
+
+SHUT = -1
+"""What `enter` returns to who may not work."""
 
 
 def door_was_opened(counters: NDArray[np.int64]) -> bool:
@@ -33,40 +38,49 @@ def new_counters(shares: int) -> NDArray[np.int64]:
     return np.zeros((_FIRST_SHARE + shares) * COUNTER_SPACING, np.int64)
 
 
-doors, count_door = process_counter("fastnet_doors")
-"""How many doors have been opened in this process, of teams with several shares."""
+doors, count_door, call_helpers_back = process_counter("fastnet_doors")
+"""How many doors have been opened in this process, of teams with several shares.
+
+`call_helpers_back` counts one more, in Python: for work that has no door.
+"""
 
 
 @block
 def enter(counters, worker):
-    """Whether a worker may work: number 0 opens the door for the others. Who enters has to `leave`."""
+    """Return SHUT if a worker may not work, else how many doors had been opened before; for `leave`.
+
+    Number 0 opens the door for the others.
+    """
+    opened = doors()
     if worker == 0:
-        atomic_add(counters, _DOOR, _OPEN)
         if counters.shape[0] > (_FIRST_SHARE + 1) * COUNTER_SPACING:
             count_door()
-        return True
+        atomic_add(counters, _DOOR, _OPEN)
+        return opened
     door = atomic_load(counters, _DOOR)
     while _OPEN <= door < _CLOSED:
         if atomic_exchange(counters, _DOOR, door, door + 1):
-            return True
+            return opened
         door = atomic_load(counters, _DOOR)
-    return False
+    return SHUT
 
 
 @block
-def leave(counters, worker):
-    """Go out; number 0 closes the door, and returns when nobody is inside any more.
+def leave(counters, worker, opened):
+    """Go out; number 0 closes the door, and returns when nobody is inside any more. `opened` is what `enter` returned.
 
-    A helper then stays awake for a while, until another door is opened: to be woken takes as long as a small piece of
-    work. It touches nothing that belongs to the team any more, and offers its core to others all the time.
+    A helper then stays awake for a while, until another door is opened, if none has been since it came: to be woken
+    takes as long as a small piece of work. It touches nothing that belongs to the team any more. After each look it
+    offers its core to others, and as soon as one of them has had it, it goes.
     """
     if worker > 0:
-        opened = doors()
         atomic_add(counters, _DOOR, -1)
-        looks = 0
+        looks, before = 0, nanoseconds()
         while looks < LINGERS and doors() == opened:
-            looks += 1
             rest(True)
+            now = nanoseconds()
+            looks = LINGERS if now - before > OTHERS_NANOSECONDS else looks + 1
+            before = now
         return
     atomic_add(counters, _DOOR, _CLOSED - _OPEN)
     spins = 0

@@ -23,7 +23,8 @@ long. The points at which an exception can come are these:
 - in a helper, before or after its own call: it has taken no share, or has completed those that it took.
 
 A sleeping thread takes as long to wake as a hundred small matrix products. So a helper stays awake for a moment after
-its work, inside its call but outside the door, and comes back for the next team when any door is opened.
+its work, inside its call but outside the door, and comes back for the next team when any door is opened. It holds what
+the call was given for so long.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ from numpy.typing import NDArray
 
 from ..tuning import KNOCK_SECONDS, KNOCKS
 from .interpreter_end import stand_still_at_the_end, without_gil
-from .phases import door_was_opened
+from .phases import call_helpers_back, door_was_opened
 
 __all__ = ["Ahead", "run"]
 
@@ -152,6 +153,7 @@ class Ahead:
         self._taken, self._finished = threading.Lock(), threading.Lock()
         self._finished.acquire()
         _helpers_of_this_process().put([self._make])
+        call_helpers_back()
 
     def _make(self) -> None:
         if self._taken.acquire(blocking=False):

@@ -22,7 +22,8 @@ IN, OUT, SEEN = 0, 1, 2
 @numba.njit(nogil=True)
 def visit(worker, counters, log, wait_for_helper):
     """Work of a team: each worker says that it is in; the first may wait for another one, and stays no longer."""
-    if not phases.enter(counters, worker):
+    opened = phases.enter(counters, worker)
+    if opened == phases.SHUT:
         return
     if phases.claim(counters, worker, 0):
         log[worker, IN] += 1
@@ -30,13 +31,14 @@ def visit(worker, counters, log, wait_for_helper):
     if worker == 0 and wait_for_helper:
         phases.wait_until(counters, 2)
     log[worker, OUT] += 1
-    phases.leave(counters, worker)
+    phases.leave(counters, worker, opened)
 
 
 @numba.njit(nogil=True)
 def slow_helper(worker, counters, log, rounds):
     """The helper goes on for long when the first worker has nothing more to do."""
-    if not phases.enter(counters, worker):
+    opened = phases.enter(counters, worker)
+    if opened == phases.SHUT:
         return
     if worker == 0:
         phases.wait_until(counters, 1)
@@ -45,7 +47,7 @@ def slow_helper(worker, counters, log, rounds):
         for at in range(rounds):
             log[1, SEEN] = log[1, SEEN] * 3 + at
     log[worker, OUT] = 1
-    phases.leave(counters, worker)
+    phases.leave(counters, worker, opened)
 
 
 def test_the_first_worker_is_the_caller():
@@ -190,6 +192,81 @@ def test_an_error_ahead_is_raised_where_the_value_is_asked_for():
     assert begun.wait(30)
     with pytest.raises(ArithmeticError, match="ahead"):
         ahead.value()
+
+
+LINGERING = """
+import os, sys, threading, time
+import numba
+import numpy as np
+from fastnet import tuning
+tuning.LINGERS = int(sys.argv[1])
+tuning.OTHERS_NANOSECONDS = int(sys.argv[2])
+from fastnet.llvm.atomics import atomic_add, atomic_load, rest
+from fastnet.parallel import phases, team
+
+team.KNOCKS = 10**9
+BUSY, GO_ON, OPENED = range(3)
+
+@numba.njit(nogil=True)
+def work(worker, counters, flags, waits):
+    # The helper says that it is busy, and may wait for a word; the first worker waits for the helper.
+    opened = phases.enter(counters, worker)
+    if opened == phases.SHUT:
+        return
+    if worker == 0:
+        atomic_add(flags, OPENED, 1)
+        phases.wait_until(counters, 1)
+    else:
+        atomic_add(flags, BUSY, 1)
+        while waits and atomic_load(flags, GO_ON) == 0:
+            rest(True)
+        phases.complete(counters)
+    phases.leave(counters, worker, opened)
+
+def seen(place, count):
+    while flags[place * tuning.COUNTER_SPACING] < count:
+        time.sleep(0.001)
+
+flags = np.zeros(3 * tuning.COUNTER_SPACING, np.int64)
+work(1, phases.new_counters(2), flags, False)  # compiles; there is no door
+"""
+
+
+@needs_helpers
+def test_a_helper_that_is_awake_comes_back(run_python):
+    """Where it would never sleep: at the next door, at one that was opened during its work, and when it is called."""
+    script = LINGERING + """
+for _ in range(2):
+    team.run(work, 2, phases.new_counters(2), flags, False)
+teams = [threading.Thread(target=team.run, args=(work, 2, phases.new_counters(2), flags, waits))
+         for waits in (True, False)]
+teams[0].start()
+seen(BUSY, 3)
+teams[1].start()
+seen(OPENED, 4)
+flags[GO_ON * tuning.COUNTER_SPACING] = 1
+[thread.join() for thread in teams]
+called = threading.Event()
+ahead = team.Ahead(called.set)
+assert called.wait(30)
+assert len(team._helpers._threads) == 1
+os._exit(0)  # it is awake for ever
+"""
+    run_python(script, 10**15, 10**15)
+
+
+@needs_helpers
+def test_a_helper_goes_to_sleep(run_python):
+    """After so many looks, or when somebody else has had the core; for ever each of the two would be too long."""
+    script = LINGERING + """
+team.run(work, 2, phases.new_counters(2), flags, False)
+time.sleep(0.2)
+before = time.process_time()
+time.sleep(1)
+assert time.process_time() - before < 0.5
+"""
+    run_python(script, 500, 10**15)
+    run_python(script, 10**15, 0)
 
 
 TRAIN = """
