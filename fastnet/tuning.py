@@ -362,7 +362,7 @@ Higher (a later first end): fewer parts, each of which costs some microseconds. 
 
 # ---- how much at a time: work between two looks for Ctrl-C -----------------------------------------------------------
 
-RUN_SECONDS = 0.01
+RUN_SECONDS = 0.02
 """Unit: seconds.
 
 So long one run of compiled steps, with its draws, is meant to take.
@@ -370,7 +370,7 @@ So long one run of compiled steps, with its draws, is meant to take.
 Higher: fewer calls, and more that is drawn at once. Lower: Ctrl-C and a progress bar wait less.
 """
 
-FIRST_WORK = 5_000_000
+FIRST_WORK = 20_000_000
 """Unit: multiply-adds.
 
 So much work the first run of compiled steps has, before it is known how long a step takes.
