@@ -291,10 +291,10 @@ class Solver:
         train_acc = self.check_accuracy(self.X_train, self.y_train, num_samples=self.num_train_samples)
         val_acc = self.check_accuracy(self.X_val, self.y_val, num_samples=self.num_val_samples)
         self._note_check(train_acc, val_acc, epoch_end=False)
-        self._tell_check(compiled, self.epoch, train_acc, val_acc)
         if val_acc > self.best_val_acc:
-            self.best_val_acc = val_acc
-            self.best_params = {name: array.copy() for name, array in self.model.params.items()}
+            params = {name: array.copy() for name, array in self.model.params.items()}
+            self.best_val_acc, self.best_params = val_acc, params
+        self._tell_check(compiled, self.epoch, train_acc, val_acc)
 
 
 def _ends(t: int, last: int, steps_per_epoch: int) -> Iterable[int]:

@@ -595,9 +595,9 @@ def test_an_exception_beside_a_compiled_run(rng, monkeypatch, rule, when, place)
 
 
 @pytest.mark.parametrize("rule", ["sgd", "adam"])
-def test_bits_do_not_depend_on_threads(rng, monkeypatch, rule):
-    given, found = data(rng, samples=300), []
-    given["y_val"] = rng.randint(4, size=30)
+def test_bits_do_not_depend_on_threads(monkeypatch, rule):
+    rng, found = np.random.RandomState(12), []
+    given = {**data(rng, samples=300), "y_val": rng.randint(4, size=30)}  # the last epochs need not be the best then
     for shares in (1, 2, 3):
         monkeypatch.setattr(workspace, "share_count", lambda units, work, _, shares=shares: min(shares, units))
         found.append(run(models((9, 8))[1], given, update_rule=rule, optim_config=RULES[rule], num_epochs=6))
