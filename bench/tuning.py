@@ -247,6 +247,8 @@ def _block_products() -> float:
                                                                                   (256, 128, 10, 1000))])
 
 
+_RUNS_OF_A_STEP = Measurement("runs of a step: 64-100-10 x 200", lambda: single_steps(64, 100, 10, 200), cores=2)
+
 MEASUREMENTS = {
     "SOME_TERMS": _step((48, 128, 10, 128), (96, 128, 10, 128), (192, 128, 10, 128)),
     "MANY_TERMS": _step((256, 128, 10, 128), (512, 128, 10, 128), (1024, 128, 10, 128)),
@@ -273,11 +275,10 @@ MEASUREMENTS = {
     "SLOW_REGION_WORK": _scores(784, 128, 25, 50, 100, 200, 400, cores=2,
                                 environment={"NUMBA_THREADING_LAYER": "workqueue"}),
     "SPINS": _step((64, 100, 10, 200), cores=2),
-    "LINGERS": Measurement("runs of a step: 64-100-10 x 200", lambda: single_steps(64, 100, 10, 200), cores=2),
-    "OTHERS_NANOSECONDS": Measurement("runs of a step: 64-100-10 x 200", lambda: single_steps(64, 100, 10, 200),
-                                      cores=2),
-    "KNOCKS": Measurement("runs of a step: 64-100-10 x 200", lambda: single_steps(64, 100, 10, 200), cores=2),
-    "KNOCK_SECONDS": Measurement("runs of a step: 64-100-10 x 200", lambda: single_steps(64, 100, 10, 200), cores=2),
+    "LINGERS": _RUNS_OF_A_STEP,
+    "OTHERS_NANOSECONDS": _RUNS_OF_A_STEP,
+    "KNOCKS": _RUNS_OF_A_STEP,
+    "KNOCK_SECONDS": _RUNS_OF_A_STEP,
     "PACKED_ROWS": _scores(784, 128, 256, 512, 1024, 2048, 4096),
     "WIDE_ROWS": _scores(784, 1024, 32, 64, 128, 256, 512),
     "WIDE_BYTES": Measurement("scores of 256: 784-256-10, 784-512-10, 784-1024-10",

@@ -231,7 +231,7 @@ class Solver:
                     diverged = warn_of_divergence(self.loss_history[before + t:before + stop], t + 1)
                 t = stop
                 if number < len(noted):
-                    self._tell_check(compiled, *noted[number])
+                    self._tell_check(*noted[number])
                 elif number < len(ends):
                     self._check(compiled, epoch_end=t % steps_per_epoch == 0)
             interrupted()
@@ -259,6 +259,8 @@ class Solver:
         if best > self.best_val_acc:
             params = compiled.best_params()
             self.best_val_acc, self.best_params = best, params
+        if noted and self.checkpoint_name is not None:
+            compiled.store()
         return noted
 
     def _note_check(self, train_acc: Any, val_acc: Any, epoch_end: bool) -> None:
@@ -274,10 +276,8 @@ class Solver:
         for config in self.optim_configs.values():
             config["learning_rate"] *= self.lr_decay
 
-    def _tell_check(self, compiled: CompiledSteps | None, epoch: int, train_acc: Any, val_acc: Any) -> None:
+    def _tell_check(self, epoch: int, train_acc: Any, val_acc: Any) -> None:
         """Write the checkpoint, and the line, of a check that has been noted."""
-        if compiled is not None and self.checkpoint_name is not None:
-            compiled.store()
         self._save_checkpoint()
         if self.verbose:
             print(f"(Epoch {epoch} / {self.num_epochs}) train acc: {train_acc:f}; val_acc: {val_acc:f}")
@@ -294,7 +294,7 @@ class Solver:
         if val_acc > self.best_val_acc:
             params = {name: array.copy() for name, array in self.model.params.items()}
             self.best_val_acc, self.best_params = val_acc, params
-        self._tell_check(compiled, self.epoch, train_acc, val_acc)
+        self._tell_check(self.epoch, train_acc, val_acc)
 
 
 def _ends(t: int, last: int, steps_per_epoch: int) -> Iterable[int]:

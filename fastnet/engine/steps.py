@@ -75,16 +75,16 @@ def training_steps(number: int, counters: Array, method: Method, lasting: Table,
         count = shares_of_phase(plan, checks, kind, due)
         if not alone:
             wait_until(counters, completed)
-        best = False
+        improved = False
         if kind == SAMPLES and step > 0 and checks.due[step - 1]:
             hits = validation_hits(method.head, checks, check - 1)
-            best, most_hits = hits > most_hits, max(hits, most_hits)
+            improved, most_hits = hits > most_hits, max(hits, most_hits)
         for attempt in range(count):
             share = (number + attempt) % count if count > 1 else 0
             if not (alone or claim(counters, share, phase)):
                 continue
             if kind == SAMPLES:
-                if best:
+                if improved:
                     keep_parameters(method.head, plan, parameters, checks, share)
                 do_sample_share(method, plan, parameters, samples, schedule, buffers, scratch, step, share)
             elif kind == CHECK:
