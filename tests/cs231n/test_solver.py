@@ -18,8 +18,9 @@ from fastnet.cs231n import solver as solver_module
 from fastnet.cs231n.classifiers import fc_net
 from fastnet.cs231n.solver import Solver
 from fastnet.engine import workspace
+from fastnet.engine.idle import Idle
 from fastnet.engine.workspace import Workspace
-from fastnet.training import pace
+from fastnet.training import pace, session
 from fastnet.training.loop import prepare
 from tests.conftest import COMPILED
 from tests.cs231n import course
@@ -599,6 +600,7 @@ def test_bits_do_not_depend_on_threads(monkeypatch, rule):
     rng, found = np.random.RandomState(12), []
     given = {**data(rng, samples=300), "y_val": rng.randint(4, size=30)}  # the last epochs need not be the best then
     for shares in (1, 2, 3):
+        monkeypatch.setattr(session, "_idle", Idle())  # else the workspace of before would serve again
         monkeypatch.setattr(workspace, "share_count", lambda units, work, _, shares=shares: min(shares, units))
         found.append(run(models((9, 8))[1], given, update_rule=rule, optim_config=RULES[rule], num_epochs=6))
     assert found[0].best_val_acc > found[0].val_acc_history[-1], "the last parameters are the best"
