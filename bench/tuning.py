@@ -254,6 +254,8 @@ MEASUREMENTS = {
     "MANY_TERMS": _step((256, 128, 10, 128), (512, 128, 10, 128), (1024, 128, 10, 128)),
     "SPLIT_SAMPLES": _step((64, 64, 10, 32), (64, 64, 10, 64), (64, 64, 10, 128)),
     "K_BLOCK": Measurement("affine_forward: 2000-128 x 128, weight_gradient: 256-128 x 1000", _block_products),
+    "PRODUCT_ROWS": _kernel("affine_forward", (784, 128, 10, 1000), (3072, 50, 10, 200), (784, 1024, 10, 1024)),
+    "BLOCK_PANELS": _kernel("affine_forward", (1500, 260, 10, 150), (784, 1024, 10, 1024)),
     "GRADIENT_ROWS": _kernel("weight_gradient", (784, 128, 10, 200), (3072, 50, 10, 200), (784, 1024, 10, 1024)),
     "PANEL_ROWS": _kernel("affine_forward", *((256, 128, 10, rows) for rows in (4, 8, 16, 32, 64))),
     "BLOCK_ROWS": _step((784, 128, 10, 500), values=(64, 128, 256, 512)),

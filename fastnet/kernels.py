@@ -16,22 +16,22 @@ import numpy as np
 from numba import prange
 
 from .aliases import Array
-from .blocks.activations import relu_into_block, relu_mask_block, relu_mask_into_block
+from .blocks.activations import relu_into_block, relu_mask_into_block
 from .blocks.heads import cross_entropy_block, softmax_block, transpose_in_block, transpose_out_block
 from .blocks.optimizers import axpy_block
 from .blocks.packed_products import (
     affine_rows_block,
+    affine_scratch,
     gradient_rows_block,
     gradient_scratch,
-    product_rows_block,
-    product_scratch,
+    panel_scratch,
+    propagate_rows_block,
 )
 from .blocks.partition import (
     K_SLICES,
     NOT_HALVED,
     ZERO,
     gradient_splits,
-    k_slice_count,
     panel_count,
     panel_span,
     sample_splits,
@@ -119,22 +119,6 @@ def relu_mask_rows_block(dA, A, dZ, i0, i1):
     relu_mask_into_block(flat(dA, place, size), flat(A, place, size), flat(dZ, place, size))
 
 
-@block
-def propagate_rows_block(delta, W, zeros, A, dZ, left, right, i0, i1):
-    """dZ[i0:i1] = (delta[i0:i1] W^T) * (A[i0:i1] > 0); delta is (1, N, C), scratch as in `product_rows_block`."""
-    for start in range(i0, i1, BLOCK_ROWS):
-        stop = min(start + BLOCK_ROWS, i1)
-        product_rows_block(delta, start, W, True, zeros, dZ[start:stop], stop - start, ZERO, W.shape[1], left, right)
-        mask_rows_block(dZ, A, start, stop)
-
-
-@block
-def mask_rows_block(dZ, A, i0, i1):
-    """dZ[i0:i1] *= A[i0:i1] > 0."""
-    for i in range(i0, i1):
-        relu_mask_block(dZ[i], A[i])
-
-
 @takes(X=2, W=2, b=1)
 @kernel
 def affine_forward(X: Array, W: Array, b: Array) -> Array:
@@ -169,16 +153,15 @@ def affine_forward(X: Array, W: Array, b: Array) -> Array:
     clear_block(zeros[0])
     Z = np.empty((N, H), X.dtype)
     count = tile_shares(N, N * D * H)
-    sums = np.empty((count, k_slice_count(D) - 1, min(N, BLOCK_ROWS), H), X.dtype)
-    left, right = product_scratch(count, N, D, Z)
+    sums, panel = affine_scratch(count, D, Z), panel_scratch(count, D, Z)
     A = np.ascontiguousarray(X).reshape(1, N, D)
     if count == 1 or not enter_region():
-        affine_rows_block(A, W, bias, zeros, Z, sums[0], left[0], right[0], ZERO, N)
+        affine_rows_block(A, W, bias, zeros, Z, sums[0], panel[0], ZERO, N)
     else:
         for t in prange(count):
             share = np.intp(t)  # the index of a prange is unsigned
-            affine_rows_block(A, W, bias, zeros, Z, sums[share], left[share], right[share],
-                              tile_share_start(share, count, N), tile_share_start(share + 1, count, N))
+            affine_rows_block(A, W, bias, zeros, Z, sums[share], panel[share], tile_share_start(share, count, N),
+                              tile_share_start(share + 1, count, N))
         leave_region()
     return Z
 
@@ -376,19 +359,19 @@ def propagate_delta(delta: Array, W: Array, A: Array) -> Array:
         raise ValueError("propagate_delta: W must have as many columns as delta")
     if A.shape[0] != N or A.shape[1] != H:
         raise ValueError("propagate_delta: A must have the rows of delta and a column for each row of W")
-    W = np.ascontiguousarray(W)
+    W, A = np.ascontiguousarray(W), np.ascontiguousarray(A)
     zeros = np.empty((1, H), delta.dtype)
     clear_block(zeros[0])
     D = np.ascontiguousarray(delta).reshape(1, N, C)
     dZ = np.empty((N, H), delta.dtype)
     count = tile_shares(N, N * C * H)
-    left, right = product_scratch(count, N, C, dZ)
+    panel = panel_scratch(count, C, dZ)
     if count == 1 or not enter_region():
-        propagate_rows_block(D, W, zeros, A, dZ, left[0], right[0], ZERO, N)
+        propagate_rows_block(D, W, zeros, A, dZ, panel[0], ZERO, N)
     else:
         for t in prange(count):
             share = np.intp(t)
-            propagate_rows_block(D, W, zeros, A, dZ, left[share], right[share], tile_share_start(share, count, N),
+            propagate_rows_block(D, W, zeros, A, dZ, panel[share], tile_share_start(share, count, N),
                                  tile_share_start(share + 1, count, N))
         leave_region()
     return dZ

@@ -1,9 +1,13 @@
-"""Products of matrices as users have them, in rows: what a tile would read from many places is copied first.
+"""Products of matrices as users have them, in rows: in blocks that the caches hold, with the right factor in panels.
 
-Two things make a tile wait. Rows of the right factor are further apart than a tile is wide, and where their distance is
-near a power of two they share a few places of the first-level cache: a panel of K_BLOCK of them is copied, row below
-row. The left factor is read again for each panel: what the next panels need is copied as well, into rows or packs that
-lie together. A copy pays where it is read several times; otherwise the factors are read where they lie.
+Rows of the right factor are further apart than a tile is wide, and where their distance is near a power of two they
+share a few places of the first-level cache: a panel of K_BLOCK of them is copied, row below row, unless few rows of the
+left factor read it. A left factor in rows is read where it lies, as tiles fetch ahead there, and copying it would take
+longer. Where its columns are read, as a gradient does, each term is a cache line in another page: these are copied into
+packs, if several panels read them.
+
+Affine maps are made in blocks of PRODUCT_ROWS rows and BLOCK_PANELS panels, so that the sums of all k-slices are still
+in the second-level cache when they are added up.
 
 The engine's operands lie in panels and packs already (:mod:`fastnet.engine.packed`); it needs none of this. Sums are
 the same, in the same order. Shape letters: N samples, D inputs, H units, K terms of a sum.
@@ -14,10 +18,11 @@ from __future__ import annotations
 import numpy as np
 
 from ..jit.decorators import block, inline
-from ..llvm.arrays import item_size
+from ..llvm.arrays import flat, item_size, runs
 from ..llvm.target import PACK, tile_width
 from ..llvm.tile import move, move_line
-from ..tuning import BLOCK_ROWS, GRADIENT_ROWS, K_BLOCK, PANEL_ROWS
+from ..tuning import BLOCK_PANELS, GRADIENT_ROWS, K_BLOCK, PANEL_ROWS, PRODUCT_ROWS
+from .activations import relu_mask_block
 from .operands import packed_columns, plain_columns, plain_rows
 from .partition import (
     NOT_HALVED,
@@ -32,17 +37,8 @@ from .partition import (
 from .products import add_slices_block, product_block
 from .sums import add_block
 
-__all__ = ["affine_rows_block", "copy_panel_block", "gradient_rows_block", "gradient_scratch", "product_rows_block",
-           "product_scratch"]
-
-LEFT_LINE = K_BLOCK + 16
-"""Elements from one copied row of the left factor to the next: no power of two."""
-
-
-@inline
-def left_copied(K, panels):
-    """Whether rows of K terms of the left factor are copied: several panels read them, some terms at a time."""
-    return K > K_BLOCK and panels > 1
+__all__ = ["affine_rows_block", "affine_scratch", "copy_panel_block", "gradient_rows_block", "panel_scratch",
+           "propagate_rows_block"]
 
 
 @inline
@@ -52,12 +48,16 @@ def right_copied(rows):
 
 
 @inline
-def product_scratch(shares, rows, K, C):
-    """`left` and `right` of `product_rows_block` for each share of a product C of so many rows of K terms."""
-    width, itemsize = C.shape[1], item_size(C)
-    left_rows = min(rows, BLOCK_ROWS) if left_copied(K, panel_count(width, itemsize)) else 0
-    return (np.empty((shares, 1, left_rows, LEFT_LINE), C.dtype),
-            np.empty((shares, min(K, K_BLOCK), tile_width(itemsize)), C.dtype))
+def panel_scratch(shares, K, C):
+    """The panel of `product_rows_block` for each share of a product C of K terms."""
+    return np.empty((shares, min(K, K_BLOCK), tile_width(item_size(C))), C.dtype)
+
+
+@inline
+def affine_scratch(shares, K, Z):
+    """The sums of `affine_rows_block` for each share of an affine map Z of K terms."""
+    rows, columns = min(Z.shape[0], PRODUCT_ROWS), min(Z.shape[1], BLOCK_PANELS * tile_width(item_size(Z)))
+    return np.empty((shares, k_slice_count(K) - 1, rows, columns), Z.dtype)
 
 
 @inline
@@ -93,15 +93,6 @@ def copy_transposed_panel_block(W, k0, k1, j0, n, target):
 
 
 @block
-def copy_rows_block(A, i0, i1, k0, k1, target):
-    """target[:i1 - i0, :k1 - k0] = A[i0:i1, k0:k1]."""
-    for i in range(i0, i1):
-        source, line = A[i, k0:k1], target[i - i0]
-        for k in range(source.shape[0]):
-            line[k] = source[k]
-
-
-@block
 def copy_packs_block(A, n0, n1, d0, packs, target):
     """target[p, :n1 - n0] = A[n0:n1, d0 + p PACK:][:PACK] for so many packs of columns."""
     D, lines = A.shape[1], target.shape[1]
@@ -116,51 +107,76 @@ def k_block_start(number, blocks, k0, k1):
     return k0 + share_start(number, blocks, k1 - k0)
 
 
-@block
-def product_rows_block(A, start, B, transposed, first, C, rows, k0, k1, left, right):
-    """C[:rows] = first + A[start:start + rows, k0:k1] B[k0:k1], or B[:, k0:k1]^T; A is (1, N, K), C-contiguous as B is.
+@inline
+def columns_of_panels(p0, p1, panels, columns, itemsize):
+    """First column of the panels p0 to p1, and how many columns they have."""
+    first, _ = panel_span(p0, panels, columns, NOT_HALVED, itemsize)
+    last, n = panel_span(p1 - 1, panels, columns, NOT_HALVED, itemsize)
+    return first, last + n - first
 
-    `first` is one row. Scratch, of `product_scratch`: left (1, rows, LEFT_LINE), right (rows, tile width).
+
+@block
+def product_rows_block(A, start, B, transposed, first, C, c, rows, columns, k0, k1, p0, p1, panel):
+    """C[:rows] = first + A[start:start + rows, k0:k1] B[k0:k1], or B[:, k0:k1]^T, in the panels p0 to p1.
+
+    A is (1, N, K), C-contiguous as B is. `first` is one row; it and C begin with column c of the product, which has so
+    many columns. Scratch: see `panel_scratch`.
     """
-    itemsize, columns = item_size(C), C.shape[1]
+    itemsize = item_size(C)
     panels, blocks = panel_count(columns, itemsize), max((k1 - k0 + K_BLOCK - 1) // K_BLOCK, 1)
-    copies_left, copies_right = left_copied(A.shape[2], panels), transposed or right_copied(rows)
     for number in range(blocks):
         begin, end = k_block_start(number, blocks, k0, k1), k_block_start(number + 1, blocks, k0, k1)
-        source, operand = A, plain_rows(A, start, begin)
-        if copies_left:
-            copy_rows_block(A[0], start, start + rows, begin, end, left[0])
-            source, operand = left, plain_rows(left, ZERO, ZERO)
-        for panel in range(panels):
-            j0, n = panel_span(panel, panels, columns, NOT_HALVED, itemsize)
-            if copies_right:
-                factor, j = right, ZERO
+        for p in range(p0, p1):
+            j0, n = panel_span(p, panels, columns, NOT_HALVED, itemsize)
+            if transposed or right_copied(rows):
+                factor, j = panel, ZERO
                 if transposed:
-                    copy_transposed_panel_block(B, begin, end, j0, n, right)
+                    copy_transposed_panel_block(B, begin, end, j0, n, panel)
                 else:
-                    copy_panel_block(B, begin, end, j0, n, right)
+                    copy_panel_block(B, begin, end, j0, n, panel)
             else:
                 factor, j = B[begin:end], j0
-            product_block(source, operand, factor, j, C if number else first, C, ZERO, rows, ZERO, end - begin, j0, n)
+            product_block(A, plain_rows(A, start, begin), factor, j, C if number else first, C, ZERO, rows, ZERO,
+                          end - begin, j0 - c, n)
 
 
 @block
-def affine_rows_block(A, W, b, zeros, Z, sums, left, right, i0, i1):
-    """Z[i0:i1] = A[i0:i1] W + b; A is (1, N, D), b and zeros are (1, H).
-
-    Scratch: sums (K_SLICES - 1, BLOCK_ROWS, H), and the rest as in `product_rows_block`.
-    """
-    K = W.shape[0]
-    slices = k_slice_count(K)
-    for start in range(i0, i1, BLOCK_ROWS):
-        rows = min(i1 - start, BLOCK_ROWS)
+def affine_rows_block(A, W, b, zeros, Z, sums, panel, i0, i1):
+    """Z[i0:i1] = A[i0:i1] W + b; A is (1, N, D), b and zeros are (1, H). Scratch: see `affine_scratch`."""
+    K, columns = W.shape
+    slices, itemsize = k_slice_count(K), item_size(Z)
+    panels = panel_count(columns, itemsize)
+    for start in range(i0, i1, PRODUCT_ROWS):
+        rows = min(i1 - start, PRODUCT_ROWS)
         target = Z[start:start + rows]
-        for k_slice in range(slices):
-            product_rows_block(A, start, W, False, zeros if k_slice else b, sums[k_slice - 1] if k_slice else target,
-                               rows, k_slice_start(k_slice, slices, K), k_slice_start(k_slice + 1, slices, K), left,
-                               right)
-        if slices > 1:
-            add_slices_block(target, sums, slices, rows, ZERO, W.shape[1])
+        for p0 in range(ZERO, panels, BLOCK_PANELS):
+            p1 = min(p0 + BLOCK_PANELS, panels)
+            j0, n = columns_of_panels(p0, p1, panels, columns, itemsize)
+            for k_slice in range(slices):
+                product_rows_block(A, start, W, False, zeros if k_slice else b,
+                                   sums[k_slice - 1] if k_slice else target, j0 if k_slice else ZERO, rows, columns,
+                                   k_slice_start(k_slice, slices, K), k_slice_start(k_slice + 1, slices, K), p0, p1,
+                                   panel)
+            if slices > 1:
+                add_slices_block(target, sums, slices, rows, j0, ZERO, n)
+
+
+@block
+def propagate_rows_block(delta, W, zeros, A, dZ, panel, i0, i1):
+    """dZ[i0:i1] = (delta[i0:i1] W^T) * (A[i0:i1] > 0); delta is (1, N, C). Scratch: see `panel_scratch`."""
+    columns, itemsize = W.shape[0], item_size(dZ)
+    panels = panel_count(columns, itemsize)
+    for start in range(i0, i1, PRODUCT_ROWS):
+        rows = min(i1 - start, PRODUCT_ROWS)
+        for p0 in range(ZERO, panels, BLOCK_PANELS):
+            p1 = min(p0 + BLOCK_PANELS, panels)
+            product_rows_block(delta, start, W, True, zeros, dZ[start:start + rows], ZERO, rows, columns, ZERO,
+                               W.shape[1], p0, p1, panel)
+            j0, n = columns_of_panels(p0, p1, panels, columns, itemsize)
+            lines, count = runs(rows, n, columns)
+            for line in range(lines):
+                place = (start + line) * columns + j0
+                relu_mask_block(flat(dZ, place, count), flat(A, place, count))
 
 
 @block

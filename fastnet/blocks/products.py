@@ -6,7 +6,7 @@ Shape letters: N samples, D inputs, H hidden units, C classes, K terms of a sum.
 from __future__ import annotations
 
 from ..jit.decorators import block, inline
-from ..llvm.arrays import item_size
+from ..llvm.arrays import flat, item_size, runs
 from ..llvm.target import PACK, tile_rows
 from ..llvm.tile import row_tile, tile
 from ..tuning import K_BLOCK
@@ -71,7 +71,7 @@ def affine_block(A, left, W, w, b, zeros, Z, scratch, rows, K, j, n):
         product_block(A, left, W, w, zeros if k_slice else b, scratch[k_slice - 1] if k_slice else Z, ZERO, rows,
                       k_slice_start(k_slice, slices, K), k_slice_start(k_slice + 1, slices, K), j, n)
     if slices > 1:
-        add_slices_block(Z, scratch, slices, rows, j, n)
+        add_slices_block(Z, scratch, slices, rows, j, j, n)
 
 
 @block
@@ -84,20 +84,23 @@ def affine_row_block(A, W, b, zeros, Z, scratch, K, j, n):
                  scratch[k_slice - 1] if k_slice else Z, ZERO, ZERO + 1, k0, k_slice_start(k_slice + 1, slices, K), j,
                  n)
     if slices > 1:
-        add_slices_block(Z, scratch, slices, ZERO + 1, j, n)
+        add_slices_block(Z, scratch, slices, ZERO + 1, j, j, n)
 
 
 @block
-def add_slices_block(Z, scratch, slices, rows, j, n):
-    """Z += the other sums of an affine map, pairwise."""
-    if slices == 2:
-        add_block(scratch[0], Z, ZERO, rows, j, n)
-        return
-    second, third, fourth = scratch[0], scratch[1], scratch[2]
-    for i in range(rows):
-        z, x, u, v = Z[i, j:j + n], second[i, j:j + n], third[i, j:j + n], fourth[i, j:j + n]
-        for h in range(z.shape[0]):
-            z[h] = (z[h] + x[h]) + (u[h] + v[h])
+def add_slices_block(Z, scratch, slices, rows, j, s, n):
+    """Z[:rows, j:j + n] += the other sums of an affine map, pairwise, which lie in the columns from s on."""
+    columns, width = Z.shape[1], scratch.shape[2]
+    lines, count = runs(rows, n, max(columns, width))
+    for i in range(lines):
+        z, x = flat(Z, i * columns + j, count), flat(scratch[0], i * width + s, count)
+        if slices == 2:
+            for h in range(count):
+                z[h] += x[h]
+        else:
+            u, v = flat(scratch[1], i * width + s, count), flat(scratch[2], i * width + s, count)
+            for h in range(count):
+                z[h] = (z[h] + x[h]) + (u[h] + v[h])
 
 
 # ---- sums ------------------------------------------------------------------------------------------------------------
