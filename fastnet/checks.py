@@ -17,15 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import kernels
-from .aliases import Layer
+from .aliases import Arrays, Layer
 from .llvm.conversion import source_kind
 from .llvm.memory import memory_view
 from .parallel.interpreter_end import without_gil
 from .tuning import FINITE_PIECE
 
 __all__ = ["LARGEST", "Known", "checked_finite", "choice", "computable", "features", "floating_dtype", "integer",
-           "known_layers", "labels", "layers", "matrix", "named_gradients", "not_finite", "number", "path", "penalty",
-           "pieces", "random_source", "samples", "shortened", "writable"]
+           "known_arrays", "known_layers", "labels", "layers", "matrix", "named_gradients", "not_finite", "number",
+           "path", "penalty", "pieces", "random_source", "samples", "shortened", "writable"]
 
 LARGEST = {np.dtype(kind): float(np.finfo(kind).max) for kind in (np.float32, np.float64)}
 """The largest number of each dtype that a network may have; to ask NumPy takes microseconds."""
@@ -261,22 +261,30 @@ Known = Sequence[tuple[str, tuple[int, ...], str, tuple[int, ...]]]
 """Name and shape of W, name and shape of b, for each layer that has been checked."""
 
 
-def known_layers(params: Any, depth: int, dtype: np.dtype[Any], known: Known) -> tuple[list[Layer], Known]:
-    """Return `layers`, and what `known` is for them; where shapes are those of the last call, with few checks."""
-    result: list[Layer] = []
-    for W_name, W_shape, b_name, b_shape in known if isinstance(params, dict) else ():
+def known_arrays(params: Any, known: Known, dtype: np.dtype[Any]) -> tuple[Arrays, Arrays] | None:
+    """Return the weights and biases of `layers`, if all is as it was when `known` was made; else None."""
+    if not known or not isinstance(params, dict):
+        return None
+    Ws, bs = [], []
+    for W_name, W_shape, b_name, b_shape in known:
         W, b = params.get(W_name), params.get(b_name)
         if type(W) is not np.ndarray or type(b) is not np.ndarray:
-            break
+            return None
         # Looked at are views, which nobody else has, and which are of the memory that the arrays have now.
         W, b = W.view(), b.view()
         if (W.shape != W_shape or b.shape != b_shape or W.dtype != dtype or b.dtype != dtype
                 or not W.flags.carray or not b.flags.carray):
-            break
-        result.append((W, b if b.ndim == 1 else b.reshape(-1)))
-    else:
-        if result:
-            return result, known
+            return None
+        Ws.append(W)
+        bs.append(b if len(b_shape) == 1 else b.reshape(-1))
+    return tuple(Ws), tuple(bs)
+
+
+def known_layers(params: Any, depth: int, dtype: np.dtype[Any], known: Known) -> tuple[list[Layer], Known]:
+    """Return `layers`, and what `known` is for them; where shapes are those of the last call, with few checks."""
+    arrays = known_arrays(params, known, dtype)
+    if arrays is not None:
+        return list(zip(*arrays, strict=True)), known
     result = layers(params, depth, dtype)
     known = [(f"W{number}", W.shape, f"b{number}", _bias_shape(params.get(f"b{number}"), b))
              for number, (W, b) in enumerate(result, start=1)]

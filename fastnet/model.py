@@ -145,6 +145,9 @@ class TwoLayerNet:
         return checks.penalty(reg, self.dtype, 2 if self.l2 == "full" else 1)
 
     def _infer(self, X: ArrayLike, scores: bool = True) -> tuple[NDArray[Any], NDArray[np.intp]]:
+        found = passes.infer_known(self.params, self._known, X, self._dtype, self._threads)
+        if found is not None:
+            return found
         layers = self._layers()
         columns = len(layers[0][0])
         samples: stored.AnySamples

@@ -251,24 +251,28 @@ def one_row_block(activation, head, X, Ws, bs, Z, labels, zeros, activations, sc
 
 
 @kernel
-def few_scores(activation: int | None, head: int | None, threads: int, X: Array, Ws: Arrays,
-               bs: Arrays) -> tuple[Array, Array, int]:
+def few_scores(activation: int | None, head: int | None, threads: int, samples: Array, Ws: Arrays, bs: Arrays,
+               Z: Array, labels: NDArray[np.intp]) -> int:
     """The same for so little work that threads have to be there at once, in a parallel region; or in none.
+
+    Results are written to arrays of the caller's: new ones that compiled code hands over take longer to make.
 
     Parameters
     ----------
     activation, head, Ws, bs
         As in `Network`: the call of a single sample would notice a struct.
-    X : array (1, N, D), C-contiguous
+    samples : array (N, D), C-contiguous
     threads : int
         How many there may be at work, at most.
+    Z, labels : array (N, C), intp array (N,)
+        As in `Outputs`.
 
     Returns
     -------
-    Z, labels : array (N, C), intp array (N,)
     bad : int
         Index of the first sample with a NaN or an inf among its features; -1 if there is none.
     """
+    X = samples.reshape(1, samples.shape[0], samples.shape[1])
     N, itemsize, depth = X.shape[1], item_size(X), len(Ws)
     work, panels, widest, inputs = 0, 1, 1, 0
     for layer in range(depth):
@@ -276,13 +280,12 @@ def few_scores(activation: int | None, head: int | None, threads: int, X: Array,
         work += N * Ws[layer].size
         panels = max(panels, panel_count(Ws[layer].shape[1], itemsize))
         widest = max(widest, Ws[layer].shape[1])
-    Z, labels = np.empty((N, Ws[depth - 1].shape[1]), X.dtype), np.empty(N, np.intp)
     if N == 1:
         memory = np.empty((2 + K_SLICES, 1, 1, widest), X.dtype)
         clear_block(memory[0, 0, 0])
         finite_row = one_row_block(activation, head, X, Ws, bs, Z, labels, memory[0, 0], memory[1:3],
                                    memory[3:].reshape(K_SLICES - 1, 1, widest))
-        return Z, labels, -1 if finite_row else 0
+        return -1 if finite_row else 0
     finite = np.empty(N, np.bool_)
     height = tile_rows(N)
     count = min(shares((N + height - 1) // height, work), threads)
@@ -304,5 +307,5 @@ def few_scores(activation: int | None, head: int | None, threads: int, X: Array,
         leave_region()
     for i in range(N):
         if not finite[i]:
-            return Z, labels, i
-    return Z, labels, -1
+            return i
+    return -1

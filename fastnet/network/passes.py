@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import kernels
-from ..aliases import Layer
+from ..aliases import Arrays, Layer
 from ..blocks.heads import method_indices
-from ..checks import computable, not_finite, writable
+from ..checks import Known, computable, known_arrays, not_finite, writable
 from ..engine.gradients import loss_and_gradients
 from ..llvm.memory import aligned
 from ..llvm.target import PACK, tile_width
@@ -37,7 +37,7 @@ from ..tuning import (
 )
 from .inference import Network, Outputs, few_scores, network_scores, panel_lines, scratch_lines
 
-__all__ = ["forward", "infer", "loss_and_grads", "loss_and_grads_by_kernels"]
+__all__ = ["forward", "infer", "infer_known", "loss_and_grads", "loss_and_grads_by_kernels"]
 
 
 def forward(layers: Sequence[Layer], X: NDArray[Any]) -> list[NDArray[Any]]:
@@ -98,6 +98,31 @@ def _loss_and_grads(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int6
     return float(loss), grads[::-1]
 
 
+def infer_known(params: Any, known: Known, X: Any, dtype: np.dtype[Any],
+                threads: int | None = None) -> tuple[NDArray[Any], NDArray[np.intp]] | None:
+    """Return what `infer` does of a few samples that are as compiled code takes them, with parameters as they were.
+
+    None in all other cases: each check and conversion would take longer than to predict a sample.
+
+    Raises
+    ------
+    ValueError
+        If `X` is not finite.
+    """
+    arrays = known_arrays(params, known, dtype)
+    if arrays is None or type(X) is not np.ndarray:
+        return None
+    (Ws, bs), samples = arrays, X.view()  # which nobody else has
+    if samples.ndim != 2 or samples.dtype != dtype or not samples.flags.carray:
+        return None
+    N, columns = samples.shape
+    # To ask whether regions are slow has numba load its threads; a single sample needs none.
+    if columns != len(Ws[0]) or N == 0 or (
+            N > 1 and (slow_regions() or N * sum([W.size for W in Ws]) >= REGION_WORK)):
+        return None
+    return _infer_few((None, None), Ws, bs, samples, 0, "X", sys.maxsize if threads is None else threads)
+
+
 def infer(layers: Sequence[Layer], X: AnySamples, name: str = "X", check: Callable[[], None] | None = None,
           region: bool = True, activation: str | None = None, head: str | None = None, threads: int | None = None,
           scores: bool = True) -> tuple[NDArray[Any], NDArray[np.intp]]:
@@ -119,7 +144,7 @@ def infer(layers: Sequence[Layer], X: AnySamples, name: str = "X", check: Callab
     method = method_indices(activation, head)
     # A single sample, quickly: what several are asked for takes a microsecond, and has numba load its threads.
     if region and check is None and X.shape[0] == 1 and isinstance(X, np.ndarray):
-        return _infer_few(method, Ws, bs, X, 0, name, 1)
+        return _infer_few(method, Ws, bs, writable(computable(X, Ws[0].dtype)), 0, name, 1)
     work = sum([W.size for W in Ws])
     rows = max(CHUNK_ROWS, CHUNK_WORK // work)
     # A chunk is read or converted, never all.
@@ -140,11 +165,11 @@ def infer(layers: Sequence[Layer], X: AnySamples, name: str = "X", check: Callab
     return Z, labels
 
 
-def _infer_few(method: tuple[int | None, int | None], Ws: tuple[NDArray[Any], ...], bs: tuple[NDArray[Any], ...],
-               X: NDArray[Any], first: int, name: str, threads: int) -> tuple[NDArray[Any], NDArray[np.intp]]:
+def _infer_few(method: tuple[int | None, int | None], Ws: Arrays, bs: Arrays, X: NDArray[Any], first: int, name: str,
+               threads: int) -> tuple[NDArray[Any], NDArray[np.intp]]:
     """Scores and labels of so few samples that threads have to be there at once, if there may be several."""
-    X = computable(X, Ws[0].dtype)
-    Z, labels, bad = few_scores(*method, threads, writable(X)[np.newaxis], Ws, bs)
+    Z, labels = np.empty((len(X), Ws[-1].shape[1]), X.dtype), np.empty(len(X), np.intp)
+    bad = few_scores(*method, threads, X, Ws, bs, Z, labels)
     if bad >= 0:
         raise not_finite(X, bad, name, first)
     return Z, labels
@@ -154,13 +179,11 @@ def _infer(method: tuple[int | None, int | None], Ws: tuple[NDArray[Any], ...], 
            X: NDArray[Any], first: int, work: int, name: str, region: bool,
            threads: int | None) -> tuple[NDArray[Any], NDArray[np.intp]]:
     """Scores and labels of one chunk, whose samples are counted from `first` on; `work` is multiply-adds for each."""
-    N, dtype = len(X), Ws[0].dtype
+    N, dtype, X = len(X), Ws[0].dtype, writable(computable(X, Ws[0].dtype))
     slow = region and slow_regions()
     if region and N * work < (SLOW_REGION_WORK if slow else REGION_WORK):
         return _infer_few(method, Ws, bs, X, first, name,
                           1 if slow else sys.maxsize if threads is None else threads)
-    X = computable(X, dtype)
-    samples = writable(X)[np.newaxis]
     Z, labels, finite = np.empty((N, Ws[-1].shape[1]), dtype), np.empty(N, np.intp), np.empty(N, np.bool_)
     threads, width = share_count(N, N * work, threads), tile_width(dtype.itemsize)
     # Several shares for each thread, as one may come late; more where each would not fit the cache.
@@ -169,7 +192,7 @@ def _infer(method: tuple[int | None, int | None], Ws: tuple[NDArray[Any], ...], 
     workers = min(threads, shares)
     packed_lines = panel_lines(N, Ws)
     lines, own_lines = scratch_lines(rows, Ws, packed_lines > 0)
-    run_team(network_scores, workers, new_counters(shares), Network(*method, Ws, bs), workers, rows, samples,
+    run_team(network_scores, workers, new_counters(shares), Network(*method, Ws, bs), workers, rows, X[np.newaxis],
              aligned((packed_lines, width), dtype), aligned((workers, lines, width), dtype), own_lines,
              Outputs(Z, labels, finite))
     if not finite.all():
