@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -40,6 +40,22 @@ def _panels_of(columns: int, halved: bool, itemsize: int) -> Panels:
                   tuple((slice(j0, j0 + n), slice(n)) for j0, n in spans))
 
 
+Places = list[tuple[slice, NDArray[Any]]]
+"""For each panel of a matrix: its columns among all, and where they lie in the panel."""
+
+
+class Moment(NamedTuple):
+    """A moment of each parameter, in panels: it is packed like the array that is updated on the way.
+
+    That is W of layer 0, and WT of the others.
+    """
+
+    W: Arrays
+    b: Arrays
+    places: list[Places]
+    """Of W and b of each layer, one after the other."""
+
+
 class Parameters:
     """The parameters of a network as the training step wants them, in panels, and the moments of their optimizer.
 
@@ -70,14 +86,17 @@ class Parameters:
         self.W: Arrays = self._weights(range(len(layers)))
         self.b: Arrays = self._biases()
         self.WT: Arrays = (self.zeros(1, 1), *self._transposed(range(1, len(layers))))
-        self.moments: list[tuple[Arrays, Arrays]] = [
-            ((*self._weights(range(1)), *self._transposed(range(1, len(layers)))), self._biases())
-            for _ in range(0 if optimizer is None else optimizer.moments)]
+        self.moments = [self._new_moment() for _ in range(0 if optimizer is None else optimizer.moments)]
         self._best: tuple[Arrays, Arrays] | None = None
+        # Views of panels are made once: an estimator's `partial_fit` would notice.
+        self._places = self._places_of(self.W, self.b)
+        self._places_of_WT = [self._panel_places(self.WT[layer], layer, self.sizes[layer + 1])
+                              for layer in range(1, len(layers))]
         self._write_layers(layers)
         self._write_moments(moments)
         # An optimizer with one moment has the second in name only.
-        stacks: list[Stack | None] = [stack(part) for moment in self.moments for part in moment] or [None, None]
+        stacks: list[Stack | None] = [stack(part) for moment in self.moments
+                                      for part in (moment.W, moment.b)] or [None, None]
         first, first_b, second, second_b = (stacks * 2)[:4]
         self.packed = PackedParameters(
             sizes=np.array(self.sizes, np.intp), W=stack(self.W), b=stack(self.b), WT=stack(self.WT),
@@ -85,17 +104,13 @@ class Parameters:
 
     def _write_layers(self, layers: Sequence[Layer]) -> None:
         """Copy layers into panels, in which all else is 0."""
-        for values, target, index in self._parts(layers, self.W, self.b):
-            self._write(values, target, index)
-        for layer, (W, _) in enumerate(layers):
-            if layer:
-                self._write(W.T, self.WT[layer], layer)
+        _write(_rows(layers), self._places)
+        _write((W.T for W, _ in layers[1:]), self._places_of_WT)
 
     def _write_moments(self, moments: Sequence[Sequence[Layer]]) -> None:
         """Copy moments into panels, in which all else is 0."""
-        for moment, packed in zip(moments, self.moments, strict=bool(moments)):
-            for values, target, index in _moment_parts(moment, packed):
-                self._write(values, target, index)
+        for values, moment in zip(moments, self.moments, strict=bool(moments)):
+            _write(_rows(values, moment=True), moment.places)
 
     def replace(self, layers: Sequence[Layer]) -> None:
         """Hold other weights and biases; the moments stay as they are.
@@ -115,18 +130,15 @@ class Parameters:
 
     def begin_again(self, layers: Sequence[Layer], moments: Sequence[Sequence[Layer]]) -> None:
         """Hold other parameters and moments, as if they were new."""
-        for array in (array for moment in self.moments for part in moment for array in part):
-            array.fill(0)
+        for moment in self.moments:
+            for array in (*moment.W, *moment.b):
+                array.fill(0)
         self.replace(layers)
         self._write_moments(moments)
 
     def store(self, layers: Sequence[Layer]) -> None:
         """Write the parameters into arrays of the shapes that they came from: all, or none where an exception comes."""
-        self._write_back(layers, self.W, self.b)
-
-    def _write_back(self, layers: Sequence[Layer], Ws: Arrays, bs: Arrays) -> None:
-        copy_all(pair for values, source, index in self._parts(layers, Ws, bs)
-                 for pair in self._columns(source, values, index))
+        copy_all(_columns(_rows(layers), self._places))
 
     def no_best(self) -> BestParameters:
         """Return what is in the place of `best` for who keeps none: the parameters themselves, never written there."""
@@ -142,12 +154,12 @@ class Parameters:
     def store_best(self, layers: Sequence[Layer]) -> None:
         """`store`, but of what has been written into :meth:`best`."""
         assert self._best is not None, "nobody has asked for the best"
-        self._write_back(layers, *self._best)
+        copy_all(_columns(_rows(layers), self._places_of(*self._best)))
 
     def stored(self, layers: Sequence[Layer]) -> list[list[Layer]]:
         """`store`, and return the moments in new arrays, like `layers`."""
         self.store(layers)
-        return [self._moment(packed, layers) for packed in self.moments]
+        return [_unpacked(moment, layers) for moment in self.moments]
 
     def release(self, layers: Sequence[Layer]) -> list[list[Layer]]:
         """Return what `stored` does.
@@ -156,26 +168,13 @@ class Parameters:
         """
         self.store(layers)
         self.W = self.b = self.WT = ()
+        self._places, self._places_of_WT = [], []
         self._best = None
         del self.packed
         moments = []
         while self.moments:
-            moments.append(self._moment(self.moments.pop(0), layers))
+            moments.append(_unpacked(self.moments.pop(0), layers))
         return moments
-
-    def _moment(self, packed: tuple[Arrays, Arrays], layers: Sequence[Layer]) -> list[Layer]:
-        """A moment in new arrays, like `layers`."""
-        moment = [(np.empty_like(W), np.empty_like(b)) for W, b in layers]
-        for values, source, index in _moment_parts(moment, packed):
-            copy_all(self._columns(source, values, index))
-        return moment
-
-    @staticmethod
-    def _parts(layers: Sequence[Layer], Ws: Arrays, bs: Arrays) -> Iterator[tuple[NDArray[Any], NDArray[Any], int]]:
-        """Each parameter in rows, its panels, and the index in `sizes` of its columns."""
-        for layer, (W, b) in enumerate(layers):
-            yield W, Ws[layer], layer + 1
-            yield b[np.newaxis], bs[layer], layer + 1
 
     def zeros(self, index: int, rows: int, copies: int = 1) -> NDArray[Any]:
         """Return panels of `sizes[index]` columns, as often as said: (copies panels, rows, width)."""
@@ -195,24 +194,51 @@ class Parameters:
         """How `sizes[index]` columns lie in panels: those of the first hidden layer may be halved."""
         return _panels_of(self.sizes[index], index == 1 and self.halved, self.dtype.itemsize)
 
-    def _write(self, source: NDArray[Any], target: NDArray[Any], index: int) -> None:
-        """Copy rows of `sizes[index]` columns into panels."""
-        rows = len(source)
-        for panel, (columns, own) in enumerate(self._panels(index).spans):
-            target[panel, :rows, own] = source[:, columns]
+    def _panel_places(self, panels: NDArray[Any], index: int, rows: int) -> Places:
+        """Where so many rows of `sizes[index]` columns lie in panels."""
+        return [(columns, panels[panel, :rows, own])
+                for panel, (columns, own) in enumerate(self._panels(index).spans)]
 
-    def _columns(self, source: NDArray[Any], target: NDArray[Any],
-                 index: int) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-        """For each panel its columns in `target`, which has rows of `sizes[index]`, and the panel as it is there."""
-        rows = len(target)
-        for panel, (columns, own) in enumerate(self._panels(index).spans):
-            yield target[:, columns], source[panel, :rows, own]
+    def _places_of(self, Ws: Arrays, bs: Arrays) -> list[Places]:
+        """Where the weights and the biases of each layer lie in panels, one after the other."""
+        return [places for layer, (W, b) in enumerate(zip(Ws, bs, strict=True))
+                for places in (self._panel_places(W, layer + 1, self.sizes[layer]),
+                               self._panel_places(b, layer + 1, 1))]
+
+    def _new_moment(self) -> Moment:
+        layers = range(1, len(self.sizes) - 1)
+        Ws, bs = (*self._weights(range(1)), *self._transposed(layers)), self._biases()
+        places = self._places_of(Ws[:1], bs[:1])
+        for layer in layers:
+            places += (self._panel_places(Ws[layer], layer, self.sizes[layer + 1]),
+                       self._panel_places(bs[layer], layer + 1, 1))
+        return Moment(Ws, bs, places)
 
 
-def _moment_parts(moment: Sequence[Layer],
-                  packed: tuple[Arrays, Arrays]) -> Iterator[tuple[NDArray[Any], NDArray[Any], int]]:
-    """The same of a moment: it is packed like the array that is updated on the way, W of layer 0, WT of the others."""
-    weights, biases = packed
-    for layer, (W, b) in enumerate(moment):
-        yield (W.T, weights[layer], layer) if layer else (W, weights[0], 1)
-        yield b[np.newaxis], biases[layer], layer + 1
+def _rows(layers: Sequence[Layer], *, moment: bool = False) -> Iterator[NDArray[Any]]:
+    """The weights and the biases of each layer, as matrices; of a `moment` transposed where that is packed so."""
+    for layer, (W, b) in enumerate(layers):
+        yield W.T if moment and layer else W
+        yield b[np.newaxis]
+
+
+def _write(matrices: Iterable[NDArray[Any]], places: Sequence[Places]) -> None:
+    """Copy matrices into panels."""
+    for matrix, places_of_matrix in zip(matrices, places, strict=True):
+        for columns, place in places_of_matrix:
+            place[...] = matrix[:, columns]
+
+
+def _columns(matrices: Iterable[NDArray[Any]],
+             places: Sequence[Places]) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    """For each panel its columns in the matrix, and the panel."""
+    for matrix, places_of_matrix in zip(matrices, places, strict=True):
+        for columns, place in places_of_matrix:
+            yield matrix[:, columns], place
+
+
+def _unpacked(moment: Moment, layers: Sequence[Layer]) -> list[Layer]:
+    """A moment in new arrays, like `layers`."""
+    arrays = [(np.empty_like(W), np.empty_like(b)) for W, b in layers]
+    copy_all(_columns(_rows(arrays, moment=True), moment.places))
+    return arrays

@@ -28,18 +28,17 @@ Table = Any
 """What `table` returns: an int64 array, or without compilation the structs themselves."""
 
 
-def _add_numbers(numbers: list[int], struct: Any) -> None:
+def _add_numbers(numbers: list[int], struct: tuple[Any, ...]) -> None:
     """Add what a table has of a struct, in order: a number, an array's address and shape; None is nothing."""
-    if isinstance(struct, tuple):
-        for field in struct:
+    for field in struct:
+        if isinstance(field, np.ndarray):
+            if not field.flags.c_contiguous:
+                raise ValueError(f"arrays in a table must be C-contiguous, got strides {field.strides}")
+            numbers += address_of(field), *field.shape
+        elif isinstance(field, tuple):
             _add_numbers(numbers, field)
-    elif isinstance(struct, np.ndarray):
-        if not struct.flags.c_contiguous:
-            raise ValueError(f"arrays in a table must be C-contiguous, got strides {struct.strides}")
-        numbers.append(address_of(struct))
-        numbers.extend(struct.shape)
-    elif struct is not None:
-        numbers.append(operator.index(struct))
+        elif field is not None:
+            numbers.append(operator.index(field))
 
 
 def table(*structs: Any) -> Table:
