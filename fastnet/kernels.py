@@ -32,18 +32,22 @@ from .blocks.partition import (
     NOT_HALVED,
     ZERO,
     gradient_splits,
-    panel_count,
-    panel_span,
     sample_splits,
     share_start,
     tile_share_start,
 )
-from .blocks.products import bias_sums_block
 from .blocks.rows import clear_block, finite_block
-from .blocks.sums import add_squares_block, ordered_sum, square_sums_block, total_of_squares
+from .blocks.sums import (
+    add_block,
+    add_squares_block,
+    column_sums_block,
+    ordered_sum,
+    square_sums_block,
+    total_of_squares,
+)
 from .jit.argument_types import takes
 from .jit.decorators import block, inline, kernel, task
-from .llvm.arrays import flat, item_size
+from .llvm.arrays import flat
 from .llvm.target import PACK, tile_rows
 from .parallel.regions import enter_region, leave_region
 from .parallel.threads import shares
@@ -69,12 +73,16 @@ __all__ = [
 
 
 @block
-def bias_columns_block(ones, delta, zeros, parts, p0, p1):
-    """parts[0] = sum over the rows of delta, as a sum of as many parts as there are, for the panels p0 to p1."""
-    panels = panel_count(delta.shape[1], item_size(delta))
-    for panel in range(p0, p1):
-        j, n = panel_span(panel, panels, delta.shape[1], NOT_HALVED, item_size(delta))
-        bias_sums_block(ones, delta, zeros, parts, parts.shape[0], delta.shape[0], j, n)
+def bias_columns_block(delta, parts, u0, u1):
+    """parts[0] = sum over the rows of delta, made of as many sums as `parts` has, in the packs u0 to u1."""
+    N, H = delta.shape
+    j, count = u0 * PACK, parts.shape[0]
+    n = min(u1 * PACK, H) - j
+    for part in range(count):
+        start, stop = tile_share_start(part, count, N), tile_share_start(part + 1, count, N)
+        column_sums_block(delta, parts[part], start, stop, j, n)
+    if count == 2:
+        add_block(parts[1:], parts, ZERO, ZERO + 1, j, n)
 
 
 @block
@@ -444,19 +452,15 @@ def bias_gradient(delta: Array) -> Array:
     if N == 0:
         raise ValueError("bias_gradient: delta must have at least one row")
     delta = np.ascontiguousarray(delta)
-    ones, zeros = np.empty((1, 1, 1), delta.dtype), np.empty((1, H), delta.dtype)
-    ones[0, 0, 0] = 1
-    clear_block(zeros[0])
     parts = np.empty((sample_splits(N), H), delta.dtype)
-    panels = panel_count(H, item_size(delta))
-    count = shares(panels, ELEMENT_WORK * N * H)
+    packs = (H + PACK - 1) // PACK
+    count = shares(packs, ELEMENT_WORK * N * H)
     if count <= 1 or not enter_region():
-        bias_columns_block(ones, delta, zeros, parts, ZERO, panels)
+        bias_columns_block(delta, parts, ZERO, packs)
     else:
         for t in prange(count):
             share = np.intp(t)
-            bias_columns_block(ones, delta, zeros, parts, share_start(share, count, panels),
-                               share_start(share + 1, count, panels))
+            bias_columns_block(delta, parts, share_start(share, count, packs), share_start(share + 1, count, packs))
         leave_region()
     return parts[0]
 

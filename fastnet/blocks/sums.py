@@ -9,7 +9,8 @@ from ..llvm.arrays import flat, item_size, runs
 from ..llvm.target import PACK
 from .partition import K_SLICES, ZERO, k_slice_packs, panel_span
 
-__all__ = ["add_block", "add_in_fours", "add_squares_block", "ordered_sum", "square_sums_block", "total_of_squares"]
+__all__ = ["add_block", "add_in_fours", "add_squares_block", "column_sums_block", "ordered_sum", "square_sums_block",
+           "total_of_squares"]
 
 
 @block
@@ -21,6 +22,29 @@ def add_block(X, Y, i0, i1, j, n):
         source, target = flat(X, i * width + j, count), flat(Y, i * columns + j, count)
         for h in range(count):
             target[h] += source[h]
+
+
+@block
+def column_sums_block(X, sums, i0, i1, j, n):
+    """sums[j:j + n] = the sum over the rows i0 to i1 of X, row after row.
+
+    X is C-contiguous and read as it lies, four rows at a time.
+    """
+    columns = X.shape[1]
+    target = sums[j:j + n]
+    for h in range(n):
+        target[h] = 0
+    fours = i0 + (i1 - i0) // 4 * 4
+    for i in range(i0, fours, 4):
+        place = i * columns + j
+        first, second = flat(X, place, n), flat(X, place + columns, n)
+        third, fourth = flat(X, place + 2 * columns, n), flat(X, place + 3 * columns, n)
+        for h in range(n):
+            target[h] = (((target[h] + first[h]) + second[h]) + third[h]) + fourth[h]
+    for i in range(fours, i1):
+        row = flat(X, i * columns + j, n)
+        for h in range(n):
+            target[h] += row[h]
 
 
 @inline
