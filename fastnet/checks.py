@@ -24,8 +24,8 @@ from .parallel.interpreter_end import without_gil
 from .tuning import FINITE_PIECE
 
 __all__ = ["LARGEST", "Known", "checked_finite", "choice", "computable", "features", "floating_dtype", "integer",
-           "known_arrays", "known_layers", "labels", "layers", "matrix", "named_gradients", "not_finite", "number",
-           "path", "penalty", "pieces", "random_source", "samples", "shortened", "writable"]
+           "known_arrays", "known_layers", "known_samples", "labels", "layers", "matrix", "named_gradients",
+           "not_finite", "number", "path", "penalty", "pieces", "random_source", "samples", "shortened", "writable"]
 
 LARGEST = {np.dtype(kind): float(np.finfo(kind).max) for kind in (np.float32, np.float64)}
 """The largest number of each dtype that a network may have; to ask NumPy takes microseconds."""
@@ -124,6 +124,15 @@ def features(X: Any, name: str, *, columns: int | None, dtype: np.dtype[Any], fi
             return checked_finite(array, name) if finite else array
     array = computable(matrix(X, name, columns), dtype)
     return checked_finite(array, name) if finite else array
+
+
+def known_samples(X: Any, columns: int, dtype: np.dtype[Any]) -> NDArray[Any] | None:
+    """Return `features`, which may be NaN or inf, if they are as compiled code takes them; else None."""
+    if type(X) is not np.ndarray:
+        return None
+    array = X.view()
+    fits = array.ndim == 2 and array.dtype == dtype and array.flags.carray and array.shape[1] == columns
+    return array if fits and len(array) else None
 
 
 def samples(X: Any, name: str, *, columns: int | None, dtype: np.dtype[Any]) -> NDArray[Any]:

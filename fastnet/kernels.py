@@ -32,6 +32,7 @@ from .blocks.partition import (
     NOT_HALVED,
     ZERO,
     gradient_splits,
+    panel_count,
     sample_splits,
     share_start,
     tile_share_start,
@@ -47,7 +48,7 @@ from .blocks.sums import (
 )
 from .jit.argument_types import takes
 from .jit.decorators import block, inline, kernel, task
-from .llvm.arrays import flat
+from .llvm.arrays import flat, item_size
 from .llvm.target import PACK, tile_rows
 from .parallel.regions import enter_region, leave_region
 from .parallel.threads import shares
@@ -454,8 +455,9 @@ def bias_gradient(delta: Array) -> Array:
     delta = np.ascontiguousarray(delta)
     parts = np.empty((sample_splits(N), H), delta.dtype)
     packs = (H + PACK - 1) // PACK
-    count = shares(packs, ELEMENT_WORK * N * H)
-    if count <= 1 or not enter_region():
+    # Narrow shares would write to the same cache lines, and read all lines of delta each.
+    count = shares(panel_count(H, item_size(delta)), ELEMENT_WORK * N * H)
+    if count == 1 or not enter_region():
         bias_columns_block(delta, parts, ZERO, packs)
     else:
         for t in prange(count):

@@ -49,17 +49,17 @@ tile, stays in the first-level cache.
 """
 
 PRODUCT_ROWS = 256
-"""Unit: rows of an affine map, samples; a multiple of 8.
+"""Unit: rows of an affine map, or of deltas: samples; a multiple of 8.
 
 So many a kernel works on at a time.
 
 Higher: panels of the right factor are copied less often. Lower: sums stay in the second-level cache.
 """
 
-BLOCK_PANELS = 4
+BLOCK_PANELS = 8
 """Unit: panels, each of as many columns as a tile has.
 
-So many of an affine map a kernel works on at a time, for all terms.
+So many of an affine map, or of deltas, a kernel works on at a time, for all terms.
 
 Higher: the left factor is read less often. Lower: sums stay in the second-level cache.
 """

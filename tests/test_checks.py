@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 from fastnet import TwoLayerNet, checks, get_num_threads, set_num_threads
+from fastnet.network import passes
+
+from .conftest import COMPILED
 
 X = np.random.RandomState(0).standard_normal((6, 4))
 y = np.array([0, 1, 2, 2, 1, 0])
@@ -280,6 +283,51 @@ def test_what_is_checked_is_a_view_of_our_own():
         assert checked.shape == (4, 3)
         if given is X:
             X.shape = 4, 3
+
+
+def test_what_lies_in_another_way_is_predicted_alike_after_other_calls():
+    frozen = X.copy()
+    frozen.setflags(write=False)
+    ways = [X, X.tolist(), frozen, np.asfortranarray(X), X[::-1][::-1], X.reshape(6, 2, 2), X[:1], X.astype(">f8"),
+            X.view(np.matrix)]
+    expected = TwoLayerNet(4, 5, 3, std=0.1, rng=0).loss(X)
+    net = TwoLayerNet(4, 5, 3, std=0.1, rng=0)
+    params = dict(net.params)
+    for given in ways:
+        for _ in range(2):
+            np.testing.assert_allclose(net.loss(given), expected[:len(given)], rtol=0 if COMPILED else 1e-12)
+    for name, array in params.items():
+        for way in (np.asfortranarray(array), array.astype(">f8"), array.astype(object).astype(float)):
+            net.params[name] = way
+            for _ in range(2):
+                np.testing.assert_array_equal(net.loss(X), expected)
+        net.params[name] = array + 1  # what is asked for is what `params` holds now
+        assert (net.loss(X) != expected).any()
+        net.params[name] = array
+    narrow = TwoLayerNet(4, 5, 3, std=0.1, rng=0, dtype=np.float32)
+    for given in (X.astype(np.float32), X):
+        assert narrow.loss(given).dtype == np.float32
+
+
+def test_a_further_call_goes_straight_to_compiled_code(net, monkeypatch):
+    expected, labels = net.loss(X), net.predict(X)
+    net.params["b1"] = net.params["b1"].reshape(1, 5)
+    net.loss(X)
+    one = net.loss(X[:1])
+    with monkeypatch.context() as patched:
+        patched.setattr(passes, "slow_regions", lambda: False)
+        patched.setattr(passes, "infer", None)
+        again = net.loss(X)
+        np.testing.assert_array_equal(again, expected)
+        np.testing.assert_array_equal(net.predict(X), labels)
+        patched.setattr(passes, "slow_regions", None)  # which has numba load its threads: not for a single sample
+        np.testing.assert_array_equal(net.loss(X[:1]), one)
+    assert not np.may_share_memory(again, net.loss(X))
+    monkeypatch.setattr(passes, "slow_regions", lambda: True)
+    calls = []
+    monkeypatch.setattr(passes, "infer", lambda *args, **options: calls.append(args) or (expected, labels))
+    net.loss(X)
+    assert len(calls) == 1
 
 
 def test_a_bias_of_other_shape_is_a_bias_by_name():

@@ -5,6 +5,8 @@ import pytest
 from hypothesis import given
 
 from fastnet import kernels, reference
+from fastnet.blocks import partition
+from fastnet.llvm.target import tile_width
 
 from . import strategies as draw
 from .conftest import COMPILED
@@ -26,6 +28,22 @@ def test_affine_forward(seed, kind, scale, N, D, H):
     X, W, b = normal(seed, dtype, layout, (N, D), (D, H), H, scale=scale)
     bound = product_bound(X, W, b)
     assert_within(kernels.affine_forward(X, W, b), reference.affine_forward(X, W, b), bound)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("N", "D", "panels"), [(513, 95, 4), (257, 96, 5), (300, 520, 9)] if COMPILED else [(9, 5, 1)])
+def test_a_row_does_not_depend_on_the_blocks_it_is_in(dtype, N, D, panels):
+    for H in {panels * tile_width(dtype().itemsize) + rest for rest in (-1, 0, 1)}:
+        X, W, b, Z, V = normal(3, dtype, "C", (N, D), (D, H), H, (N, H), (H, D))
+        A = np.asfortranarray(reference.relu(Z))
+        slack = 0 if COMPILED else 100 * np.finfo(dtype).eps * D
+        whole = kernels.affine_forward(X, W, b), kernels.propagate_delta(X, V, A)
+        assert_within(whole[0], reference.affine_forward(X, W, b), product_bound(X, W, b))
+        for i in (0, 1, N // 2, 255, 256, N - 2, N - 1) if COMPILED else range(N):
+            row = slice(i, i + 1)
+            for made, alone in zip(whole, (kernels.affine_forward(X[row], W, b),
+                                           kernels.propagate_delta(X[row], V, A[row])), strict=True):
+                np.testing.assert_allclose(made[row], alone, rtol=0, atol=slack)
 
 
 @pytest.mark.slow
@@ -114,6 +132,14 @@ def test_bias_gradient(seed, kind, scale, N, H):
     (delta,) = normal(seed, dtype, layout, (N, H), scale=scale)
     bound = product_bound(np.ones((1, N), dtype), delta)[0]
     assert_within(kernels.bias_gradient(delta), reference.bias_gradient(delta), bound)
+
+
+@pytest.mark.parametrize(("N", "H"), [(1, 1), (7, 3), (63, 130), (64, 7), (135, 24), (130, 600)])
+def test_bias_gradient_adds_row_after_row(rng, N, H):
+    delta = rng.standard_normal((N, H))
+    half = partition.tile_share_start(1, partition.sample_splits(N), N)
+    sums = [rows.cumsum(axis=0)[-1] for rows in (delta[:half], delta[half:]) if len(rows)]
+    np.testing.assert_array_equal(kernels.bias_gradient(delta), sum(sums[1:], sums[0]))
 
 
 @pytest.mark.slow

@@ -54,6 +54,8 @@ def test_values_are_within_the_bounds_that_memory_is_laid_out_by():
     for rows in bench.values_of("BLOCK_ROWS"):
         assert rows % 8 == 0
         assert rows >= max(64, tuning.FEW_ROWS)
+    for rows in (*bench.values_of("PRODUCT_ROWS"), *bench.values_of("GRADIENT_ROWS")):
+        assert rows % 8 == 0
     for rows in bench.values_of("FEW_ROWS"):
         assert rows % 8 == 0
         assert rows <= tuning.BLOCK_ROWS

@@ -2,12 +2,12 @@
 
 Rows of the right factor are further apart than a tile is wide, and where their distance is near a power of two they
 share a few places of the first-level cache: a panel of K_BLOCK of them is copied, row below row, unless few rows of the
-left factor read it. A left factor in rows is read where it lies, as tiles fetch ahead there, and copying it would take
-longer. Where its columns are read, as a gradient does, each term is a cache line in another page: these are copied into
-packs, if several panels read them.
+left factor read it. (A transposed one is always copied.) A left factor in rows is read where it lies, as tiles fetch
+ahead there, and copying it would take longer. Where its columns are read, as a gradient does, each term is a cache line
+in another page: these are copied into packs, if several panels read them.
 
-Affine maps are made in blocks of PRODUCT_ROWS rows and BLOCK_PANELS panels, so that the sums of all k-slices are still
-in the second-level cache when they are added up.
+Affine maps and deltas are made in blocks of PRODUCT_ROWS rows and BLOCK_PANELS panels, so that what is made of all
+k-slices is still in the second-level cache when it is added up, or masked.
 
 The engine's operands lie in panels and packs already (:mod:`fastnet.engine.packed`); it needs none of this. Sums are
 the same, in the same order. Shape letters: N samples, D inputs, H units, K terms of a sum.
@@ -37,8 +37,8 @@ from .partition import (
 from .products import add_slices_block, product_block
 from .sums import add_block
 
-__all__ = ["affine_rows_block", "affine_scratch", "copy_panel_block", "gradient_rows_block", "panel_scratch",
-           "propagate_rows_block"]
+__all__ = ["affine_rows_block", "affine_scratch", "copy_panel_block", "gradient_rows_block", "gradient_scratch",
+           "panel_scratch", "propagate_rows_block"]
 
 
 @inline
@@ -142,7 +142,10 @@ def product_rows_block(A, start, B, transposed, first, C, c, rows, columns, k0, 
 
 @block
 def affine_rows_block(A, W, b, zeros, Z, sums, panel, i0, i1):
-    """Z[i0:i1] = A[i0:i1] W + b; A is (1, N, D), b and zeros are (1, H). Scratch: see `affine_scratch`."""
+    """Z[i0:i1] = A[i0:i1] W + b; A is (1, N, D), b and zeros are (1, H).
+
+    Scratch: sums, see `affine_scratch`, and the panel, see `panel_scratch`.
+    """
     K, columns = W.shape
     slices, itemsize = k_slice_count(K), item_size(Z)
     panels = panel_count(columns, itemsize)

@@ -88,7 +88,7 @@ class Parameters:
         self.WT: Arrays = (self.zeros(1, 1), *self._transposed(range(1, len(layers))))
         self.moments = [self._new_moment() for _ in range(0 if optimizer is None else optimizer.moments)]
         self._best: tuple[Arrays, Arrays] | None = None
-        # Views of panels are made once: an estimator's `partial_fit` would notice.
+        # Views of panels are made once: an estimator's `partial_fit` copies parameters and moments at each call.
         self._places = self._places_of(self.W, self.b)
         self._places_of_WT = [self._panel_places(self.WT[layer], layer, self.sizes[layer + 1])
                               for layer in range(1, len(layers))]

@@ -255,13 +255,15 @@ def few_scores(activation: int | None, head: int | None, threads: int, samples: 
                Z: Array, labels: NDArray[np.intp]) -> int:
     """The same for so little work that threads have to be there at once, in a parallel region; or in none.
 
-    Results are written to arrays of the caller's: new ones that compiled code hands over take longer to make.
+    Results are written to arrays of the caller's: new ones that compiled code hands over take longer to make. Nothing
+    is checked but whether samples are finite.
 
     Parameters
     ----------
     activation, head, Ws, bs
         As in `Network`: the call of a single sample would notice a struct.
     samples : array (N, D), C-contiguous
+        Of the dtype of the weights, as `Z` is.
     threads : int
         How many there may be at work, at most.
     Z, labels : array (N, C), intp array (N,)

@@ -1,6 +1,7 @@
 """The network as a list of layers, and its two passes: a kernel a line.
 
-Two layers are the flagship; nothing here depends on their number. Input is trusted: :mod:`fastnet.checks` has seen it.
+Two layers are the flagship; nothing here depends on their number. Input is trusted: :mod:`fastnet.checks` has seen it,
+which `infer_known` asks itself.
 
 Shape letters: N samples, D inputs, H hidden units, C classes. A layer is (W, b), of shapes (D, H) and (H,).
 """
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from .. import kernels
 from ..aliases import Arrays, Layer
 from ..blocks.heads import method_indices
-from ..checks import Known, computable, known_arrays, not_finite, writable
+from ..checks import Known, computable, known_arrays, known_samples, not_finite, writable
 from ..engine.gradients import loss_and_gradients
 from ..llvm.memory import aligned
 from ..llvm.target import PACK, tile_width
@@ -109,16 +110,13 @@ def infer_known(params: Any, known: Known, X: Any, dtype: np.dtype[Any],
     ValueError
         If `X` is not finite.
     """
-    arrays = known_arrays(params, known, dtype)
-    if arrays is None or type(X) is not np.ndarray:
+    samples = known_samples(X, known[0][1][0], dtype) if known else None
+    arrays = None if samples is None else known_arrays(params, known, dtype)
+    if samples is None or arrays is None:
         return None
-    (Ws, bs), samples = arrays, X.view()  # which nobody else has
-    if samples.ndim != 2 or samples.dtype != dtype or not samples.flags.carray:
-        return None
-    N, columns = samples.shape
+    Ws, bs = arrays
     # To ask whether regions are slow has numba load its threads; a single sample needs none.
-    if columns != len(Ws[0]) or N == 0 or (
-            N > 1 and (slow_regions() or N * sum([W.size for W in Ws]) >= REGION_WORK)):
+    if len(samples) > 1 and (slow_regions() or len(samples) * sum([W.size for W in Ws]) >= REGION_WORK):
         return None
     return _infer_few((None, None), Ws, bs, samples, 0, "X", sys.maxsize if threads is None else threads)
 
@@ -167,7 +165,10 @@ def infer(layers: Sequence[Layer], X: AnySamples, name: str = "X", check: Callab
 
 def _infer_few(method: tuple[int | None, int | None], Ws: Arrays, bs: Arrays, X: NDArray[Any], first: int, name: str,
                threads: int) -> tuple[NDArray[Any], NDArray[np.intp]]:
-    """Scores and labels of so few samples that threads have to be there at once, if there may be several."""
+    """Scores and labels of so few samples that threads have to be there at once, if there may be several.
+
+    They are as compiled code takes them; only NaN and inf are looked for.
+    """
     Z, labels = np.empty((len(X), Ws[-1].shape[1]), X.dtype), np.empty(len(X), np.intp)
     bad = few_scores(*method, threads, X, Ws, bs, Z, labels)
     if bad >= 0:

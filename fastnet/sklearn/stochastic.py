@@ -210,9 +210,8 @@ def native(array: Any, dtype: Any) -> NDArray[Any]:
 
 def _moment(moment: Any, parameter: NDArray[Any]) -> NDArray[Any]:
     """A moment of the optimizer in the shape of its parameter, whatever somebody may have put there."""
-    if type(moment) is np.ndarray and moment.shape == parameter.shape and moment.dtype == parameter.dtype:
-        return moment
-    return np.broadcast_to(np.asarray(moment, parameter.dtype), parameter.shape)
+    moment = np.asarray(moment, parameter.dtype).view()  # which nobody else has
+    return moment if moment.shape == parameter.shape else np.broadcast_to(moment, parameter.shape)
 
 
 class Run:

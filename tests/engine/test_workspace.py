@@ -88,7 +88,10 @@ def test_steps_of_every_kind_agree_with_the_reference(rng, monkeypatch, dtype, a
             X, labels if head == "softmax" else Y, np.array([batches[step] for step in part]), rates[part], l2, weights,
             sums).losses)
     expected, expected_moments = like(layers, np.copy), [like(moment, np.copy) for moment in moments]
-    packed = [weakref.ref(array) for array in (*parameters.W, *parameters.b)]
+    kept = [*parameters.W, *parameters.b, *parameters.WT, *(array for moment in parameters.moments
+                                                            for array in (*moment.W, *moment.b))]
+    packed = [weakref.ref(array.base) for array in kept]  # what views of it hold as well
+    del kept
     moments = parameters.release(layers)
     assert all(array() is None for array in packed)
     slack = 5000 * float(np.finfo(dtype).eps)

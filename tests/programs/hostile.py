@@ -200,6 +200,8 @@ def make_net(random):
 def model_call(random):
     """Scores, labels, probabilities, or a loss."""
     net, (D, _, C) = make_net(random)
+    if random.randint(2):  # parameters that have been seen before are not looked at as closely
+        net.predict(np.zeros((1, D)))
     method = pool.pick(random, ["loss", "loss", "loss with labels", "loss with labels", "predict", "predict_proba"])
     with_labels = method == "loss with labels"
     target = pool.pick(random, ["X", "params", *(["y", "y", "reg"] if with_labels else []), "none"])
