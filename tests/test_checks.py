@@ -119,8 +119,11 @@ def test_bad_y(net, case):
 
 
 @pytest.mark.parametrize("case", BAD_PARAMS)
-def test_bad_params(net, case):
+@pytest.mark.parametrize("seen", [False, True])
+def test_bad_params(net, case, seen):
     bad, error, message = BAD_PARAMS[case]
+    if seen:  # what was right in a call before may be wrong by now
+        net.loss(X)
     for name, array in bad.items():
         if array is None:
             del net.params[name]
