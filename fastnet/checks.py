@@ -24,8 +24,8 @@ from .parallel.interpreter_end import without_gil
 from .tuning import FINITE_PIECE
 
 __all__ = ["LARGEST", "Known", "checked_finite", "choice", "computable", "features", "floating_dtype", "integer",
-           "known_arrays", "known_layers", "known_samples", "labels", "layers", "matrix", "named_gradients",
-           "not_finite", "number", "path", "penalty", "pieces", "random_source", "samples", "shortened", "writable"]
+           "known_arrays", "known_layers", "labels", "layers", "matrix", "named_gradients", "not_finite", "number",
+           "path", "penalty", "pieces", "random_source", "ready_samples", "samples", "shortened", "writable"]
 
 LARGEST = {np.dtype(kind): float(np.finfo(kind).max) for kind in (np.float32, np.float64)}
 """The largest number of each dtype that a network may have; to ask NumPy takes microseconds."""
@@ -117,22 +117,20 @@ def features(X: Any, name: str, *, columns: int | None, dtype: np.dtype[Any], fi
     read-only. More than two dimensions are flattened to (N, -1). Where `columns` is None, any number from 1 on will do.
     Without `finite` whoever uses the array looks out for NaN and inf.
     """
-    if type(X) is np.ndarray:  # the common case, quickly
-        array = X.view()
-        if array.ndim == 2 and array.dtype == dtype and array.shape[1] == columns and len(array) and (
-                array.flags.c_contiguous and array.flags.aligned):
-            return checked_finite(array, name) if finite else array
-    array = computable(matrix(X, name, columns), dtype)
+    array = ready_samples(X, columns, dtype)  # the common case, quickly
+    if array is None:
+        array = computable(matrix(X, name, columns), dtype)
     return checked_finite(array, name) if finite else array
 
 
-def known_samples(X: Any, columns: int, dtype: np.dtype[Any]) -> NDArray[Any] | None:
-    """Return `features`, which may be NaN or inf, if they are as compiled code takes them; else None."""
+def ready_samples(X: Any, columns: int | None, dtype: np.dtype[Any]) -> NDArray[Any] | None:
+    """Return `features`, which may be NaN or inf, if nothing has to be converted or flattened for them; else None."""
     if type(X) is not np.ndarray:
         return None
     array = X.view()
-    fits = array.ndim == 2 and array.dtype == dtype and array.flags.carray and array.shape[1] == columns
-    return array if fits and len(array) else None
+    flags = array.flags
+    fits = array.ndim == 2 and array.dtype == dtype and array.shape[1] == columns and len(array)
+    return array if fits and flags.c_contiguous and flags.aligned else None
 
 
 def samples(X: Any, name: str, *, columns: int | None, dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -116,13 +116,13 @@ def columns_of_panels(p0, p1, panels, columns, itemsize):
 
 
 @block
-def product_rows_block(A, start, B, transposed, first, C, c, rows, columns, k0, k1, p0, p1, panel):
-    """C[:rows] = first + A[start:start + rows, k0:k1] B[k0:k1], or B[:, k0:k1]^T, in the panels p0 to p1.
+def product_rows_block(A, start, B, transposed, first, C, c, k0, k1, p0, p1, panel):
+    """C = first + A[start:, k0:k1] B[k0:k1], or B[:, k0:k1]^T, in the panels p0 to p1, for as many rows as C has.
 
-    A is (1, N, K), C-contiguous as B is. `first` is one row; it and C begin with column c of the product, which has so
-    many columns. Scratch: see `panel_scratch`.
+    A is (1, N, K), C-contiguous as B is. `first` is one row; it and C begin with column c of the product. Scratch: see
+    `panel_scratch`.
     """
-    itemsize = item_size(C)
+    rows, columns, itemsize = C.shape[0], B.shape[0] if transposed else B.shape[1], item_size(C)
     panels, blocks = panel_count(columns, itemsize), max((k1 - k0 + K_BLOCK - 1) // K_BLOCK, 1)
     for number in range(blocks):
         begin, end = k_block_start(number, blocks, k0, k1), k_block_start(number + 1, blocks, k0, k1)
@@ -157,7 +157,7 @@ def affine_rows_block(A, W, b, zeros, Z, sums, panel, i0, i1):
             j0, n = columns_of_panels(p0, p1, panels, columns, itemsize)
             for k_slice in range(slices):
                 product_rows_block(A, start, W, False, zeros if k_slice else b,
-                                   sums[k_slice - 1] if k_slice else target, j0 if k_slice else ZERO, rows, columns,
+                                   sums[k_slice - 1][:rows] if k_slice else target, j0 if k_slice else ZERO,
                                    k_slice_start(k_slice, slices, K), k_slice_start(k_slice + 1, slices, K), p0, p1,
                                    panel)
             if slices > 1:
@@ -173,8 +173,8 @@ def propagate_rows_block(delta, W, zeros, A, dZ, panel, i0, i1):
         rows = min(i1 - start, PRODUCT_ROWS)
         for p0 in range(ZERO, panels, BLOCK_PANELS):
             p1 = min(p0 + BLOCK_PANELS, panels)
-            product_rows_block(delta, start, W, True, zeros, dZ[start:start + rows], ZERO, rows, columns, ZERO,
-                               W.shape[1], p0, p1, panel)
+            product_rows_block(delta, start, W, True, zeros, dZ[start:start + rows], ZERO, ZERO, W.shape[1], p0, p1,
+                               panel)
             j0, n = columns_of_panels(p0, p1, panels, columns, itemsize)
             lines, count = runs(rows, n, columns)
             for line in range(lines):

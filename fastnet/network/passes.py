@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from .. import kernels
 from ..aliases import Arrays, Layer
 from ..blocks.heads import method_indices
-from ..checks import Known, computable, known_arrays, known_samples, not_finite, writable
+from ..checks import Known, computable, known_arrays, not_finite, ready_samples, writable
 from ..engine.gradients import loss_and_gradients
 from ..llvm.memory import aligned
 from ..llvm.target import PACK, tile_width
@@ -110,7 +110,7 @@ def infer_known(params: Any, known: Known, X: Any, dtype: np.dtype[Any],
     ValueError
         If `X` is not finite.
     """
-    samples = known_samples(X, known[0][1][0], dtype) if known else None
+    samples = ready_samples(X, known[0][1][0], dtype) if known else None
     arrays = None if samples is None else known_arrays(params, known, dtype)
     if samples is None or arrays is None:
         return None
@@ -118,7 +118,7 @@ def infer_known(params: Any, known: Known, X: Any, dtype: np.dtype[Any],
     # To ask whether regions are slow has numba load its threads; a single sample needs none.
     if len(samples) > 1 and (slow_regions() or len(samples) * sum([W.size for W in Ws]) >= REGION_WORK):
         return None
-    return _infer_few((None, None), Ws, bs, samples, 0, "X", sys.maxsize if threads is None else threads)
+    return _infer_few((None, None), Ws, bs, writable(samples), 0, "X", sys.maxsize if threads is None else threads)
 
 
 def infer(layers: Sequence[Layer], X: AnySamples, name: str = "X", check: Callable[[], None] | None = None,

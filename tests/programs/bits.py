@@ -26,7 +26,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 
 SHAPES = [(1, 1, 1, 1), (4, 10, 3, 5), (33, 17, 10, 64), (64, 50, 10, 200), (97, 130, 5, 128), (600, 100, 10, 100),
-          (1024, 200, 17, 130), (130, 600, 3, 256), (600, 210, 5, 301), (40, 700, 3, 260)]
+          (1024, 200, 17, 130), (130, 600, 3, 256), (600, 410, 5, 301), (40, 700, 3, 260)]
 """Inputs, hidden units, classes, samples in a minibatch: each way in which a step or a kernel's product can be cut is
 among them."""
 

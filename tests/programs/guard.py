@@ -228,7 +228,7 @@ def check_shapes(options):
             check_network(sides, dtype, random)
             count += 1
         if COMPILED:
-            for sides in [(300, 530, 50, 10), (150, 37, 200, 3), (3, 1025, 129, 65), (515, 530, 210, 3)]:
+            for sides in [(300, 530, 50, 10), (150, 37, 200, 3), (3, 1025, 129, 65), (515, 530, 410, 3)]:
                 sides = dict(zip("NDHC", sides, strict=True))
                 check_network(sides, dtype, random)
                 for name in KERNELS:
