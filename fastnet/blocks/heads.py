@@ -15,7 +15,6 @@ from ..jit.decorators import block, inline
 from ..llvm.arrays import flat
 from ..llvm.exponential import exp_nonpositive, log_from_one
 from .activations import ACTIVATIONS, logistic_block, logistic_element
-from .rows import exceeds
 
 __all__ = ["HEADS", "cross_entropy_block", "hits_block", "losses_block", "method_indices", "output_rows_block",
            "softmax_block", "transpose_in_block", "transpose_out_block"]
@@ -114,6 +113,12 @@ def cross_entropy_block(S, y, N, losses, maxima, totals):
     for c in range(S.shape[0]):
         for i in range(m):
             S[c, i] = (S[c, i] * totals[i] - (one if y[i] == c else zero)) * scale
+
+
+@block
+def exceeds(z, best):
+    """Whether z is the largest so far: no number exceeds a NaN, and a NaN exceeds every number, as NumPy has it."""
+    return (not z <= best) and best == best
 
 
 @block
