@@ -24,8 +24,9 @@ from .parallel.interpreter_end import without_gil
 from .tuning import FINITE_PIECE
 
 __all__ = ["LARGEST", "Known", "checked_finite", "choice", "computable", "features", "floating_dtype", "integer",
-           "known_arrays", "known_layers", "labels", "layers", "matrix", "named_gradients", "not_finite", "number",
-           "path", "penalty", "pieces", "random_source", "ready_samples", "samples", "shortened", "writable"]
+           "is_computable", "known_arrays", "known_layers", "labels", "layers", "matrix", "named_gradients",
+           "not_finite", "number", "path", "penalty", "pieces", "random_source", "ready_parameters", "ready_samples",
+           "samples", "shortened", "writable"]
 
 LARGEST = {np.dtype(kind): float(np.finfo(kind).max) for kind in (np.float32, np.float64)}
 """The largest number of each dtype that a network may have; to ask NumPy takes microseconds."""
@@ -163,6 +164,15 @@ def computable(array: NDArray[Any], dtype: np.dtype[Any], *, to_write: bool = Fa
         return np.require(array, dtype, ["C", "A", "W"] if to_write else ["C", "A"])
 
 
+def is_computable(array: Any, ndim: int, dtype: np.dtype[Any]) -> bool:
+    """Whether compiled code takes an array as it is: of NumPy's own class, `dtype` and `ndim`, as `computable` says.
+
+    This is true of the moment only: without a view another thread may change all of it before the array is read. So
+    who compiles for it has numba's own look at all but the shape, and has to look at that, too.
+    """
+    return type(array) is np.ndarray and array.dtype == dtype and array.ndim == ndim and array.flags.carray
+
+
 def matrix(X: Any, name: str, columns: int | None) -> NDArray[Any]:
     """Return a view of `X` as (N, `columns`) real numbers, which nobody else has; copied only if it cannot be one."""
     array = X.view() if type(X) is np.ndarray else _array(X, name)
@@ -284,6 +294,29 @@ def known_arrays(params: Any, known: Known, dtype: np.dtype[Any]) -> tuple[Array
             return None
         Ws.append(W)
         bs.append(b if len(b_shape) == 1 else b.reshape(-1))
+    return tuple(Ws), tuple(bs)
+
+
+def ready_parameters(params: Any, known: Known, dtype: np.dtype[Any]) -> tuple[Arrays, Arrays] | None:
+    """Return the weights and biases that `known` has the names of, if each `is_computable`; else None.
+
+    A bias (1, H) as `known` has it is (H,) in the result.
+    """
+    if not known or not isinstance(params, dict):
+        return None
+    Ws, bs = [], []
+    for W_name, _, b_name, b_shape in known:
+        W, b = params.get(W_name), params.get(b_name)
+        # As `is_computable`, without a call for each, which would take as long again.
+        if (type(W) is not np.ndarray or W.dtype != dtype or W.ndim != 2 or not W.flags.carray
+                or type(b) is not np.ndarray or b.dtype != dtype or not b.flags.carray):
+            return None
+        if b.ndim != 1:
+            if b.shape != b_shape:
+                return None
+            b = b.reshape(-1)
+        Ws.append(W)
+        bs.append(b)
     return tuple(Ws), tuple(bs)
 
 

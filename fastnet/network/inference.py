@@ -33,7 +33,10 @@ from ..parallel.regions import enter_region, leave_region
 from ..parallel.threads import shares
 from ..tuning import BLOCK_ROWS, PACKED_ROWS, PANEL_ROWS, WIDE_BYTES, WIDE_ROWS
 
-__all__ = ["Network", "Outputs", "few_scores", "network_scores", "panel_lines", "scratch_lines"]
+__all__ = ["ALL_FINITE", "Network", "Outputs", "few_scores", "network_scores", "panel_lines", "scratch_lines"]
+
+ALL_FINITE, MISFIT = -1, -2
+"""What `few_scores` finds in samples that are right, and where the shapes of its arrays do not fit together."""
 
 
 class Network(NamedTuple):
@@ -250,13 +253,25 @@ def one_row_block(activation, head, X, Ws, bs, Z, labels, zeros, activations, sc
     return finite
 
 
+@block
+def shapes_fit(samples, Ws, bs, Z, labels):
+    """Whether the arrays of `few_scores` have the shapes that it says, and are not empty."""
+    rows, columns = samples.shape
+    fit = rows > 0 and columns > 0 and labels.shape[0] == rows and Z.shape[0] == rows
+    for layer in range(len(Ws)):
+        fit = fit and Ws[layer].shape[0] == columns and bs[layer].shape[0] == Ws[layer].shape[1]
+        columns = Ws[layer].shape[1]
+        fit = fit and columns > 0
+    return fit and Z.shape[1] == columns
+
+
 @kernel
 def few_scores(activation: int | None, head: int | None, threads: int, samples: Array, Ws: Arrays, bs: Arrays,
                Z: Array, labels: NDArray[np.intp]) -> int:
     """The same for so little work that threads have to be there at once, in a parallel region; or in none.
 
-    Results are written to arrays of the caller's: new ones that compiled code hands over take longer to make. Nothing
-    is checked but whether samples are finite.
+    Results are written to arrays of the caller's: new ones that compiled code hands over take longer to make. Shapes
+    are checked here, where nobody can change them any more, and whether samples are finite.
 
     Parameters
     ----------
@@ -272,8 +287,11 @@ def few_scores(activation: int | None, head: int | None, threads: int, samples: 
     Returns
     -------
     bad : int
-        Index of the first sample with a NaN or an inf among its features; -1 if there is none.
+        Index of the first sample with a NaN or an inf among its features; ALL_FINITE if there is none. MISFIT if
+        shapes are not those above, or there is nothing to do: then nothing has been done.
     """
+    if not shapes_fit(samples, Ws, bs, Z, labels):
+        return MISFIT
     X = samples.reshape(1, samples.shape[0], samples.shape[1])
     N, itemsize, depth = X.shape[1], item_size(X), len(Ws)
     work, panels, widest, inputs = 0, 1, 1, 0
@@ -287,7 +305,7 @@ def few_scores(activation: int | None, head: int | None, threads: int, samples: 
         clear_block(memory[0, 0, 0])
         finite_row = one_row_block(activation, head, X, Ws, bs, Z, labels, memory[0, 0], memory[1:3],
                                    memory[3:].reshape(K_SLICES - 1, 1, widest))
-        return -1 if finite_row else 0
+        return ALL_FINITE if finite_row else 0
     finite = np.empty(N, np.bool_)
     height = tile_rows(N)
     count = min(shares((N + height - 1) // height, work), threads)
@@ -310,4 +328,4 @@ def few_scores(activation: int | None, head: int | None, threads: int, samples: 
     for i in range(N):
         if not finite[i]:
             return i
-    return -1
+    return ALL_FINITE

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from .. import kernels
 from ..aliases import Arrays, Layer
 from ..blocks.heads import method_indices
-from ..checks import Known, computable, known_arrays, not_finite, ready_samples, writable
+from ..checks import Known, computable, is_computable, not_finite, ready_parameters, ready_samples, writable
 from ..engine.gradients import loss_and_gradients
 from ..llvm.memory import aligned
 from ..llvm.target import PACK, tile_width
@@ -36,9 +36,12 @@ from ..tuning import (
     SHARES_PER_THREAD,
     SLOW_REGION_WORK,
 )
-from .inference import Network, Outputs, few_scores, network_scores, panel_lines, scratch_lines
+from .inference import ALL_FINITE, Network, Outputs, few_scores, network_scores, panel_lines, scratch_lines
 
 __all__ = ["forward", "infer", "infer_known", "loss_and_grads", "loss_and_grads_by_kernels"]
+
+_INDEX = np.dtype(np.intp)
+"""To make a dtype of the type would take NumPy as long as the array of a few labels."""
 
 
 def forward(layers: Sequence[Layer], X: NDArray[Any]) -> list[NDArray[Any]]:
@@ -101,24 +104,28 @@ def _loss_and_grads(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int6
 
 def infer_known(params: Any, known: Known, X: Any, dtype: np.dtype[Any],
                 threads: int | None = None) -> tuple[NDArray[Any], NDArray[np.intp]] | None:
-    """Return what `infer` does of a few samples that are as compiled code takes them, with parameters as they were.
+    """Return what `infer` does of a few samples that are as compiled code takes them, with parameters that are, too.
 
-    None in all other cases: each check and conversion would take longer than to predict a sample.
-
-    Raises
-    ------
-    ValueError
-        If `X` is not finite.
+    None in all other cases, what is wrong or not finite among them: each view, check and conversion takes a good part
+    of the time that a sample takes.
     """
-    samples = ready_samples(X, known[0][1][0], dtype) if known else None
-    arrays = None if samples is None else known_arrays(params, known, dtype)
-    if samples is None or arrays is None:
+    arrays = ready_parameters(params, known, dtype)
+    if arrays is None:
         return None
     Ws, bs = arrays
+    if is_computable(X, 2, dtype):
+        samples = X
+    else:  # read-only, mostly
+        ready = ready_samples(X, len(Ws[0]), dtype)
+        if ready is None:
+            return None
+        samples = writable(ready)
     # To ask whether regions are slow has numba load its threads; a single sample needs none.
     if len(samples) > 1 and (slow_regions() or len(samples) * sum([W.size for W in Ws]) >= REGION_WORK):
         return None
-    return _infer_few((None, None), Ws, bs, writable(samples), 0, "X", sys.maxsize if threads is None else threads)
+    Z, labels = np.empty((len(samples), bs[-1].size), dtype), np.empty(len(samples), _INDEX)
+    bad = few_scores(None, None, sys.maxsize if threads is None else threads, samples, Ws, bs, Z, labels)
+    return (Z, labels) if bad == ALL_FINITE else None
 
 
 def infer(layers: Sequence[Layer], X: AnySamples, name: str = "X", check: Callable[[], None] | None = None,
@@ -169,9 +176,9 @@ def _infer_few(method: tuple[int | None, int | None], Ws: Arrays, bs: Arrays, X:
 
     They are as compiled code takes them; only NaN and inf are looked for.
     """
-    Z, labels = np.empty((len(X), Ws[-1].shape[1]), X.dtype), np.empty(len(X), np.intp)
+    Z, labels = np.empty((len(X), Ws[-1].shape[1]), X.dtype), np.empty(len(X), _INDEX)
     bad = few_scores(*method, threads, X, Ws, bs, Z, labels)
-    if bad >= 0:
+    if bad != ALL_FINITE:
         raise not_finite(X, bad, name, first)
     return Z, labels
 
