@@ -192,9 +192,8 @@ class TwoLayerNet:
         layers, known = self._checked()
         samples = checks.features(X, "X", columns=len(layers[0][0]), dtype=self.dtype, finite=False)
         targets = checks.labels(y, "y", samples=len(samples), classes=layers[-1][0].shape[1])
-        checks.checked_finite(samples, "X")
         strength = self._l2_strength(reg)
-        loss, grads = passes.loss_and_grads(layers, checks.writable(samples), targets, strength, self._threads)
+        loss, grads = passes.loss_and_grads(layers, checks.writable(samples), targets, strength, self._threads, "X")
         return np.float64(loss), checks.named_gradients(grads, known)
 
     def train(self, X: ArrayLike, y: ArrayLike, X_val: ArrayLike, y_val: ArrayLike, learning_rate: float = 1e-3,

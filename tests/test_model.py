@@ -250,11 +250,28 @@ def test_labels_are_numpys_argmax(dtype, samples, row):
 @pytest.mark.parametrize("features", [7, 530])
 def test_a_feature_that_is_not_finite_is_found_whatever_its_weight(samples, value, weight, features):
     layers = [(np.full((features, 5), weight), np.zeros(5)), (np.ones((5, 2)), np.zeros(2))]
-    X = np.ones((samples, features))
+    X, y = np.ones((samples, features)), np.zeros(samples, np.int64)
     X[-1, 2] = value
     X[-1, 6] = -value
-    with pytest.raises(ValueError, match=f"X must be finite .* at sample {samples - 1}, feature 2"):
-        passes.infer(layers, X)
+    for call in (lambda: passes.infer(layers, X), lambda: passes.loss_and_grads(layers, X, y, 0.1, name="X"),
+                 lambda: passes.loss_and_grads_by_kernels(layers, X, y, 0.1, name="X")):
+        with pytest.raises(ValueError, match=f"X must be finite .* at sample {samples - 1}, feature 2"):
+            call()
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, where nothing is compiled
+def test_parameters_that_are_not_finite_are_no_fault_of_the_samples(data, monkeypatch):
+    X, y = data
+    for limit in (passes.LOSS_BYTES, 0):
+        monkeypatch.setattr(passes, "LOSS_BYTES", limit)
+        for name in ("W1", "b1", "W2"):
+            net = TwoLayerNet(X.shape[1], 5, y.max() + 1, std=0.1, rng=0)
+            net.params[name][:] = np.nan
+            assert np.isnan(net.loss(X, y)[0])
+            bad = X.copy()
+            bad[3, 1] = np.inf
+            with pytest.raises(ValueError, match=r"X must be finite .* got inf at sample 3, feature 1"):
+                net.loss(bad, y)
 
 
 def test_finite_features_may_overflow():

@@ -1,7 +1,7 @@
 """The network as a list of layers, and its two passes: a kernel a line.
 
 Two layers are the flagship; nothing here depends on their number. Input is trusted: :mod:`fastnet.checks` has seen it,
-which `infer_known` asks itself.
+which `infer_known` asks itself. Only NaN and inf in samples are looked for here, where what is made of them shows them.
 
 Shape letters: N samples, D inputs, H hidden units, C classes. A layer is (W, b), of shapes (D, H) and (H,).
 """
@@ -18,7 +18,16 @@ from numpy.typing import NDArray
 from .. import kernels
 from ..aliases import Arrays, Layer
 from ..blocks.heads import method_indices
-from ..checks import Known, computable, is_computable, not_finite, ready_parameters, ready_samples, writable
+from ..checks import (
+    Known,
+    checked_finite,
+    computable,
+    is_computable,
+    not_finite,
+    ready_parameters,
+    ready_samples,
+    writable,
+)
 from ..engine.gradients import loss_and_gradients
 from ..llvm.memory import aligned
 from ..llvm.target import PACK, tile_width
@@ -44,18 +53,24 @@ _INDEX = np.dtype(np.intp)
 """To make a dtype of the type would take NumPy as long as the array of a few labels."""
 
 
-def forward(layers: Sequence[Layer], X: NDArray[Any]) -> list[NDArray[Any]]:
-    """Return the input, the activation of each hidden layer, and the scores: A_0 = X, A_1, ..., Z_L."""
+def forward(layers: Sequence[Layer], X: NDArray[Any], name: str | None = None) -> list[NDArray[Any]]:
+    """Return the input, the activation of each hidden layer, and the scores: A_0 = X, A_1, ..., Z_L.
+
+    With a `name`, `X` may hold NaN or inf: then ValueError says where, and calls it so.
+    """
     A = [X]
-    for W, b in layers[:-1]:
-        A.append(kernels.relu(kernels.affine_forward(A[-1], W, b)))
-    W, b = layers[-1]
-    A.append(kernels.affine_forward(A[-1], W, b))
+    for index, (W, b) in enumerate(layers):
+        Z = kernels.affine_forward(A[-1], W, b)
+        # One feature that is not finite makes all of its row of the first Z NaN or infinite, whatever the weight. To
+        # look through all of X takes a twelfth of the loss.
+        if index == 0 and name is not None and not np.isfinite(Z[:, 0]).all():
+            checked_finite(X, name)
+        A.append(kernels.relu(Z) if index < len(layers) - 1 else Z)
     return A
 
 
 def loss_and_grads(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64], penalty: float,
-                   threads: int | None = None) -> tuple[float, list[Layer]]:
+                   threads: int | None = None, name: str | None = None) -> tuple[float, list[Layer]]:
     """Return the mean cross-entropy plus 0.5 * penalty * sum(W^2), and its gradient for each layer.
 
     Where the samples are few enough to be copied, it is a training step's products that make them
@@ -71,23 +86,32 @@ def loss_and_grads(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64
         Strength of the L2 penalty on the weights; biases have none.
     threads : int or None
         How many there may be at work; None for as many as the calling thread may have.
+    name : str or None
+        With a name, `X` may still hold NaN or inf, and the error calls it so.
+
+    Raises
+    ------
+    ValueError
+        If `X` has a `name` and is not finite.
     """
     if X.nbytes > LOSS_BYTES:
-        return loss_and_grads_by_kernels(layers, X, y, penalty, threads)
+        return loss_and_grads_by_kernels(layers, X, y, penalty, threads, name)
+    if name is not None:
+        checked_finite(X, name)
     return loss_and_gradients(layers, X, y, penalty, threads)
 
 
 def loss_and_grads_by_kernels(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64], penalty: float,
-                              threads: int | None = None) -> tuple[float, list[Layer]]:
+                              threads: int | None = None, name: str | None = None) -> tuple[float, list[Layer]]:
     """Return what `loss_and_grads` does, to the bit, without a copy of the samples: a kernel a line."""
     serial = slow_regions() and len(X) * sum(W.size for W, _ in layers) < REGION_WORK
     with using_threads(1 if serial else threads):
-        return _loss_and_grads(layers, X, y, penalty)
+        return _loss_and_grads(layers, X, y, penalty, name)
 
 
-def _loss_and_grads(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64],
-                    penalty: float) -> tuple[float, list[Layer]]:
-    *A, Z = forward(layers, X)
+def _loss_and_grads(layers: Sequence[Layer], X: NDArray[Any], y: NDArray[np.int64], penalty: float,
+                    name: str | None) -> tuple[float, list[Layer]]:
+    *A, Z = forward(layers, X, name)
     loss, delta = kernels.softmax_cross_entropy(Z, y)
     grads: list[Layer] = []
     for index in reversed(range(len(layers))):

@@ -70,8 +70,7 @@ class _AffineNet:
         if y is None:
             return passes.infer(layers, samples)[0]
         targets = checks.labels(y, "y", samples=len(samples), classes=layers[-1][0].shape[1])
-        checks.checked_finite(samples, "X")
-        loss, grads = passes.loss_and_grads(layers, checks.writable(samples), targets, self._penalty())
+        loss, grads = passes.loss_and_grads(layers, checks.writable(samples), targets, self._penalty(), name="X")
         return samples.dtype.type(loss), checks.named_gradients(grads, known)
 
 
