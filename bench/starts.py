@@ -77,7 +77,8 @@ def _cpu() -> float:
 
 
 def _run(start: Start, kind: str, installed: Path, cache: str) -> Any:
-    return answer(["-c", start.program(kind)], f"{kind}: {start.what}", PYTHONPATH=with_path(installed),
+    # Without -P the folder that this runs in, a checkout mostly, would come before `installed`.
+    return answer(["-P", "-c", start.program(kind)], f"{kind}: {start.what}", PYTHONPATH=with_path(installed),
                   NUMBA_CACHE_DIR=cache)
 
 

@@ -20,9 +20,9 @@ needs_compilation = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="n
 RELU = "kernels-5x4x10-relu"
 
 
-def run(*arguments, **environment):
+def run(*arguments, cwd=None, **environment):
     command = [sys.executable, ROOT / "bench" / "calls.py", "--repeats", "1", "--threads", "1", "--dtypes", "float64"]
-    return subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=500, check=False,
+    return subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=500, check=False, cwd=cwd,
                           env={**os.environ, **environment})
 
 
@@ -58,6 +58,11 @@ def test_another_checkout_is_the_other_side(tmp_path):
     assert done.returncode != 0
     assert not done.stdout
     assert "no table: kernels-5x4x10" in done.stderr
+
+    (tmp_path / "fastnet" / "__init__.py").write_text("raise ImportError('of the other checkout')")
+    done = run("--rows", "start-import", "--against", tmp_path, cwd=ROOT, **cache)
+    assert done.returncode != 0
+    assert "ImportError: of the other checkout" in done.stderr
 
 
 def test_where_fastnet_comes_from_is_looked_at(monkeypatch, tmp_path):
