@@ -14,6 +14,7 @@ Every figure is the median of the repeats, each of which goes through all parts 
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -34,9 +35,10 @@ from bench.scaling import Run
 from bench.timing import publish
 from fastnet.blocks.partition import ZERO
 from fastnet.engine import feature_phase, layers, sample_phase, workspace
-from fastnet.engine.arguments import Method, Samples
-from fastnet.jit.decorators import merged
+from fastnet.engine.arguments import Method, lasting_structs, passing_structs
+from fastnet.jit.decorators import block
 from fastnet.llvm.stacks import layer_of
+from fastnet.llvm.structs import table
 
 METHOD = Method(None, None, None)
 """The course's network."""
@@ -46,14 +48,16 @@ LOOK = 0.05
 
 jit = numba.njit(error_model="numpy")
 
-# Each part takes how often, and what a run works on.
+# Each part takes how often, and what `training_steps` is given for a run.
 
 
 def of_rows(rows):
     """A part of the sample phase: what `rows` does to some rows of the minibatch, for all of them as a step has it."""
 
     @jit
-    def part(times, method, plan, parameters, samples, schedule, checks, buffers, check_buffers, scratch):
+    def part(times, method, lasting, passing, like, non_zeros):
+        plan, parameters, buffers, _, scratch = lasting_structs(lasting, method, like)
+        samples, schedule, _ = passing_structs(passing, non_zeros, like)
         N = schedule.batches.shape[1]
         for _ in range(times):
             for start in range(0, N, plan.chunk_rows):
@@ -64,7 +68,7 @@ def of_rows(rows):
 
 
 @of_rows
-@merged
+@block
 def gather(method, plan, parameters, samples, schedule, buffers, scratch, start, stop):
     """The samples of a minibatch, packed."""
     layers.gather(samples, schedule.batches[0], buffers.X0[0], ZERO, buffers.X0.shape[1], start, stop)
@@ -74,7 +78,7 @@ def affine(layer):
     """The affine map of a layer."""
 
     @of_rows
-    @merged
+    @block
     def part(method, plan, parameters, samples, schedule, buffers, scratch, start, stop):
         for panel in range(layer_of(buffers.A, layer + 1).shape[0]):
             layers.affine_layer(plan, parameters, samples, schedule.batches[0], buffers.X0[0], buffers, scratch, ZERO,
@@ -84,7 +88,7 @@ def affine(layer):
 
 
 @of_rows
-@merged
+@block
 def activation(method, plan, parameters, samples, schedule, buffers, scratch, start, stop):
     """ReLU, in place."""
     for panel in range(layer_of(buffers.A, 1).shape[0]):
@@ -92,22 +96,24 @@ def activation(method, plan, parameters, samples, schedule, buffers, scratch, st
 
 
 @of_rows
-@merged
+@block
 def head(method, plan, parameters, samples, schedule, buffers, scratch, start, stop):
     """Losses, and the gradient with respect to the scores."""
     sample_phase.head_rows(method, plan, parameters, samples, schedule, buffers, scratch, ZERO, ZERO, start, stop)
 
 
 @of_rows
-@merged
+@block
 def deltas(method, plan, parameters, samples, schedule, buffers, scratch, start, stop):
     """The deltas of the hidden layer, with ReLU's mask."""
     sample_phase.backward_rows(method, plan, parameters, buffers, scratch, start, stop)
 
 
 @jit
-def first_weights(times, method, plan, parameters, samples, schedule, checks, buffers, check_buffers, scratch):
+def first_weights(times, method, lasting, passing, like, non_zeros):
     """Gradient, penalty and update of the first layer's weights."""
+    plan, parameters, buffers, _, scratch = lasting_structs(lasting, method, like)
+    samples, schedule, _ = passing_structs(passing, non_zeros, like)
     owned = feature_phase.owned_by(plan, parameters.sizes, layer_of(parameters.W, 0).shape[0],
                                    buffers.slices.shape[0], ZERO, scratch.zeros.itemsize)
     for _ in range(times):
@@ -116,16 +122,20 @@ def first_weights(times, method, plan, parameters, samples, schedule, checks, bu
 
 
 @jit
-def second_weights(times, method, plan, parameters, samples, schedule, checks, buffers, check_buffers, scratch):
+def second_weights(times, method, lasting, passing, like, non_zeros):
     """The same of the second layer's."""
+    plan, parameters, buffers, _, scratch = lasting_structs(lasting, method, like)
+    _, schedule, _ = passing_structs(passing, non_zeros, like)
     for _ in range(times):
         feature_phase.update_upper_layer(method, plan, parameters, schedule, buffers, scratch, ZERO, ZERO, 1, ZERO,
                                          parameters.sizes[1])
 
 
 @jit
-def biases(times, method, plan, parameters, samples, schedule, checks, buffers, check_buffers, scratch):
+def biases(times, method, lasting, passing, like, non_zeros):
     """Gradients and updates of the biases."""
+    plan, parameters, buffers, _, scratch = lasting_structs(lasting, method, like)
+    _, schedule, _ = passing_structs(passing, non_zeros, like)
     for _ in range(times):
         for layer in range(2):
             feature_phase.update_biases(method, plan, parameters, schedule, buffers, scratch, ZERO, layer, ZERO,
@@ -172,16 +182,21 @@ PARTS = (
 """In the order in which a step with one thread has them."""
 
 
-def structs_of(run: Run, rate: float = 0.0) -> tuple[Any, ...]:
-    """What a run of one step works on; it is not taken."""
+def arguments_of(run: Run, rate: float = 0.0) -> tuple[tuple[Any, ...], Any]:
+    """What a run of one step is given, and what holds the arrays of its table; it is not taken."""
     taken: list[tuple[Any, ...]] = []
-    with (mock.patch.object(workspace, "table", lambda *structs: structs),
-          mock.patch.object(workspace.Workspace, "take", lambda *given: taken.append(given))):
+    held: list[Any] = []
+
+    def noted(*structs: Any) -> Any:
+        held.append(structs)
+        return table(*structs)
+
+    def take(owner: workspace.Workspace, passing: Any, X: Any, non_zeros: Any) -> None:
+        taken.append((METHOD, owner.table, passing, X, non_zeros))
+
+    with mock.patch.object(workspace, "table", noted), mock.patch.object(workspace.Workspace, "take", take):
         run.steps(1, rate)
-    (owner, (source, targets, weights, schedule, checks), X, non_zeros, labels), = taken
-    samples = Samples(X, source, non_zeros, labels, targets, weights)
-    plan, parameters, buffers, check_buffers, scratch = owner.lasting
-    return METHOD, plan, parameters, samples, schedule, checks, buffers, check_buffers, scratch
+    return taken[0], held
 
 
 def timed(function: Callable[[int], Any]) -> Callable[[], float]:
@@ -213,9 +228,13 @@ def looks(case: Case, dtype: str, threads: int) -> Iterator[tuple[str, Callable[
     fastnet.set_num_threads(1)
     run = Run(case, dtype)
     run.steps(1)
-    structs = structs_of(run)
+    arguments, held = arguments_of(run)
+
+    def call(part: Part, count: int, held: Any = held) -> None:  # which lives as long as this function
+        part.function(count, *arguments)
+
     for part in PARTS:
-        yield part.name, timed(lambda count, part=part: part.function(count, *structs))  # type: ignore[misc]
+        yield part.name, timed(functools.partial(call, part))
         yield f"bytes of {part.name}", timed(copying(part.numbers(case) * np.dtype(dtype).itemsize))
     yield "1", timed(lambda count: run.steps(count, 0.0))  # a rate of 0: all steps are the same work
     if threads > 1:

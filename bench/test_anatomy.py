@@ -25,9 +25,9 @@ def test_the_parts_are_a_step(one_thread, case):
     step, parts = (anatomy.Run(CASES[case], "float64") for _ in range(2))
     before = step.weights()
     step.steps(1, 0.1)
-    structs = anatomy.structs_of(parts, 0.1)
+    arguments, _held = anatomy.arguments_of(parts, 0.1)
     for part in anatomy.PARTS:
-        part.function(1, *structs)
+        part.function(1, *arguments)
     for old, new, same in zip(before, step.weights(), parts.weights(), strict=True):
         np.testing.assert_array_equal(same, new)
         assert (old != new).any()

@@ -12,7 +12,7 @@ from typing import Any, Self, overload
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import checks, kernels, stored
+from . import checks, stored
 from .aliases import Layer
 from .files import models, onnx
 from .keywords import names_edition
@@ -405,7 +405,7 @@ class TwoLayerNet:
         TypeError, ValueError
             As for `loss`.
         """
-        return kernels.softmax(self._infer(X)[0])
+        return passes.probabilities(self._infer(X)[0])
 
     def score(self, X: ArrayLike, y: ArrayLike) -> float:
         """Return the share of samples whose label `predict` finds.
@@ -582,4 +582,5 @@ def warmup(dtype: DTypeLike = np.float64) -> float:
     net.loss(X, y, reg=1.0)
     net.predict_proba(X)
     loop.prepare(net.dtype, scores=True)
+    passes.prepare_regions(net.dtype, 2)
     return time.perf_counter() - start

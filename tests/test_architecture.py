@@ -18,8 +18,8 @@ ORDER = ["reference", "progress", "notebook", "aliases", "tuning", "jit", "llvm"
 LATER = {("reference", "progress"), ("model", "sklearn"), ("saving", "sklearn"), ("sklearn", "__init__")}
 """What is looked up only when it is asked for. `python -m fastnet.sklearn` is on top of the whole package."""
 
-LLVM = {"jit/libraries", "llvm/atomics", "llvm/clock", "llvm/conversion", "llvm/exponential", "llvm/process_numbers",
-        "llvm/stacks", "llvm/structs", "llvm/subnormals", "llvm/tile", "parallel/regions"}
+LLVM = {"jit/libraries", "llvm/atomics", "llvm/bits", "llvm/clock", "llvm/conversion", "llvm/exponential",
+        "llvm/process_numbers", "llvm/stacks", "llvm/structs", "llvm/subnormals", "llvm/tile", "parallel/regions"}
 """The files that build LLVM IR."""
 
 MODULES = sorted(path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py"))
@@ -79,7 +79,8 @@ NUMBA, SKLEARN = Path("jit/numba_internals"), Path("sklearn/private")
 """The files that know what is private to others."""
 
 PUBLIC = {"numba": {"config", "prange", "typeof", "types"},
-          "numba.extending": {"intrinsic", "overload", "register_jitable"},
+          "numba.extending": {"infer_getattr", "intrinsic", "lower_getattr_generic", "models", "overload",
+                              "register_jitable", "register_model"},
           "llvmlite": {"ir"}, "llvmlite.binding": {"get_host_cpu_name"}}
 """What is imported from numba and llvmlite, besides these themselves and llvmlite.binding: what they document."""
 

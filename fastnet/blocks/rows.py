@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..jit.decorators import block
-from ..llvm.arrays import item_size
+from ..llvm.bits import magnitude_bits
 
 __all__ = ["argmax_block", "clear_block", "finite_block"]
 
@@ -46,12 +46,9 @@ def finite_block(v):
 
     The largest of integers is what the compiler finds in vectors.
     """
-    if item_size(v) == 4:
-        bits32, largest32 = v.view(np.int32), np.int32(0)
-        for n in range(bits32.shape[0]):
-            largest32 = max(largest32, np.int32(bits32[n] & np.int32(0x7FFFFFFF)))  # else numba makes it an int64
-        return largest32 < np.int32(0x7F800000)
-    bits64, largest64 = v.view(np.int64), np.int64(0)
-    for n in range(bits64.shape[0]):
-        largest64 = max(largest64, bits64[n] & np.int64(0x7FFFFFFFFFFFFFFF))
-    return largest64 < np.int64(0x7FF0000000000000)
+    infinite = magnitude_bits(v.dtype.type(np.inf))
+    largest = infinite - infinite
+    for n in range(v.shape[0]):
+        bits = magnitude_bits(v[n])
+        largest = bits if bits > largest else largest
+    return largest < infinite

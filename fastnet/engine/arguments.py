@@ -5,11 +5,12 @@
 D inputs, H units of a layer, C classes; `width` is that of a panel (docs/vocabulary.md has the words, with drawings).
 What there is for each layer is a stack of arrays (:mod:`fastnet.llvm.stacks`).
 
-For numba these are tuples: a field is read at no cost. Numba removes the branch of an ``x is None`` that is not taken
-only where x is an argument of a compiled function, so optional fields are handed to block functions, which ask.
+A compiled function is given tables (:mod:`fastnet.llvm.structs`), `Lasting` and `Passing`, in which they stay: it gets
+the addresses of the structs with `lasting_structs` and `passing_structs`, and hands these to others. `Method` alone is
+an argument by itself, a tuple, as numba sees by its types what to compile.
 
-A compiled function is given tables (:mod:`fastnet.llvm.structs`), `Lasting` and `Passing`, from which it reads them
-with `lasting_structs` and `passing_structs`.
+Numba removes the branch of an ``x is None`` that is not taken only where x is an argument of a compiled function, so
+optional fields are handed to block functions, which ask.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from ..aliases import Array
 from ..blocks.optimizers import Optimizer
 from ..blocks.sparse import NonZeros
 from ..llvm.stacks import Stack
-from ..llvm.structs import reader
+from ..llvm.structs import in_table, reader
 
 __all__ = ["FIRST_LAYER", "NO_LAYER", "NO_SOURCE", "SECOND_LAYER", "BestParameters", "Buffers", "CheckBuffers",
            "Checks", "Lasting", "Method", "PackedParameters", "Passing", "Plan", "Samples", "Schedule", "Scratch",
@@ -111,12 +112,12 @@ class Samples(NamedTuple):
 
     X: Array
     """(M, D), C-contiguous; (0, D) where they lie in memory otherwise; in name only where `non_zeros` are given."""
+    labels: NDArray[np.int64]
+    """(M,), for a softmax; in name only for other heads."""
     source: Source
     """Where and how they lie if not as `X`."""
     non_zeros: NonZeros | None
     """The same samples by their non-zeros, instead of `X`."""
-    labels: NDArray[np.int64]
-    """(M,), for a softmax; in name only for other heads."""
     targets: Array
     """What the outputs should be, (M, C), for heads other than a softmax; in name only for that."""
     weights: Array
@@ -239,11 +240,9 @@ class Lasting(NamedTuple):
 
 
 class Passing(NamedTuple):
-    """What one run has, but for those of its `Samples` that are arguments by themselves."""
+    """What one run has."""
 
-    source: Source
-    targets: Array
-    weights: Array
+    samples: Samples
     schedule: Schedule
     checks: Checks
 
@@ -254,22 +253,22 @@ def _lasting_example(method: types.Type, dtype: np.dtype[Any]) -> Lasting:
     two, three, four = (np.empty((0,) * dimensions, dtype) for dimensions in (2, 3, 4))
     stack = np.empty((0, 0), np.intp), three
     moments = None if isinstance(optimizer, types.NoneType) else stack
-    return Lasting(
+    return Lasting(*map(in_table, (
         Plan(0, 0, 0, False, False, False, 0), PackedParameters(whole, stack, stack, stack, *4 * [moments]),
         Buffers(four, stack, stack, four, stack, stack, stack, np.empty((0, 0))), CheckBuffers(whole, three, stack),
-        Scratch(three, four, whole[:, np.newaxis], whole[:, np.newaxis], two, two, two, three))
+        Scratch(three, four, whole[:, np.newaxis], whole[:, np.newaxis], two, two, two, three))))
 
 
 def _passing_example(non_zeros: types.Type, dtype: np.dtype[Any]) -> Passing:
     """What is of the types of `Passing`, for non-zeros of this type."""
     two, weights, rates = np.empty((0, 0), dtype), np.empty(0, dtype), np.empty(0)
     stack = np.empty((0, 0), np.intp), np.empty((0, 0, 0), dtype)
-    samples = Samples(two, NO_SOURCE, non_zeros, np.empty(0, np.int64), two, weights)
+    samples = in_table(Samples(two, np.empty(0, np.int64), NO_SOURCE, non_zeros, two, weights))
     schedule = Schedule(np.empty((0, 0), np.intp), np.empty(0, np.intp), rates, rates, rates, rates, rates,
                         False)
     checks = Checks(np.empty(0, np.bool_), np.empty((0, 0), np.intp), samples, np.empty((0, 0, 0), np.intp), 0,
                     BestParameters(stack, stack))
-    return Passing(NO_SOURCE, two, weights, schedule, checks)
+    return Passing(samples, in_table(schedule), in_table(checks))
 
 
 lasting_structs = reader(_lasting_example, "lasting_structs")

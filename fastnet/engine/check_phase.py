@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from ..blocks.heads import hits_block, transpose_in_block
 from ..blocks.partition import ZERO, share_start, tile_share_start
-from ..jit.decorators import block, merged
+from ..jit.decorators import block
 from ..llvm.arrays import flat, item_size
 from ..llvm.stacks import layer_of
 from ..tuning import FEW_ROWS
@@ -19,7 +19,7 @@ from .layers import activate_layer, affine_layer, gather, unit_span
 __all__ = ["check_phase", "keep_parameters", "validation_hits"]
 
 
-@merged
+@block
 def check_phase(head, method, plan, parameters, samples, checks, check_buffers, scratch, check, share):
     """Do one share of check number `check`, which comes after the update of a step.
 
@@ -39,7 +39,7 @@ def check_phase(head, method, plan, parameters, samples, checks, check_buffers, 
             checks.hits[check, part, share] = hits
 
 
-@merged
+@block
 def hits_of_rows(method, plan, parameters, samples, check_buffers, scratch, share, row, m):
     """How many of m samples have their largest score at their label; `rows` has their indices, from place `row` on."""
     rows, stop, depth = check_buffers.rows, row + m, parameters.sizes.shape[0] - 1
@@ -56,7 +56,7 @@ def hits_of_rows(method, plan, parameters, samples, check_buffers, scratch, shar
     return hits_block(scores, samples.labels, rows[row:stop], scratch.maxima[share], scratch.labels[share])
 
 
-@merged
+@block
 def validation_hits(head, checks, check):
     """How many samples of the validation data have their largest score at their label in a check that is complete.
 
@@ -69,7 +69,7 @@ def validation_hits(head, checks, check):
     return hits
 
 
-@merged
+@block
 def keep_parameters(head, plan, parameters, checks, share):
     """Do one share of keeping the parameters, between the check that is the best so far and the next update.
 

@@ -25,7 +25,7 @@ from ..blocks.partition import (
 from ..blocks.products import bias_sums_block, gradient_block
 from ..blocks.sparse import has_non_zeros, set_cursors_block, sparse_gradient_block
 from ..blocks.sums import add_block, add_squares_block, square_sums_block
-from ..jit.decorators import block, merged
+from ..jit.decorators import block
 from ..llvm.arrays import as_3d, item_size, panel_of
 from ..llvm.stacks import layer_of
 from ..llvm.target import PACK
@@ -83,7 +83,7 @@ def owned_units(plan, sizes, index, share, itemsize):
     return first, first + units
 
 
-@merged
+@block
 def feature_phase(method, plan, parameters, samples, schedule, buffers, scratch, step, share):
     """Do one share of the feature phase: updates after step `step` - 1, and the beginning of `step`."""
     owned = owned_by(plan, parameters.sizes, layer_of(parameters.W, 0).shape[0], buffers.slices.shape[0], share,
@@ -95,7 +95,7 @@ def feature_phase(method, plan, parameters, samples, schedule, buffers, scratch,
         begin_forward(method, plan, parameters, samples, schedule, buffers, scratch, features, owned, step, share)
 
 
-@merged
+@block
 def update(method, plan, parameters, samples, schedule, buffers, scratch, features, owned, step, share):
     """Gradients and updates of what the share owns, after the sample phase of `step`."""
     sizes, itemsize, count = parameters.sizes, item_size(scratch.zeros), schedule.counts[step]
@@ -118,7 +118,7 @@ def update(method, plan, parameters, samples, schedule, buffers, scratch, featur
         update_biases(method, plan, parameters, schedule, buffers, scratch, step, layer, h0, h1)
 
 
-@merged
+@block
 def update_first_layer(method, plan, parameters, samples, schedule, buffers, scratch, features, owned, step, share):
     """Gradient and step of the first layer's weights, in the panels and packs that the share owns.
 
@@ -164,7 +164,7 @@ def update_first_layer(method, plan, parameters, samples, schedule, buffers, scr
                      ZERO, used, rate, epsilon, penalty, method.optimizer, schedule.only_gradients)
 
 
-@merged
+@block
 def update_upper_layer(method, plan, parameters, schedule, buffers, scratch, step, share, layer, h0, h1):
     """Gradient and step of the weights of a layer but the first, for the rows h0 to h1 of W.
 
@@ -210,7 +210,7 @@ def update_upper_layer(method, plan, parameters, schedule, buffers, scratch, ste
                     W[other, j0 + first + j, k] = weights[j]
 
 
-@merged
+@block
 def update_biases(method, plan, parameters, schedule, buffers, scratch, step, layer, h0, h1):
     """Gradient and step of the biases h0 to h1 of a layer; they have no penalty."""
     b, delta, zeros = layer_of(parameters.b, layer), layer_of(buffers.delta, layer), scratch.zeros
@@ -233,7 +233,7 @@ def update_biases(method, plan, parameters, schedule, buffers, scratch, step, la
                      ZERO + 1, first, columns, rate, epsilon, none, method.optimizer, schedule.only_gradients)
 
 
-@merged
+@block
 def begin_forward(method, plan, parameters, samples, schedule, buffers, scratch, features, owned, step, share):
     """Begin the forward pass of a step: the share's k-slices of the affine map of layer `forward_layer`."""
     batch, count = schedule.batches[step], schedule.counts[step]

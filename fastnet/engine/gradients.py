@@ -18,7 +18,7 @@ from ..blocks.partition import ZERO
 from ..jit.decorators import block, task
 from ..llvm.arrays import item_size
 from ..llvm.stacks import layer_of
-from ..llvm.structs import Table, table
+from ..llvm.structs import Table, set_arrays, table
 from ..parallel.threads import most_threads
 from .arguments import NO_SOURCE, Checks, Method, Passing, Samples, Schedule, lasting_structs
 from .idle import Idle
@@ -111,11 +111,12 @@ class _Gradients:
         self._penalties, self._losses = np.empty(1), np.empty(1)
         schedule = Schedule(batch, counts, np.zeros(1), np.zeros(1), self._penalties, counts.astype(np.float64),
                             self._losses, only_gradients=True)
-        none = Samples(np.empty((0, self._parameters.sizes[0]), dtype), NO_SOURCE, None, np.empty(0, np.int64),
-                       np.empty((1, 1), dtype), np.empty(0, dtype))
+        # Of the shapes of what comes, whose addresses alone take their place.
+        none = Samples(np.empty((samples, self._parameters.sizes[0]), dtype), np.empty(samples, np.int64), NO_SOURCE,
+                       None, np.empty((1, 1), dtype), np.empty(0, dtype))
         checks = Checks(np.zeros(1, np.bool_), np.zeros((0, 1), np.intp), none,
                         np.zeros((0, 2, self._workspace.workers), np.intp), 0, self._parameters.no_best())
-        self._passing = Passing(none.source, none.targets, none.weights, schedule, checks)  # a table keeps nothing
+        self._passing = Passing(none, schedule, checks)  # a table keeps nothing
         self._table = table(*self._passing)
 
     def take(self, layers: Sequence[Layer], X: Array, y: NDArray[np.int64],
@@ -125,7 +126,7 @@ class _Gradients:
         Ws, bs = zip(*layers, strict=True)
         pack(workspace.table, workspace.method, Ws, bs)
         self._penalties[0] = penalty
-        workspace.take(self._table, X, None, y)
+        workspace.take(set_arrays(self._table, X, y), X, None)
         dWs, dbs = tuple([np.empty(W.shape, W.dtype) for W in Ws]), tuple([np.empty(b.shape, b.dtype) for b in bs])
         unpack(workspace.table, workspace.method, dWs, dbs)
         return float(self._losses[0]), list(zip(dWs, dbs, strict=True))

@@ -11,7 +11,7 @@ from ..blocks.partition import K_SLICES, NOT_HALVED, ZERO, k_slice_count, k_slic
 from ..blocks.products import affine_block, product_block
 from ..blocks.sparse import has_non_zeros, sparse_affine_block
 from ..blocks.sums import add_block
-from ..jit.decorators import block, merged
+from ..jit.decorators import block
 from ..llvm.arrays import flat, item_size
 from ..llvm.conversion import convert, convert_pack
 from ..llvm.stacks import layer_of
@@ -72,7 +72,7 @@ def convert_block(source, D, batch, A, p0, p1, i0, i1):
                             source.address + batch[i] * source.sample_stride + d * column, column, source.kind)
 
 
-@merged
+@block
 def gather(samples, batch, features, p0, p1, start, stop):
     """The packs p0 to p1 of features[:, start:stop] = the samples batch[start:stop]; nothing of non-zeros."""
     if not has_non_zeros(samples.non_zeros):
@@ -82,7 +82,7 @@ def gather(samples, batch, features, p0, p1, start, stop):
             convert_block(samples.source, samples.X.shape[1], batch, features, p0, p1, start, stop)
 
 
-@merged
+@block
 def affine_layer(plan, parameters, samples, batch, features, buffers, scratch, share, layer, panel, start, stop):
     """A panel of a layer's affine map, for the rows start to stop of the minibatch `batch`, packed in `features`."""
     sizes, target = parameters.sizes, layer_of(buffers.A, layer + 1)
@@ -99,7 +99,7 @@ def affine_layer(plan, parameters, samples, batch, features, buffers, scratch, s
         affine_block(features, packed_rows(features, start), W, ZERO, b, zeros, Z, products, rows, sizes[0], ZERO, n)
 
 
-@merged
+@block
 def affine_slices(plan, parameters, features, buffers, scratch, slice0, slice1, start, stop):
     """The k-slices slice0 to slice1 of the affine map of layer `forward_layer`, for the rows start to stop."""
     layer, itemsize = plan.forward_layer, item_size(scratch.zeros)
@@ -120,7 +120,7 @@ def affine_slices(plan, parameters, features, buffers, scratch, slice0, slice1, 
                 add_block(slices[number, panel], slices[number - 1, panel], start, stop, ZERO, W.shape[2])
 
 
-@merged
+@block
 def finish_affine_layer(plan, buffers, start, stop):
     """The affine map of layer `forward_layer` for the rows start to stop: its k-slices, added up pairwise."""
     slices, Z = buffers.slices, layer_of(buffers.A, plan.forward_layer + 1)
@@ -136,7 +136,7 @@ def finish_affine_layer(plan, buffers, start, stop):
             target[h] = first[h] + other[h]
 
 
-@merged
+@block
 def activate_layer(method, parameters, buffers, layer, panel, start, stop):
     """What a layer puts out, in the place of its affine map; the last layer is left as it is."""
     if layer < parameters.sizes.shape[0] - 2:
@@ -144,7 +144,7 @@ def activate_layer(method, parameters, buffers, layer, panel, start, stop):
         activate_block(flat(Z, ZERO, Z.size), method.activation)  # with what is padded: all at once
 
 
-@merged
+@block
 def propagate_layer(method, plan, parameters, buffers, scratch, layer, panel0, panel1, start, stop):
     """The deltas of the layer below for the rows start to stop, in the panels panel0 to panel1 of what it puts out."""
     sizes, WT, zeros = parameters.sizes, layer_of(parameters.WT, layer), scratch.zeros

@@ -12,7 +12,7 @@ from ..blocks.partition import K_SLICES, ZERO, panel_span, tile_share_start
 from ..blocks.products import product_block
 from ..blocks.sparse import has_non_zeros
 from ..blocks.sums import add_squares_block, ordered_sum, total_of_squares
-from ..jit.decorators import block, merged
+from ..jit.decorators import block
 from ..llvm.arrays import item_size
 from ..llvm.stacks import layer_of
 from ..tuning import BLOCK_ROWS
@@ -23,7 +23,7 @@ from .plan import gradient_is_split
 __all__ = ["loss_of_step", "sample_phase"]
 
 
-@merged
+@block
 def sample_phase(method, plan, parameters, samples, schedule, buffers, scratch, step, share):
     """Do one share of the sample phase of a step."""
     count, rows = plan.sample_shares, schedule.counts[step]
@@ -43,7 +43,7 @@ def sample_phase(method, plan, parameters, samples, schedule, buffers, scratch, 
             summed = stop
 
 
-@merged
+@block
 def forward_rows(method, plan, parameters, samples, batch, buffers, scratch, share, start, stop):
     """Take the rows start to stop forward through the layers, from `forward_layer` on if its k-slices are there."""
     features, depth = buffers.X0[0], parameters.sizes.shape[0] - 1
@@ -59,7 +59,7 @@ def forward_rows(method, plan, parameters, samples, batch, buffers, scratch, sha
             activate_layer(method, parameters, buffers, layer, panel, start, stop)
 
 
-@merged
+@block
 def head_rows(method, plan, parameters, samples, schedule, buffers, scratch, step, share, start, stop):
     """Losses of the rows start to stop, and the gradient with respect to their scores in `delta` of the last layer."""
     depth, itemsize, m = parameters.sizes.shape[0] - 1, item_size(scratch.zeros), stop - start
@@ -76,7 +76,7 @@ def head_rows(method, plan, parameters, samples, schedule, buffers, scratch, ste
         transpose_out_block(scores, delta[panel, start:stop], j0, n, m)
 
 
-@merged
+@block
 def backward_rows(method, plan, parameters, buffers, scratch, start, stop):
     """Take the deltas of the rows start to stop down to the first layer.
 
@@ -87,7 +87,7 @@ def backward_rows(method, plan, parameters, buffers, scratch, start, stop):
                         layer_of(buffers.delta, layer - 1).shape[0], start, stop)
 
 
-@merged
+@block
 def add_to_gradients(plan, parameters, samples, buffers, scratch, part, first, start, stop):
     """Add the products of the samples start to stop to sum number `part` of each gradient that is split.
 
@@ -120,7 +120,7 @@ def add_to_gradients(plan, parameters, samples, buffers, scratch, part, first, s
                                   target, ZERO, n, start, stop, ZERO, width)
 
 
-@merged
+@block
 def loss_of_step(plan, parameters, schedule, buffers, step):
     """The loss of a step from what its samples and the feature phase after it have left; overwrites `square_sums`."""
     row_losses = buffers.row_losses[step % 2, :schedule.counts[step]]

@@ -22,11 +22,11 @@ import numpy as np
 
 from ..aliases import Array
 from ..blocks.sparse import NonZeros
-from ..jit.decorators import block, merged, worker
+from ..jit.decorators import block, worker
 from ..llvm.structs import Table
 from ..llvm.subnormals import flush_subnormals, restore_control
 from ..parallel.phases import SHUT, claim, complete, enter, leave, wait_until
-from .arguments import Method, Samples, lasting_structs, passing_structs
+from .arguments import Method, lasting_structs, passing_structs
 from .check_phase import check_phase, keep_parameters, validation_hits
 from .feature_phase import feature_phase
 from .sample_phase import loss_of_step, sample_phase
@@ -39,8 +39,8 @@ FEATURES, CHECK, SAMPLES = range(PHASES)
 
 
 @worker
-def training_steps(number: int, counters: Array, method: Method, lasting: Table, passing: Table,
-                   X: Array, non_zeros: NonZeros | None, labels: Array) -> None:
+def training_steps(number: int, counters: Array, method: Method, lasting: Table, passing: Table, like: Array,
+                   non_zeros: NonZeros | None) -> None:
     """Do the shares of one worker of a team that takes a step for each minibatch of the schedule.
 
     S steps are 3 S + 3 phases. Phase 3 s updates the parameters after step s - 1 and, with a `forward_layer`, begins
@@ -57,15 +57,15 @@ def training_steps(number: int, counters: Array, method: Method, lasting: Table,
     method : Method
     lasting, passing : Table
         Of a `Lasting` and of a `Passing`; what they hold: :mod:`fastnet.engine.arguments`.
-    X, non_zeros, labels
-        As in `Samples`. Numba sees by them of which types the rest is.
+    like, non_zeros
+        An array of the dtype of the parameters, and the non-zeros of `Samples`: numba sees by them of which types the
+        rest is.
     """
     opened = enter(counters, number)
     if opened == SHUT:
         return
-    plan, parameters, buffers, check_buffers, scratch = lasting_structs(lasting, method, X)
-    source, targets, weights, schedule, checks = passing_structs(passing, non_zeros, X)
-    samples = Samples(X, source, non_zeros, labels, targets, weights)
+    plan, parameters, buffers, check_buffers, scratch = lasting_structs(lasting, method, like)
+    samples, schedule, checks = passing_structs(passing, non_zeros, like)
     control = begin_flushing(method.optimizer)
     alone = plan.sample_shares == 1 and plan.feature_shares == 1  # atomic operations cost a small step much
     completed, check, most_hits = 0, 0, checks.hits_to_beat
@@ -108,7 +108,7 @@ def shares_of_phase(plan, checks, kind, due):
     return plan.sample_shares if kind == SAMPLES else plan.feature_shares
 
 
-@merged
+@block
 def do_sample_share(method, plan, parameters, samples, schedule, buffers, scratch, step, share):
     """A share of the sample phase of a step; the first one also makes the loss of the step before."""
     if share == 0 and step > 0:

@@ -262,20 +262,20 @@ class Workspace:
             by_step.append(np.empty(steps_count))
             by_step[-1][:] = values
         losses = np.full(steps_count, -np.inf)  # no loss is that
-        samples = Samples(given, source, non_zeros, *map(np.ascontiguousarray, (labels, targets, weights)))
+        labels, targets, weights = map(np.ascontiguousarray, (labels, targets, weights))
+        samples = Samples(given, labels, source, non_zeros, targets, weights)
         rates, epsilons, penalties, weight_sums = by_step
         schedule = Schedule(batches, counts, rates, epsilons, penalties, weight_sums, losses, only_gradients)
         checks = self._checks(accuracies, samples, batches, min(M, len(y)))
         self.losses = losses
-        self.take(table(*Passing(source, samples.targets, samples.weights, schedule, checks)), given, non_zeros,
-                  samples.labels)
+        self.take(table(*Passing(samples, schedule, checks)), given, non_zeros)
         return Results(losses, checks.hits.sum(axis=2) /
                        (max(checks.chosen.shape[1], 1), max(len(checks.validation.labels), 1)))
 
-    def take(self, passing: Table, X: NDArray[Any], non_zeros: NonZeros | None, labels: NDArray[np.int64]) -> None:
-        """Take the steps of a run, given a table of its `Passing` and the rest of its `Samples`; nothing is checked."""
+    def take(self, passing: Table, X: NDArray[Any], non_zeros: NonZeros | None) -> None:
+        """Take the steps of a run, given a table of its `Passing` and what is in its `Samples`; nothing is checked."""
         run_team(training_steps, self.workers, new_counters(self.workers), self.method, self.table, passing, X,
-                 non_zeros, labels)
+                 non_zeros)
 
     def _checks(self, accuracies: Accuracies | None, samples: Samples, batches: NDArray[np.intp], M: int) -> Checks:
         """The checks of a run with these minibatches, of M samples."""

@@ -12,7 +12,7 @@ from numba.extending import intrinsic, register_jitable
 
 from . import announcements, turns
 from .disk_cache import DiskCache, cache_directory, plain_cache
-from .libraries import for_merged, for_parts, for_wholes
+from .libraries import for_parts, for_wholes
 from .numba_internals import (
     DISK_CACHE,
     MISSING,
@@ -23,7 +23,7 @@ from .numba_internals import (
     set_cache,
 )
 
-__all__ = ["block", "cache_directory", "inline", "kernel", "merged", "operation", "shared", "task", "worker"]
+__all__ = ["block", "cache_directory", "inline", "kernel", "operation", "shared", "task", "worker"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -71,15 +71,6 @@ def block(function: Function) -> Function:
     costs more than the work. It gets no wrapper for Python, and no cache of its own: kernels contain their blocks.
     """
     return cast(Function, _njit(function, **no_references(), **_PART))
-
-
-def merged(function: Function) -> Function:
-    """Compile a block with structs among its arguments: LLVM makes it a part of its callers.
-
-    numba's own inlining takes twice as long to compile: it walks through the caller once for each call in it. And a
-    call that is left would hand some three hundred numbers over, which takes a small network a tenth of a step.
-    """
-    return cast(Function, _njit(function, **no_references(), **no_wrappers(), **for_merged))
 
 
 def shared(function: Function) -> Function:

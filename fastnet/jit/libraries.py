@@ -4,9 +4,10 @@
 slow some processors down for a while. The tiles of :mod:`fastnet.llvm.tile` are made of them anyway. (The bodies of
 parallel loops, which numba compiles by another way, are left at that.)
 
-*Parts of functions are no functions.* numba optimizes each function that it compiles, makes machine code of it, and
-then links it into its callers, where all is optimized and made machine code of again. Where the callers alone are ever
-called from Python, that is a sixth of the time of compiling.
+*Parts have no code of their own.* numba optimizes each function that it compiles, makes machine code of it, and then
+links it into its callers, where all is optimized and made machine code of again. Where the callers alone are ever
+called from Python, that is a sixth of the time of compiling. There long parts are functions again, not copies in each
+place where they are called.
 
 *Nothing of Python runs on the way out.* Where compiled code returns an array, numba calls a function of Python for the
 type `numpy.ndarray`. What a signal handler raises that has waited for compiled code would be raised in that function,
@@ -40,22 +41,32 @@ from .numba_internals import (
 )
 from .shared_code import with_definitions
 
-__all__ = ["for_merged", "for_parts", "for_wholes"]
+__all__ = ["for_parts", "for_wholes"]
 
 _WIDEST = '"prefer-vector-width"="512"'
 """An attribute of LLVM's for functions: bits of a vector, or what the processor has, if that is less."""
+
+_LONG = 300
+"""Instructions of a part, as numba's front end makes them, from which on LLVM does not make it a part of its callers.
+
+Else it would be compiled again for each of their calls: that is a tenth of the time of compiling. A call takes some
+nanoseconds: 3 % of a training step of 4-10-3, and of nothing larger.
+"""
 
 
 class _Library(Library):
     """What has been compiled of a function, and of those that it calls."""
 
-    attributes: tuple[str, ...] = (_WIDEST,)
+    stays: int | None = None
+    """Instructions from which on a function is never made a part of its callers; None for no such length."""
 
     def add_ir_module(self, ir_module: Any) -> None:
         """Take in what numba's front end has made."""
         for function in ir_module.functions:
             if not function.is_declaration:
-                set.update(function.attributes, self.attributes)  # llvmlite knows attributes by name only
+                set.add(function.attributes, _WIDEST)  # llvmlite knows attributes by name only
+                if self.stays is not None and sum(len(block.instructions) for block in function.blocks) >= self.stays:
+                    function.attributes.add("noinline")
         super().add_ir_module(ir_module)
 
 
@@ -70,11 +81,7 @@ class _WholeLibrary(_Library, LinkedLibrary):
 class _PartLibrary(_Library, UnfinishedLibrary):
     """What others will link."""
 
-
-class _MergedLibrary(_PartLibrary):
-    """What becomes a part of its caller, whatever its size. numba's `forceinline` would be inherited by its blocks."""
-
-    attributes = (*_Library.attributes, "alwaysinline")
+    stays = _LONG
 
 
 def _no_entry(*_: Any) -> Callable[..., Any]:
@@ -122,18 +129,10 @@ class _WholeCompiler(PreparedCompiler):
 class _PartCompiler(PreparedCompiler):
     """The same for what only other compiled functions call."""
 
-    library: type[_PartLibrary] = _PartLibrary
-
     def prepare(self, context: Any, name: str) -> Any:
         """Change the context; return the library."""
         context.get_executable = _no_entry
-        return self.library(context.codegen(), name)
-
-
-class _MergedCompiler(_PartCompiler):
-    """The same for what is merged with its callers."""
-
-    library = _MergedLibrary
+        return _PartLibrary(context.codegen(), name)
 
 
 for_wholes: dict[str, Any] = (
@@ -142,6 +141,3 @@ for_wholes: dict[str, Any] = (
 
 for_parts: dict[str, Any] = for_wholes if PARTS in MISSING else {"pipeline_class": _PartCompiler}
 """Options of what only other compiled functions call."""
-
-for_merged: dict[str, Any] = for_wholes if PARTS in MISSING else {"pipeline_class": _MergedCompiler}
-"""Options of what is merged with its callers."""

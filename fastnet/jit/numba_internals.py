@@ -25,11 +25,11 @@ from typing import Any, NamedTuple
 import numba
 from numba import config
 
-__all__ = ["ARGUMENT_TYPES", "ARRAY_BOXING", "ARRAY_HANDOVER", "DISK_CACHE", "FEATURES", "FORK_LOCKS", "MISSING",
-           "NO_REFERENCES", "NO_WRAPPERS", "PARTS", "SHARED_CODE", "THREADS_IN_KERNELS",
-           "THREADS_WITHOUT_LOCK", "WIDE_VECTORS", "Feature", "InTreePlace", "Library", "LinkedLibrary",
-           "PreparedCompiler", "PythonCalls", "StoredFunction", "UnfinishedLibrary", "UserPlace",
-           "UserWidePlace", "before_compiling", "cache_folder", "cgutils", "compile_within",
+__all__ = ["ARGUMENT_TYPES", "ARRAY_BOXING", "ARRAY_HANDOVER", "DISK_CACHE", "FEATURES", "FORK_LOCKS",
+           "MISSING", "NO_REFERENCES", "NO_WRAPPERS", "PARTS", "SHARED_CODE", "THREADS_IN_KERNELS",
+           "THREADS_WITHOUT_LOCK", "WIDE_VECTORS", "AttributeTemplate", "Feature", "InTreePlace", "Library",
+           "LinkedLibrary", "PreparedCompiler", "PythonCalls", "StoredFunction", "UnfinishedLibrary",
+           "UserPlace", "UserWidePlace", "before_compiling", "cache_folder", "cgutils", "compile_within",
            "counts_references", "current_threads", "dumps", "fork_locks", "get_num_threads",
            "initialize_memory", "launch_threads", "no_references", "no_wrappers", "populate_array",
            "renew_process_lock", "set_cache", "set_num_threads", "struct_value"]
@@ -93,7 +93,10 @@ class Feature(NamedTuple):
 # ---- what nothing can be done without: numba's own way to write operations in LLVM IR, used by many, not documented --
 
 _NEEDED = (
-    *(_Look(f"numba.extending:{name}") for name in ("intrinsic", "overload", "register_jitable")),
+    *(_Look(f"numba.extending:{name}") for name in (
+        "infer_getattr", "intrinsic", "lower_getattr_generic", "models.PrimitiveModel", "overload", "register_jitable",
+        "register_model")),
+    _Look("numba.core.typing.templates:AttributeTemplate._resolve", ("self", "value", "attr"), ("generic_resolve",)),
     *(_Look(f"llvmlite.binding:{name}") for name in (
         "address_of_symbol", "add_symbol", "get_host_cpu_features", "get_host_cpu_name", "get_process_triple")),
     *(_Look(f"numba.core.cgutils:{name}") for name in (
@@ -274,6 +277,9 @@ _look_for_all()
 
 cgutils: Any = _found("numba.core.cgutils")
 """numba's helpers for LLVM IR."""
+
+AttributeTemplate: Any = _found("numba.core.typing.templates:AttributeTemplate")
+"""What says of which types the attributes of a type are."""
 
 populate_array: Any = _found("numba.np.arrayobj:populate_array")
 """Fills in the struct that an array is in compiled code."""

@@ -25,7 +25,8 @@ from ..blocks.packed_products import copy_panel_block
 from ..blocks.partition import K_SLICES, NOT_HALVED, ZERO, panel_count, panel_span, tile_share_start
 from ..blocks.products import affine_block, affine_row_block
 from ..blocks.rows import argmax_block, clear_block, finite_block
-from ..jit.decorators import block, inline, kernel, shared, worker
+from ..jit.decorators import block, inline, kernel, shared, task, worker
+from ..kernels import softmax_rows_block
 from ..llvm.arrays import flat, item_size
 from ..llvm.target import row_width, tile_rows, tile_width
 from ..parallel.phases import SHUT, claim, complete, enter, leave, wait_until
@@ -33,10 +34,12 @@ from ..parallel.regions import enter_region, leave_region
 from ..parallel.threads import shares
 from ..tuning import BLOCK_ROWS, PACKED_ROWS, PANEL_ROWS, WIDE_BYTES, WIDE_ROWS
 
-__all__ = ["ALL_FINITE", "Network", "Outputs", "few_scores", "network_scores", "panel_lines", "scratch_lines"]
+__all__ = ["ALL_FINITE", "NO_REGION", "Network", "Outputs", "few_probabilities", "few_scores", "few_scores_in_region",
+           "network_scores", "panel_lines", "scratch_lines"]
 
-ALL_FINITE, MISFIT = -1, -2
-"""What `few_scores` finds in samples that are right, and where the shapes of its arrays do not fit together."""
+ALL_FINITE, MISFIT, NO_REGION = -1, -2, -3
+"""What `few_scores` finds in samples that are right, where the shapes of its arrays do not fit together, and where
+several threads are not to be had."""
 
 
 class Network(NamedTuple):
@@ -265,10 +268,43 @@ def shapes_fit(samples, Ws, bs, Z, labels):
     return fit and Z.shape[1] == columns
 
 
-@kernel
-def few_scores(activation: int | None, head: int | None, threads: int, samples: Array, Ws: Arrays, bs: Arrays,
-               Z: Array, labels: NDArray[np.intp]) -> int:
-    """The same for so little work that threads have to be there at once, in a parallel region; or in none.
+@inline
+def few_rows_scratch(shares, X, Ws):
+    """`RowScratch` of so many shares for all rows of X (1, N, D): a row of zeros, and the rest for each share."""
+    N, itemsize, panels, inputs = X.shape[1], item_size(X), 1, 0
+    for layer in range(len(Ws)):
+        inputs = max(inputs, Ws[layer].shape[0])
+        panels = max(panels, panel_count(Ws[layer].shape[1], itemsize))
+    rows, tile = min(BLOCK_ROWS, N), tile_width(itemsize)
+    zeros = np.empty((1, tile), X.dtype)
+    clear_block(zeros[0])
+    return RowScratch(zeros, np.empty((shares, 1, tile), X.dtype),
+                      np.empty((shares, K_SLICES - 1, rows, tile), X.dtype),
+                      np.empty((shares, 2, panels, rows, tile), X.dtype),
+                      np.empty((shares, own_panel_lines(N // shares, inputs), tile), X.dtype))
+
+
+@block
+def share_of_scores(network, X, outputs, scratch, share, i0, i1):
+    """`rows_block` with the scratch of one of the shares that `few_rows_scratch` has made it for."""
+    own = RowScratch(scratch.zeros, scratch.bias[share], scratch.products[share], scratch.activations[share],
+                     scratch.panel[share])
+    rows_block(network, X, scratch.zeros[:0], outputs, own, i0, i1)
+
+
+@block
+def first_that_is_not(finite):
+    """Index of the first row that is not finite, or ALL_FINITE."""
+    for i in range(finite.shape[0]):
+        if not finite[i]:
+            return i
+    return ALL_FINITE
+
+
+@task
+def few_scores(activation: int | None, head: int | None, samples: Array, Ws: Arrays, bs: Arrays, Z: Array,
+               labels: NDArray[np.intp]) -> int:
+    """The same in one thread, for little work.
 
     Results are written to arrays of the caller's: new ones that compiled code hands over take longer to make. Shapes
     are checked here, where nobody can change them any more, and whether samples are finite.
@@ -279,8 +315,6 @@ def few_scores(activation: int | None, head: int | None, threads: int, samples: 
         As in `Network`: the call of a single sample would notice a struct.
     samples : array (N, D), C-contiguous
         Of the dtype of the weights, as `Z` is.
-    threads : int
-        How many there may be at work, at most.
     Z, labels : array (N, C), intp array (N,)
         As in `Outputs`.
 
@@ -293,39 +327,65 @@ def few_scores(activation: int | None, head: int | None, threads: int, samples: 
     if not shapes_fit(samples, Ws, bs, Z, labels):
         return MISFIT
     X = samples.reshape(1, samples.shape[0], samples.shape[1])
-    N, itemsize, depth = X.shape[1], item_size(X), len(Ws)
-    work, panels, widest, inputs = 0, 1, 1, 0
-    for layer in range(depth):
-        inputs = max(inputs, Ws[layer].shape[0])
-        work += N * Ws[layer].size
-        panels = max(panels, panel_count(Ws[layer].shape[1], itemsize))
-        widest = max(widest, Ws[layer].shape[1])
+    N = X.shape[1]
     if N == 1:
+        widest = 1
+        for layer in range(len(Ws)):
+            widest = max(widest, Ws[layer].shape[1])
         memory = np.empty((2 + K_SLICES, 1, 1, widest), X.dtype)
         clear_block(memory[0, 0, 0])
         finite_row = one_row_block(activation, head, X, Ws, bs, Z, labels, memory[0, 0], memory[1:3],
                                    memory[3:].reshape(K_SLICES - 1, 1, widest))
         return ALL_FINITE if finite_row else 0
     finite = np.empty(N, np.bool_)
+    share_of_scores(Network(activation, head, Ws, bs), X, Outputs(Z, labels, finite), few_rows_scratch(1, X, Ws), ZERO,
+                    ZERO, N)
+    return first_that_is_not(finite)
+
+
+@kernel
+def few_scores_in_region(activation: int | None, head: int | None, threads: int, samples: Array, Ws: Arrays,
+                         bs: Arrays, Z: Array, labels: NDArray[np.intp]) -> int:
+    """`few_scores` in at most so many threads, for work that pays for a parallel region.
+
+    It is apart because it takes as long again to compile, and small networks never call it.
+
+    Returns
+    -------
+    bad : int
+        As of `few_scores`; NO_REGION if there is no work for several threads, or no region to be had: then nothing has
+        been done.
+    """
+    if not shapes_fit(samples, Ws, bs, Z, labels):
+        return MISFIT
+    X = samples.reshape(1, samples.shape[0], samples.shape[1])
+    N, work = X.shape[1], 0
+    for layer in range(len(Ws)):
+        work += N * Ws[layer].size
     height = tile_rows(N)
     count = min(shares((N + height - 1) // height, work), threads)
-    rows, tile = min(BLOCK_ROWS, N), tile_width(itemsize)
-    none, zeros = np.empty((0, tile), X.dtype), np.empty((1, tile), X.dtype)
-    clear_block(zeros[0])
-    bias, products = np.empty((count, 1, tile), X.dtype), np.empty((count, K_SLICES - 1, rows, tile), X.dtype)
-    activations = np.empty((count, 2, panels, rows, tile), X.dtype)
-    panel = np.empty((count, own_panel_lines(N // count, inputs), tile), X.dtype)
+    finite, scratch, bad = np.empty(N, np.bool_), few_rows_scratch(count, X, Ws), ALL_FINITE
     if count == 1 or not enter_region():
-        rows_block(Network(activation, head, Ws, bs), X, none, Outputs(Z, labels, finite),
-                   RowScratch(zeros, bias[0], products[0], activations[0], panel[0]), ZERO, N)
+        bad = NO_REGION
     else:
         for t in prange(count):
             share = np.intp(t)
-            rows_block(Network(activation, head, Ws, bs), X, none, Outputs(Z, labels, finite),
-                       RowScratch(zeros, bias[share], products[share], activations[share], panel[share]),
-                       tile_share_start(share, count, N), tile_share_start(share + 1, count, N))
+            share_of_scores(Network(activation, head, Ws, bs), X, Outputs(Z, labels, finite), scratch, share,
+                            tile_share_start(share, count, N), tile_share_start(share + 1, count, N))
         leave_region()
-    for i in range(N):
-        if not finite[i]:
-            return i
-    return ALL_FINITE
+    return bad if bad == NO_REGION else first_that_is_not(finite)
+
+
+@task
+def few_probabilities(Z: Array) -> Array:
+    """:func:`fastnet.kernels.softmax` in one thread, for few rows: that kernel takes twice as long to compile.
+
+    Parameters
+    ----------
+    Z : array (N, C), C-contiguous
+        Neither side is 0.
+    """
+    N, C = Z.shape
+    P, S = np.empty((N, C), Z.dtype), np.empty((C, BLOCK_ROWS), Z.dtype)
+    softmax_rows_block(Z, P, S, np.empty(N, Z.dtype), np.empty(N, Z.dtype), ZERO, N)
+    return P

@@ -33,21 +33,35 @@ from ..llvm.memory import aligned
 from ..llvm.target import PACK, tile_width
 from ..parallel.phases import new_counters
 from ..parallel.team import run as run_team
-from ..parallel.threads import share_count, slow_regions, using_threads
+from ..parallel.threads import most_threads, share_count, slow_regions, using_threads
 from ..stored import AnySamples, StoredSamples
 from ..tuning import (
     BLOCK_ROWS,
     CHUNK_ROWS,
     CHUNK_WORK,
+    EXP_WORK,
     FINITE_PIECE,
     LOSS_BYTES,
     REGION_WORK,
     SHARES_PER_THREAD,
     SLOW_REGION_WORK,
+    WORK_PER_THREAD,
 )
-from .inference import ALL_FINITE, Network, Outputs, few_scores, network_scores, panel_lines, scratch_lines
+from .inference import (
+    ALL_FINITE,
+    NO_REGION,
+    Network,
+    Outputs,
+    few_probabilities,
+    few_scores,
+    few_scores_in_region,
+    network_scores,
+    panel_lines,
+    scratch_lines,
+)
 
-__all__ = ["forward", "infer", "infer_known", "loss_and_grads", "loss_and_grads_by_kernels"]
+__all__ = ["forward", "infer", "infer_known", "loss_and_grads", "loss_and_grads_by_kernels",
+           "prepare_regions", "probabilities"]
 
 _INDEX = np.dtype(np.intp)
 """To make a dtype of the type would take NumPy as long as the array of a few labels."""
@@ -144,11 +158,12 @@ def infer_known(params: Any, known: Known, X: Any, dtype: np.dtype[Any],
         if ready is None:
             return None
         samples = writable(ready)
+    work = len(samples) * sum([W.size for W in Ws]) if len(samples) > 1 else 0
     # To ask whether regions are slow has numba load its threads; a single sample needs none.
-    if len(samples) > 1 and (slow_regions() or len(samples) * sum([W.size for W in Ws]) >= REGION_WORK):
+    if work and (slow_regions() or work >= REGION_WORK):
         return None
     Z, labels = np.empty((len(samples), bs[-1].size), dtype), np.empty(len(samples), _INDEX)
-    bad = few_scores(None, None, sys.maxsize if threads is None else threads, samples, Ws, bs, Z, labels)
+    bad = _few_scores((None, None), Ws, bs, samples, work, threads, Z, labels)
     return (Z, labels) if bad == ALL_FINITE else None
 
 
@@ -173,7 +188,7 @@ def infer(layers: Sequence[Layer], X: AnySamples, name: str = "X", check: Callab
     method = method_indices(activation, head)
     # A single sample, quickly: what several are asked for takes a microsecond, and has numba load its threads.
     if region and check is None and X.shape[0] == 1 and isinstance(X, np.ndarray):
-        return _infer_few(method, Ws, bs, writable(computable(X, Ws[0].dtype)), 0, name, 1)
+        return _infer_few(method, Ws, bs, writable(computable(X, Ws[0].dtype)), 0, name, 0, 1)
     work = sum([W.size for W in Ws])
     rows = max(CHUNK_ROWS, CHUNK_WORK // work)
     # A chunk is read or converted, never all.
@@ -194,17 +209,41 @@ def infer(layers: Sequence[Layer], X: AnySamples, name: str = "X", check: Callab
     return Z, labels
 
 
+def probabilities(Z: NDArray[Any]) -> NDArray[Any]:
+    """Return :func:`fastnet.kernels.softmax` of scores (N, C), C-contiguous."""
+    return few_probabilities(Z) if EXP_WORK * Z.size < 2 * WORK_PER_THREAD else kernels.softmax(Z)
+
+
+def prepare_regions(dtype: np.dtype[Any], depth: int, activation: str | None = None, head: str | None = None) -> None:
+    """Compile, or load, what predictions of `infer` have that are worth several threads, for so many layers."""
+    Ws, bs = (np.zeros((1, 1), dtype),) * depth, (np.zeros(1, dtype),) * depth
+    few_scores_in_region(*method_indices(activation, head), 1, np.zeros((1, 1), dtype), Ws, bs, np.zeros((1, 1), dtype),
+                         np.zeros(1, np.intp))
+    if head is None:
+        kernels.softmax(np.zeros((1, 1), dtype))
+
+
 def _infer_few(method: tuple[int | None, int | None], Ws: Arrays, bs: Arrays, X: NDArray[Any], first: int, name: str,
-               threads: int) -> tuple[NDArray[Any], NDArray[np.intp]]:
+               work: int, threads: int | None) -> tuple[NDArray[Any], NDArray[np.intp]]:
     """Scores and labels of so few samples that threads have to be there at once, if there may be several.
 
     They are as compiled code takes them; only NaN and inf are looked for.
     """
     Z, labels = np.empty((len(X), Ws[-1].shape[1]), X.dtype), np.empty(len(X), _INDEX)
-    bad = few_scores(*method, threads, X, Ws, bs, Z, labels)
+    bad = _few_scores(method, Ws, bs, X, work, threads, Z, labels)
     if bad != ALL_FINITE:
         raise not_finite(X, bad, name, first)
     return Z, labels
+
+
+def _few_scores(method: tuple[int | None, int | None], Ws: Arrays, bs: Arrays, X: NDArray[Any], work: int,
+                threads: int | None, Z: NDArray[Any], labels: NDArray[np.intp]) -> int:
+    """What `few_scores` returns, in several threads where that pays for so many multiply-adds."""
+    if work >= 2 * WORK_PER_THREAD and most_threads(threads) > 1:
+        bad = few_scores_in_region(*method, sys.maxsize if threads is None else threads, X, Ws, bs, Z, labels)
+        if bad != NO_REGION:
+            return bad
+    return few_scores(*method, X, Ws, bs, Z, labels)
 
 
 def _infer(method: tuple[int | None, int | None], Ws: tuple[NDArray[Any], ...], bs: tuple[NDArray[Any], ...],
@@ -214,8 +253,7 @@ def _infer(method: tuple[int | None, int | None], Ws: tuple[NDArray[Any], ...], 
     N, dtype, X = len(X), Ws[0].dtype, writable(computable(X, Ws[0].dtype))
     slow = region and slow_regions()
     if region and N * work < (SLOW_REGION_WORK if slow else REGION_WORK):
-        return _infer_few(method, Ws, bs, X, first, name,
-                          1 if slow else sys.maxsize if threads is None else threads)
+        return _infer_few(method, Ws, bs, X, first, name, N * work, 1 if slow else threads)
     Z, labels, finite = np.empty((N, Ws[-1].shape[1]), dtype), np.empty(N, np.intp), np.empty(N, np.bool_)
     threads, width = share_count(N, N * work, threads), tile_width(dtype.itemsize)
     # Several shares for each thread, as one may come late; more where each would not fit the cache.

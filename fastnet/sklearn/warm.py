@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike
 from sklearn.exceptions import ConvergenceWarning
 
 from ..checks import floating_dtype, integer
+from ..network.passes import prepare_regions
 from .estimators import MLPClassifier
 
 __all__ = ["warmup"]
@@ -44,4 +45,5 @@ def warmup(dtype: DTypeLike = np.float64, hidden_layers: int = 1) -> float:
         estimator = MLPClassifier(sizes, max_iter=1, random_state=0).fit(X, np.arange(4) % 3)
     estimator.predict(X)
     estimator.predict(X[:1])
+    prepare_regions(X.dtype, len(sizes) + 1, estimator.activation, "softmax")
     return time.perf_counter() - start

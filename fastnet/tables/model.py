@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import kernels
 from ..aliases import Layer
 from ..checks import shortened
 from ..files import containers
@@ -253,7 +252,7 @@ class TableModel:
     def probabilities(self, scores: Array) -> Array:
         """Return the probabilities that the scores of a classifier stand for."""
         if self.output == "softmax":
-            return kernels.softmax(scores)
+            return passes.probabilities(scores)
         with np.errstate(over="ignore"):
             second = 1 / (1 + np.exp(-scores[:, :1]))
         return np.concatenate([1 - second, second], axis=1)

@@ -115,15 +115,16 @@ def test_slow_regions_are_those_of_workqueue(run_python):
 @pytest.mark.skipif(not COMPILED, reason="there is one thread")
 def test_slow_regions_are_left_out(monkeypatch, rng):
     seen = []
-    forward, few_scores = passes.forward, passes.few_scores
+    forward, few_scores, in_region = passes.forward, passes.few_scores, passes.few_scores_in_region
     monkeypatch.setattr(passes, "forward", lambda *args: seen.append(threads.get_num_threads()) or forward(*args))
-    monkeypatch.setattr(passes, "few_scores", lambda *args: seen.append(len(args[3])) or few_scores(*args))
+    monkeypatch.setattr(passes, "few_scores", lambda *args: seen.append(len(args[2])) or few_scores(*args))
+    monkeypatch.setattr(passes, "few_scores_in_region", lambda *args: seen.append("region") or in_region(*args))
     layers = [(rng.standard_normal((300, 100)), np.zeros(100)), (rng.standard_normal((100, 4)), np.zeros(4))]
     X, y = rng.standard_normal((500, 300)), rng.randint(4, size=500)
     monkeypatch.setattr(passes, "slow_regions", lambda: False)
     expected, _ = passes.infer(layers, X)
     loss, _ = passes.loss_and_grads_by_kernels(layers, X, y, 0.1)
-    assert seen == [500, threads.get_num_threads()]
+    assert [part for part in seen if part != 500] == ["region", threads.get_num_threads()]
     seen.clear()
     monkeypatch.setattr(passes, "slow_regions", lambda: True)
     for part in (X, X[:100], X[:1]):
