@@ -108,7 +108,10 @@ NO_SOURCE = Source(0, 0, 0, 0)
 
 
 class Samples(NamedTuple):
-    """All samples; for one run."""
+    """All samples; for one run.
+
+    `X` and `labels` come first, where :func:`fastnet.llvm.structs.set_arrays` puts others.
+    """
 
     X: Array
     """(M, D), C-contiguous; (0, D) where they lie in memory otherwise; in name only where `non_zeros` are given."""
@@ -240,7 +243,7 @@ class Lasting(NamedTuple):
 
 
 class Passing(NamedTuple):
-    """What one run has."""
+    """What one run has; `samples` come first, as their arrays are what a further loss changes."""
 
     samples: Samples
     schedule: Schedule

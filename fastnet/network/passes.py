@@ -8,7 +8,6 @@ Shape letters: N samples, D inputs, H hidden units, C classes. A layer is (W, b)
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -239,8 +238,8 @@ def _infer_few(method: tuple[int | None, int | None], Ws: Arrays, bs: Arrays, X:
 def _few_scores(method: tuple[int | None, int | None], Ws: Arrays, bs: Arrays, X: NDArray[Any], work: int,
                 threads: int | None, Z: NDArray[Any], labels: NDArray[np.intp]) -> int:
     """What `few_scores` returns, in several threads where that pays for so many multiply-adds."""
-    if work >= 2 * WORK_PER_THREAD and most_threads(threads) > 1:
-        bad = few_scores_in_region(*method, sys.maxsize if threads is None else threads, X, Ws, bs, Z, labels)
+    if work >= 2 * WORK_PER_THREAD and (most := most_threads(threads)) > 1:
+        bad = few_scores_in_region(*method, most, X, Ws, bs, Z, labels)
         if bad != NO_REGION:
             return bad
     return few_scores(*method, X, Ws, bs, Z, labels)

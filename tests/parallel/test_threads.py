@@ -124,7 +124,7 @@ def test_slow_regions_are_left_out(monkeypatch, rng):
     monkeypatch.setattr(passes, "slow_regions", lambda: False)
     expected, _ = passes.infer(layers, X)
     loss, _ = passes.loss_and_grads_by_kernels(layers, X, y, 0.1)
-    assert [part for part in seen if part != 500] == ["region", threads.get_num_threads()]
+    assert seen == ["region" if threads.get_num_threads() > 1 else 500, threads.get_num_threads()]
     seen.clear()
     monkeypatch.setattr(passes, "slow_regions", lambda: True)
     for part in (X, X[:100], X[:1]):
