@@ -81,7 +81,7 @@ def affine(layer):
     @block
     def part(method, plan, parameters, samples, schedule, buffers, scratch, start, stop):
         for panel in range(layer_of(buffers.A, layer + 1).shape[0]):
-            layers.affine_layer(plan, parameters, samples, schedule.batches[0], buffers.X0[0], buffers, scratch, ZERO,
+            layers.affine_layer(plan, parameters, samples, schedule.batches[0], buffers.X0[0], buffers.A, scratch, ZERO,
                                 layer, panel, start, stop)
 
     return part
@@ -92,7 +92,7 @@ def affine(layer):
 def activation(method, plan, parameters, samples, schedule, buffers, scratch, start, stop):
     """ReLU, in place."""
     for panel in range(layer_of(buffers.A, 1).shape[0]):
-        layers.activate_layer(method, parameters, buffers, ZERO, panel, start, stop)
+        layers.activate_layer(method, parameters, buffers.A, ZERO, panel, start, stop)
 
 
 @of_rows

@@ -498,7 +498,7 @@ def sum_of_squares(W: Array) -> float:
             share = np.intp(t)
             square_sums_block(W, sums, D, H, share_start(share, count, packs), share_start(share + 1, count, packs))
         leave_region()
-    add_squares_block(sums, H, ZERO, K_SLICES)
+    add_squares_block(sums, H, ZERO, ZERO + K_SLICES)
     return total_of_squares(sums.reshape(1, packs, H), H, NOT_HALVED)
 
 

@@ -46,9 +46,9 @@ def hits_of_rows(method, plan, parameters, samples, check_buffers, scratch, shar
     gather(samples, rows, check_buffers.X0, ZERO, check_buffers.X0.shape[0], row, stop)
     for layer in range(depth):
         for panel in range(layer_of(check_buffers.A, layer + 1).shape[0]):
-            affine_layer(plan, parameters, samples, rows, check_buffers.X0, check_buffers, scratch, share, layer, panel,
-                         row, stop)
-            activate_layer(method, parameters, check_buffers, layer, panel, row, stop)
+            affine_layer(plan, parameters, samples, rows, check_buffers.X0, check_buffers.A, scratch, share, layer,
+                         panel, row, stop)
+            activate_layer(method, parameters, check_buffers.A, layer, panel, row, stop)
     Z, scores = layer_of(check_buffers.A, depth), scratch.scores[share]
     for panel in range(Z.shape[0]):
         j0, n = unit_span(plan, parameters.sizes, depth, panel, Z.shape[0], item_size(scratch.zeros))

@@ -26,7 +26,7 @@ from ..blocks.products import bias_sums_block, gradient_block
 from ..blocks.sparse import has_non_zeros, set_cursors_block, sparse_gradient_block
 from ..blocks.sums import add_block, add_squares_block, square_sums_block
 from ..jit.decorators import block
-from ..llvm.arrays import as_3d, item_size, panel_of
+from ..llvm.arrays import item_size, panel_of, part_of
 from ..llvm.stacks import layer_of
 from ..llvm.target import PACK
 from ..tuning import BLOCK_ROWS
@@ -64,7 +64,7 @@ def owned_by(plan, sizes, panels, slices, share, itemsize):
     if plan.forward_layer == SECOND_LAYER:
         middle = first_half_panel_count(sizes[1], itemsize)
         panel0, panel1 = (middle, panels) if share else (ZERO, middle)
-        pack0, pack1, square0, square1 = ZERO, packs, ZERO, K_SLICES
+        pack0, pack1, square0, square1 = ZERO, packs, ZERO, ZERO + K_SLICES
     elif plan.forward_layer == FIRST_LAYER:
         pack0 = k_slice_start(slice0, slices, sizes[0]) // PACK
         pack1 = (k_slice_start(slice1, slices, sizes[0]) + PACK - 1) // PACK
@@ -101,8 +101,8 @@ def update(method, plan, parameters, samples, schedule, buffers, scratch, featur
     sizes, itemsize, count = parameters.sizes, item_size(scratch.zeros), schedule.counts[step]
     if plan.forward_layer == SECOND_LAYER:
         for start in range(0, count, BLOCK_ROWS):
-            propagate_layer(method, plan, parameters, buffers, scratch, SECOND_LAYER, owned.panel0, owned.panel1, start,
-                            min(start + BLOCK_ROWS, count))
+            propagate_layer(method, plan, parameters, buffers, scratch, plan.forward_layer, owned.panel0, owned.panel1,
+                            start, min(start + BLOCK_ROWS, count))
     update_first_layer(method, plan, parameters, samples, schedule, buffers, scratch, features, owned, step, share)
     if schedule.penalties[step] != 0 and plan.forward_layer != NO_LAYER:
         sums = layer_of(buffers.square_sums, 0)
@@ -134,7 +134,7 @@ def update_first_layer(method, plan, parameters, samples, schedule, buffers, scr
     splits, sparse = gradient_splits(delta.shape[1], sizes[0], sizes[1]), has_non_zeros(samples.non_zeros)
     sums_are_there = gradient_is_split(plan, 0, delta.shape[1], sizes[0], sizes[1])
     products = scratch.products[share]
-    products = as_3d(products, products.shape[0], products.shape[1], width)
+    products = part_of(products, ZERO, (products.shape[0], products.shape[1], width))
     blocks = (owned.pack1 - owned.pack0 + BLOCK_ROWS // PACK - 1) // (BLOCK_ROWS // PACK)
     own_panels = owned.panel1 - owned.panel0
     for number in range(blocks * own_panels):
@@ -145,7 +145,7 @@ def update_first_layer(method, plan, parameters, samples, schedule, buffers, scr
             panel, block_number = owned.panel0 + number // blocks, number % blocks
             if block_number == 0:
                 set_cursors_block(samples.non_zeros, batch, scratch.cursors[share], owned.pack0 * PACK)
-        _, n = unit_span(plan, sizes, 1, panel, panels, itemsize)
+        _, n = unit_span(plan, sizes, ZERO + 1, panel, panels, itemsize)
         pack0 = owned.pack0 + block_number * (BLOCK_ROWS // PACK)
         pack1 = min(pack0 + BLOCK_ROWS // PACK, owned.pack1)
         i0, i1 = pack0 * PACK, min(pack1 * PACK, sizes[0])
@@ -181,7 +181,7 @@ def update_upper_layer(method, plan, parameters, schedule, buffers, scratch, ste
     splits = gradient_splits(delta.shape[1], sizes[layer], sizes[layer + 1])
     sums_are_there = gradient_is_split(plan, layer, delta.shape[1], sizes[layer], sizes[layer + 1])
     products = scratch.products[share]
-    products = as_3d(products, products.shape[0], products.shape[1], WT.shape[2])
+    products = part_of(products, ZERO, (products.shape[0], products.shape[1], WT.shape[2]))
     if schedule.penalties[step] != 0:
         squares = layer_of(buffers.square_sums, layer)
         for panel in range(W.shape[0]):
@@ -242,7 +242,7 @@ def begin_forward(method, plan, parameters, samples, schedule, buffers, scratch,
         gather(samples, batch, features, owned.pack0, owned.pack1, start, stop)
         if plan.forward_layer == SECOND_LAYER:
             for panel in range(owned.panel0, owned.panel1):
-                affine_layer(plan, parameters, samples, batch, features, buffers, scratch, share, ZERO, panel, start,
+                affine_layer(plan, parameters, samples, batch, features, buffers.A, scratch, share, ZERO, panel, start,
                              stop)
-                activate_layer(method, parameters, buffers, ZERO, panel, start, stop)
+                activate_layer(method, parameters, buffers.A, ZERO, panel, start, stop)
         affine_slices(plan, parameters, features, buffers, scratch, owned.slice0, owned.slice1, start, stop)

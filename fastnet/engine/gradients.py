@@ -16,7 +16,7 @@ from ..aliases import Array, Arrays, Layer
 from ..blocks.optimizers import MOMENTUM, Optimizer
 from ..blocks.partition import ZERO
 from ..jit.decorators import block, task
-from ..llvm.arrays import item_size
+from ..llvm.arrays import item_size, part_of
 from ..llvm.stacks import layer_of
 from ..llvm.structs import Table, set_arrays, table
 from ..parallel.threads import most_threads
@@ -58,13 +58,13 @@ def unpack_rows_block(source, A, j0, n):
 
 @block
 def pack_layer_block(plan, parameters, layer, W, b):
-    """Copy a layer, W (K, J) and b (1, J), into panels."""
+    """Copy a layer, W (K, J) and b (J,), into panels."""
     panels_of_W, panels_of_b = layer_of(parameters.W, layer), layer_of(parameters.b, layer)
     sizes, itemsize = parameters.sizes, item_size(W)
     for panel in range(panels_of_W.shape[0]):
         j0, n = unit_span(plan, sizes, layer + 1, panel, panels_of_W.shape[0], itemsize)
         pack_rows_block(W, panels_of_W[panel], j0, n)
-        pack_rows_block(b, panels_of_b[panel], j0, n)
+        pack_rows_block(part_of(b, ZERO, (1, b.shape[0])), panels_of_b[panel], j0, n)
     if layer > 0:
         panels_of_WT = layer_of(parameters.WT, layer)
         for panel in range(panels_of_WT.shape[0]):
@@ -74,12 +74,12 @@ def pack_layer_block(plan, parameters, layer, W, b):
 
 @block
 def unpack_layer_block(plan, parameters, layer, dW, db):
-    """Copy what is in the place of a layer into dW (K, J) and db (1, J)."""
+    """Copy what is in the place of a layer into dW (K, J) and db (J,)."""
     panels_of_W, panels_of_b = layer_of(parameters.W, layer), layer_of(parameters.b, layer)
     for panel in range(panels_of_W.shape[0]):
         j0, n = unit_span(plan, parameters.sizes, layer + 1, panel, panels_of_W.shape[0], item_size(dW))
         unpack_rows_block(panels_of_W[panel], dW, j0, n)
-        unpack_rows_block(panels_of_b[panel], db, j0, n)
+        unpack_rows_block(panels_of_b[panel], part_of(db, ZERO, (1, db.shape[0])), j0, n)
 
 
 @task
@@ -87,7 +87,7 @@ def pack(lasting: Table, method: Method, Ws: Arrays, bs: Arrays) -> None:
     """Copy layers, of the shapes that the parameters have, into the panels of a workspace."""
     plan, parameters, _, _, _ = lasting_structs(lasting, method, Ws[0])
     for layer in range(len(Ws)):
-        pack_layer_block(plan, parameters, ZERO + layer, Ws[layer], bs[layer].reshape(1, -1))
+        pack_layer_block(plan, parameters, ZERO + layer, Ws[layer], bs[layer])
 
 
 @task
@@ -95,7 +95,7 @@ def unpack(lasting: Table, method: Method, Ws: Arrays, bs: Arrays) -> None:
     """Copy what is in the panels of a workspace into arrays of the shapes of the layers."""
     plan, parameters, _, _, _ = lasting_structs(lasting, method, Ws[0])
     for layer in range(len(Ws)):
-        unpack_layer_block(plan, parameters, ZERO + layer, Ws[layer], bs[layer].reshape(1, -1))
+        unpack_layer_block(plan, parameters, ZERO + layer, Ws[layer], bs[layer])
 
 
 class _Gradients:

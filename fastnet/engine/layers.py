@@ -83,14 +83,17 @@ def gather(samples, batch, features, p0, p1, start, stop):
 
 
 @block
-def affine_layer(plan, parameters, samples, batch, features, buffers, scratch, share, layer, panel, start, stop):
-    """A panel of a layer's affine map, for the rows start to stop of the minibatch `batch`, packed in `features`."""
-    sizes, target = parameters.sizes, layer_of(buffers.A, layer + 1)
+def affine_layer(plan, parameters, samples, batch, features, A, scratch, share, layer, panel, start, stop):
+    """A panel of a layer's affine map, for the rows start to stop of the minibatch `batch`, packed in `features`.
+
+    `A` is that of `Buffers` or of `CheckBuffers`.
+    """
+    sizes, target = parameters.sizes, layer_of(A, layer + 1)
     _, n = unit_span(plan, sizes, layer + 1, panel, target.shape[0], item_size(scratch.zeros))
     W, b, Z = layer_of(parameters.W, layer)[panel], layer_of(parameters.b, layer)[panel], target[panel, start:stop]
     products, zeros, rows = scratch.products[share], scratch.zeros, stop - start
     if layer > 0:
-        below = layer_of(buffers.A, layer)
+        below = layer_of(A, layer)
         left = panel_rows(below, start, sizes[layer], below.shape[0], plan.panels_halved and layer == 1)
         affine_block(below, left, W, ZERO, b, zeros, Z, products, rows, sizes[layer], ZERO, n)
     elif has_non_zeros(samples.non_zeros):
@@ -137,10 +140,10 @@ def finish_affine_layer(plan, buffers, start, stop):
 
 
 @block
-def activate_layer(method, parameters, buffers, layer, panel, start, stop):
-    """What a layer puts out, in the place of its affine map; the last layer is left as it is."""
+def activate_layer(method, parameters, A, layer, panel, start, stop):
+    """What a layer puts out, in the place of its affine map; the last layer is left as it is. `A` as above."""
     if layer < parameters.sizes.shape[0] - 2:
-        Z = layer_of(buffers.A, layer + 1)[panel, start:stop]
+        Z = layer_of(A, layer + 1)[panel, start:stop]
         activate_block(flat(Z, ZERO, Z.size), method.activation)  # with what is padded: all at once
 
 

@@ -54,9 +54,9 @@ def forward_rows(method, plan, parameters, samples, batch, buffers, scratch, sha
     for layer in range(max(plan.forward_layer, 0), depth):
         for panel in range(layer_of(buffers.A, layer + 1).shape[0]):
             if layer != plan.forward_layer:
-                affine_layer(plan, parameters, samples, batch, features, buffers, scratch, share, layer, panel, start,
+                affine_layer(plan, parameters, samples, batch, features, buffers.A, scratch, share, layer, panel, start,
                              stop)
-            activate_layer(method, parameters, buffers, layer, panel, start, stop)
+            activate_layer(method, parameters, buffers.A, layer, panel, start, stop)
 
 
 @block
@@ -138,6 +138,6 @@ def loss_block(sizes, row_losses, weight_sum, square_sums, first_added, halved, 
             if layer > 0 or not first_added:
                 for panel in range(sums.shape[0]):
                     _, n = panel_span(panel, sums.shape[0], columns, halved and layer == 0, item_size(sums))
-                    add_squares_block(sums[panel], n, ZERO, K_SLICES)
+                    add_squares_block(sums[panel], n, ZERO, ZERO + K_SLICES)
             loss += 0.5 * penalty * total_of_squares(sums, columns, halved and layer == 0)
     return loss

@@ -21,6 +21,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..aliases import Array
+from ..blocks.partition import ZERO
 from ..blocks.sparse import NonZeros
 from ..jit.decorators import block, worker
 from ..llvm.structs import Table
@@ -68,7 +69,7 @@ def training_steps(number: int, counters: Array, method: Method, lasting: Table,
     samples, schedule, checks = passing_structs(passing, non_zeros, like)
     control = begin_flushing(method.optimizer)
     alone = plan.sample_shares == 1 and plan.feature_shares == 1  # atomic operations cost a small step much
-    completed, check, most_hits = 0, 0, checks.hits_to_beat
+    completed, check, most_hits = ZERO, ZERO, checks.hits_to_beat
     for phase in range(PHASES * (schedule.batches.shape[0] + 1)):
         step, kind = phase // PHASES, phase % PHASES
         due = kind == CHECK and step > 0 and checks.due[step - 1]
@@ -95,7 +96,8 @@ def training_steps(number: int, counters: Array, method: Method, lasting: Table,
             if not alone:
                 complete(counters)
         completed += count
-        check += int(due)
+        if due:
+            check += 1
     end_flushing(method.optimizer, control)
     leave(counters, number, opened)
 

@@ -6,6 +6,7 @@ made in blocks only, whose callers hold the arrays.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from ..jit.decorators import operation, shared
 from ..jit.numba_internals import cgutils, populate_array, struct_value
 
-__all__ = ["as_3d", "flat", "item_size", "panel_of", "runs", "view"]
+__all__ = ["flat", "item_size", "panel_of", "part_of", "runs", "view"]
 
 
 @shared
@@ -84,26 +85,26 @@ def _panel_of_twin(array: NDArray[Any] | None, index: int) -> NDArray[Any] | Non
     return None if array is None else array[index]
 
 
-def _as_3d_typing(typingctx: Any, array: Any, parts: Any, rows: Any, columns: Any) -> Any:
-    """Return the first elements of a C-contiguous array as an array (parts, rows, columns)."""
-    if not _is_contiguous(array):
+def _part_of_typing(typingctx: Any, array: Any, start: Any, shape: Any) -> Any:
+    """Return elements of a C-contiguous array in a row, from element number `start` on, as an array of this shape."""
+    if not _is_contiguous(array) or not isinstance(shape, types.BaseTuple):
         return None
-    result = types.Array(array.dtype, 3, "C")
+    result = types.Array(array.dtype, len(shape), "C")
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         data = context.make_array(array)(context, builder, value=args[0]).data
-        return view(context, builder, result, data, list(args[1:]))
+        return view(context, builder, result, builder.gep(data, [args[1]]), cgutils.unpack_tuple(builder, args[2]))
 
-    return result(array, types.intp, types.intp, types.intp), codegen
+    return result(array, types.intp, types.UniTuple(types.intp, len(shape))), codegen
 
 
-def _as_3d_twin(array: NDArray[Any], parts: int, rows: int, columns: int) -> NDArray[Any]:
-    return array.reshape(-1)[:parts * rows * columns].reshape(parts, rows, columns)
+def _part_of_twin(array: NDArray[Any], start: int, shape: tuple[int, ...]) -> NDArray[Any]:
+    return array.reshape(-1)[start:start + math.prod(shape)].reshape(shape)
 
 
 panel_of: Callable[..., Any] = operation(_panel_of_typing, _panel_of_twin, "panel_of")
 flat: Callable[..., Any] = operation(_flat_typing, _flat_twin, "flat")
-as_3d: Callable[..., Any] = operation(_as_3d_typing, _as_3d_twin, "as_3d")
+part_of: Callable[..., Any] = operation(_part_of_typing, _part_of_twin, "part_of")
 
 
 def _item_size_typing(typingctx: Any, array: Any) -> Any:

@@ -27,7 +27,7 @@ from ..blocks.products import affine_block, affine_row_block
 from ..blocks.rows import argmax_block, clear_block, finite_block
 from ..jit.decorators import block, inline, kernel, shared, task, worker
 from ..kernels import softmax_rows_block
-from ..llvm.arrays import flat, item_size
+from ..llvm.arrays import flat, item_size, part_of
 from ..llvm.target import row_width, tile_rows, tile_width
 from ..parallel.phases import SHUT, claim, complete, enter, leave, wait_until
 from ..parallel.regions import enter_region, leave_region
@@ -99,23 +99,30 @@ def own_panel_lines(rows: int, inputs: int) -> int:
     return inputs if rows >= PANEL_ROWS and tile_rows(rows) < 8 else 0
 
 
+@shared
 def scratch_lines(share_rows: int, Ws: Arrays, packed: bool) -> tuple[int, int]:
-    """Return how many rows of scratch a worker needs, and how many of them are for a panel of the weights.
+    """Return how many lines of scratch a share needs, and how many of them are for a panel of the weights.
 
     The others are zeros, a bias, sums of slices, and what two layers make. `packed`: whether all weights are in panels.
     """
-    panels = max([panel_count(W.shape[1], W.itemsize) for W in Ws])
-    own = 0 if packed else own_panel_lines(share_rows, max([len(W) for W in Ws]))
+    panels, inputs = 1, 1
+    for layer in range(len(Ws)):
+        panels = max(panels, panel_count(Ws[layer].shape[1], Ws[layer].itemsize))
+        inputs = max(inputs, Ws[layer].shape[0])
+    own = 0 if packed else own_panel_lines(share_rows, inputs)
     return 2 + (K_SLICES - 1 + 2 * panels) * share_rows + own, own
 
 
 @inline
 def scratch_of(lines, rows, own):
     """Scratch for so many rows in as many lines as `scratch_lines` says."""
-    width, first, rest = lines.shape[1], 2 + own, 2 + own + (K_SLICES - 1) * rows
+    width, products = lines.shape[1], (2 + own) * lines.shape[1]
+    activations = products + (K_SLICES - 1) * rows * width
     clear_block(lines[0])
-    return RowScratch(lines[0:1], lines[1:2], lines[first:rest].reshape(K_SLICES - 1, rows, width),
-                      lines[rest:].reshape(2, (lines.shape[0] - rest) // (2 * rows), rows, width), lines[2:first])
+    return RowScratch(part_of(lines, ZERO, (1, width)), part_of(lines, width, (1, width)),
+                      part_of(lines, products, (K_SLICES - 1, rows, width)),
+                      part_of(lines, activations, (2, (lines.size - activations) // (2 * rows * width), rows, width)),
+                      part_of(lines, 2 * width, (own, width)))
 
 
 @inline
@@ -142,7 +149,7 @@ def row_is_finite(x, z):
     return isfinite(z) or finite_block(x)
 
 
-@inline
+@block
 def scores_block(network, X, panels_of_W, outputs, scratch, start, stop):
     """Outputs for the rows start to stop of X (1, N, D): scores, or what the head makes of them, and their argmax."""
     depth, itemsize, m, offset = len(network.Ws), item_size(X), stop - start, ZERO
@@ -181,10 +188,11 @@ def scores_block(network, X, panels_of_W, outputs, scratch, start, stop):
 
 
 @block
-def rows_block(network, X, panels_of_W, outputs, scratch, i0, i1):
-    """`scores_block` for any number of rows."""
-    for start in range(i0, i1, BLOCK_ROWS):
-        scores_block(network, X, panels_of_W, outputs, scratch, start, min(start + BLOCK_ROWS, i1))
+def share_of_scores(network, samples, outputs, lines, rows, own, i0, i1):
+    """`scores_block` for the rows i0 to i1 of samples (N, D), so many at a time, with scratch in `scratch_lines`."""
+    X, scratch = part_of(samples, ZERO, (1, samples.shape[0], samples.shape[1])), scratch_of(lines, rows, own)
+    for start in range(i0, i1, rows):
+        scores_block(network, X, lines[:0], outputs, scratch, start, min(start + rows, i1))
 
 
 @worker
@@ -236,21 +244,26 @@ def network_scores(number: int, counters: Array, network: Network, packers: int,
 
 
 @block
-def one_row_block(activation, head, X, Ws, bs, Z, labels, zeros, activations, scratch):
-    """`scores_block` for a single row, in wider tiles; return whether it is finite. Scratch is (1, widest) each."""
-    depth, width = len(Ws), row_width(item_size(X))
-    A = X
+def one_row_block(activation, head, samples, Ws, bs, Z, labels, lines):
+    """`scores_block` for a single row (1, D), in wider tiles; return whether it is finite.
+
+    Scratch: 2 + K_SLICES lines as wide as the widest layer.
+    """
+    depth, width, widest = len(Ws), row_width(item_size(samples)), lines.shape[1]
+    A, zeros = part_of(samples, ZERO, (1, 1, samples.shape[1])), part_of(lines, ZERO, (1, widest))
+    scratch = part_of(lines, 3 * widest, (K_SLICES - 1, 1, widest))
+    clear_block(lines[0])
     for layer in range(depth):
         K, columns = Ws[layer].shape
-        bias = bs[layer].reshape(1, columns)
-        target = activations[layer % 2, 0] if layer < depth - 1 else Z
+        bias, place = part_of(bs[layer], ZERO, (1, columns)), (1 + layer % 2) * widest
+        target = part_of(lines, place, (1, widest)) if layer < depth - 1 else Z
         for j0 in range(0, columns, width):
             affine_row_block(A, Ws[layer], bias, zeros, target, scratch, K, j0, min(width, columns - j0))
         if layer == 0:
-            finite = row_is_finite(X[0, 0], target[0, 0])
+            finite = row_is_finite(samples[0], target[0, 0])
         if layer < depth - 1:
             activate_block(flat(target, ZERO, columns), activation)
-        A = activations[layer % 2]
+        A = part_of(lines, place, (1, 1, widest))
     output_rows_block(head, Z, ZERO, ZERO + 1)
     argmax_block(Z, labels, ZERO, ZERO + 1)
     return finite
@@ -266,30 +279,6 @@ def shapes_fit(samples, Ws, bs, Z, labels):
         columns = Ws[layer].shape[1]
         fit = fit and columns > 0
     return fit and Z.shape[1] == columns
-
-
-@inline
-def few_rows_scratch(shares, X, Ws):
-    """`RowScratch` of so many shares for all rows of X (1, N, D): a row of zeros, and the rest for each share."""
-    N, itemsize, panels, inputs = X.shape[1], item_size(X), 1, 0
-    for layer in range(len(Ws)):
-        inputs = max(inputs, Ws[layer].shape[0])
-        panels = max(panels, panel_count(Ws[layer].shape[1], itemsize))
-    rows, tile = min(BLOCK_ROWS, N), tile_width(itemsize)
-    zeros = np.empty((1, tile), X.dtype)
-    clear_block(zeros[0])
-    return RowScratch(zeros, np.empty((shares, 1, tile), X.dtype),
-                      np.empty((shares, K_SLICES - 1, rows, tile), X.dtype),
-                      np.empty((shares, 2, panels, rows, tile), X.dtype),
-                      np.empty((shares, own_panel_lines(N // shares, inputs), tile), X.dtype))
-
-
-@block
-def share_of_scores(network, X, outputs, scratch, share, i0, i1):
-    """`rows_block` with the scratch of one of the shares that `few_rows_scratch` has made it for."""
-    own = RowScratch(scratch.zeros, scratch.bias[share], scratch.products[share], scratch.activations[share],
-                     scratch.panel[share])
-    rows_block(network, X, scratch.zeros[:0], outputs, own, i0, i1)
 
 
 @block
@@ -326,20 +315,17 @@ def few_scores(activation: int | None, head: int | None, samples: Array, Ws: Arr
     """
     if not shapes_fit(samples, Ws, bs, Z, labels):
         return MISFIT
-    X = samples.reshape(1, samples.shape[0], samples.shape[1])
-    N = X.shape[1]
+    N, tile = samples.shape[0], tile_width(item_size(samples))
     if N == 1:
         widest = 1
         for layer in range(len(Ws)):
             widest = max(widest, Ws[layer].shape[1])
-        memory = np.empty((2 + K_SLICES, 1, 1, widest), X.dtype)
-        clear_block(memory[0, 0, 0])
-        finite_row = one_row_block(activation, head, X, Ws, bs, Z, labels, memory[0, 0], memory[1:3],
-                                   memory[3:].reshape(K_SLICES - 1, 1, widest))
-        return ALL_FINITE if finite_row else 0
-    finite = np.empty(N, np.bool_)
-    share_of_scores(Network(activation, head, Ws, bs), X, Outputs(Z, labels, finite), few_rows_scratch(1, X, Ws), ZERO,
-                    ZERO, N)
+        lines = np.empty((2 + K_SLICES, widest), samples.dtype)
+        return ALL_FINITE if one_row_block(activation, head, samples, Ws, bs, Z, labels, lines) else 0
+    rows = min(BLOCK_ROWS, N)
+    count, own = scratch_lines(rows, Ws, False)
+    lines, finite = np.empty((count, tile), samples.dtype), np.empty(N, np.bool_)
+    share_of_scores(Network(activation, head, Ws, bs), samples, Outputs(Z, labels, finite), lines, rows, own, ZERO, N)
     return first_that_is_not(finite)
 
 
@@ -358,20 +344,22 @@ def few_scores_in_region(activation: int | None, head: int | None, threads: int,
     """
     if not shapes_fit(samples, Ws, bs, Z, labels):
         return MISFIT
-    X = samples.reshape(1, samples.shape[0], samples.shape[1])
-    N, work = X.shape[1], 0
+    N, tile, work, bad = samples.shape[0], tile_width(item_size(samples)), 0, ALL_FINITE
     for layer in range(len(Ws)):
         work += N * Ws[layer].size
     height = tile_rows(N)
-    count = min(shares((N + height - 1) // height, work), threads)
-    finite, scratch, bad = np.empty(N, np.bool_), few_rows_scratch(count, X, Ws), ALL_FINITE
+    tiles = (N + height - 1) // height
+    count = min(shares(tiles, work), threads)
+    rows = min(BLOCK_ROWS, (tiles + count - 1) // count * height)
+    share_lines, own = scratch_lines(rows, Ws, False)
+    lines, finite = np.empty((count, share_lines, tile), samples.dtype), np.empty(N, np.bool_)
     if count == 1 or not enter_region():
         bad = NO_REGION
     else:
         for t in prange(count):
             share = np.intp(t)
-            share_of_scores(Network(activation, head, Ws, bs), X, Outputs(Z, labels, finite), scratch, share,
-                            tile_share_start(share, count, N), tile_share_start(share + 1, count, N))
+            share_of_scores(Network(activation, head, Ws, bs), samples, Outputs(Z, labels, finite), lines[share], rows,
+                            own, tile_share_start(share, count, N), tile_share_start(share + 1, count, N))
         leave_region()
     return bad if bad == NO_REGION else first_that_is_not(finite)
 
