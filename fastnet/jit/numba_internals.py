@@ -22,6 +22,7 @@ from importlib import import_module
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import llvmlite.binding as llvm
 import numba
 from numba import config
 
@@ -182,6 +183,9 @@ FEATURES = {
     PARTS: Feature(
         (*_HOOK, *_LIBRARY,
          _Look(f"{_CODEGEN}:JITCodeLibrary.finalize", ("self",), ("_optimize_final_module", "_finalize_final_module")),
+         _Look(f"{_CODEGEN}:JITCodeLibrary._optimize_functions", ("self", "ll_module"),
+               ("_codegen", "_data_layout", "_function_pass_manager", "run")),
+         _Look(f"{_CODEGEN}:JITCPUCodegen._pass_builder", ("self",), ("_tm", "create_pass_builder")),
          _Look(f"{_CODEGEN}:JITCodeLibrary._optimize_final_module", ("self",)),
          _Look(f"{_CODEGEN}:JITCodeLibrary._finalize_final_module", ("self",), ("_finalized",)),
          _Look("numba.core.cpu:CPUContext.get_executable", ("self", "library", "fndesc", "env"))),
@@ -311,7 +315,21 @@ class LinkedLibrary(Library):
 
 
 class UnfinishedLibrary(Library):
-    """A library that is only ever linked into others: neither optimized nor made machine code of."""
+    """A library that is only ever linked into others: hardly optimized, and not made machine code of."""
+
+    _codegen: Any
+
+    def _optimize_functions(self, ll_module: Any) -> None:
+        """Make values of the variables that numba has in memory, which halves what there is to link.
+
+        numba has all passes run here that LLVM has for a single function. They run again where it is linked.
+        """
+        ll_module.data_layout = self._codegen._data_layout
+        passes = llvm.create_new_module_pass_manager()
+        passes.add_sroa_pass()
+        passes.add_simplify_cfg_pass()
+        passes.add_instruction_combine_pass()
+        passes.run(ll_module, llvm.create_pass_builder(self._codegen._tm, llvm.create_pipeline_tuning_options()))
 
     def _optimize_final_module(self) -> None:
         """Leave that to whoever links it."""
