@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
 import numba
-from numba import config
+from numba import config, types
 
 __all__ = ["ARGUMENT_TYPES", "ARRAY_BOXING", "ARRAY_HANDOVER", "DISK_CACHE", "FEATURES", "FORK_LOCKS",
            "MISSING", "NO_REFERENCES", "NO_WRAPPERS", "PARTS", "SHARED_CODE", "THREADS_IN_KERNELS",
@@ -32,8 +32,8 @@ __all__ = ["ARGUMENT_TYPES", "ARRAY_BOXING", "ARRAY_HANDOVER", "DISK_CACHE", "FE
            "LinkedLibrary", "PreparedCompiler", "PythonCalls", "StoredFunction", "UnfinishedLibrary",
            "UserPlace", "UserWidePlace", "before_compiling", "cache_folder", "cgutils", "compile_within",
            "counts_references", "current_threads", "dumps", "fork_locks", "get_num_threads",
-           "initialize_memory", "launch_threads", "no_references", "no_wrappers", "populate_array",
-           "renew_process_lock", "set_cache", "set_num_threads", "struct_value"]
+           "initialize_memory", "launch_threads", "no_references", "no_wrappers",
+           "renew_process_lock", "set_cache", "set_num_threads", "struct_model"]
 
 
 # ---- looking ---------------------------------------------------------------------------------------------------------
@@ -102,11 +102,12 @@ _NEEDED = (
         "address_of_symbol", "add_symbol", "get_host_cpu_features", "get_host_cpu_name", "get_process_triple")),
     *(_Look(f"numba.core.cgutils:{name}") for name in (
         "alloca_once", "alloca_once_value", "gep_inbounds", "get_or_insert_function", "pack_array", "unpack_tuple")),
-    _Look("numba.core.cgutils:_StructProxy._getvalue", ("self",)),
     *(_Look(f"numba.core.cpu:CPUContext.{name}") for name in (
-        "get_abi_sizeof", "get_c_value", "get_constant", "get_data_type", "get_dummy_value", "make_array")),
-    _Look("numba.np.arrayobj:populate_array", trial=lambda function: [*inspect.signature(function).parameters][:6] == [
-        "array", "data", "shape", "strides", "itemsize", "meminfo"]),
+        "get_abi_sizeof", "get_c_value", "get_constant", "get_data_type", "get_dummy_value")),
+    _Look("numba.core.datamodel:default_manager.lookup", ("self", "fetype"), trial=lambda lookup: [
+        lookup(types.Array(types.float64, 2, "C")).get_field_position(name) for name in (
+            "meminfo", "parent", "nitems", "itemsize", "data", "shape", "strides")] == [*range(7)]),
+    *(_Look(f"numba.extending:models.StructModel.{name}") for name in ("get", "get_value_type", "set")),
 )
 
 
@@ -285,13 +286,12 @@ cgutils: Any = _found("numba.core.cgutils")
 AttributeTemplate: Any = _found("numba.core.typing.templates:AttributeTemplate")
 """What says of which types the attributes of a type are."""
 
-populate_array: Any = _found("numba.np.arrayobj:populate_array")
-"""Fills in the struct that an array is in compiled code."""
+def struct_model(kind: Any) -> Any:
+    """Return how compiled code has a struct of numba's, an array say: with `get` and `set` for its members."""
+    return _models.lookup(kind)
 
 
-def struct_value(proxy: Any) -> Any:
-    """Return the value in LLVM IR of a struct of numba's, an array say, that was made member by member."""
-    return proxy._getvalue()
+_models: Any = _found("numba.core.datamodel:default_manager")
 
 
 Library: Any = _found(f"{_CODEGEN}:JITCodeLibrary", object)

@@ -6,17 +6,19 @@ made in blocks only, whose callers hold the arrays.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
 
+from llvmlite import ir
 from numba import types
 from numpy.typing import NDArray
 
 from ..jit.decorators import operation, shared
-from ..jit.numba_internals import cgutils, populate_array, struct_value
+from ..jit.numba_internals import cgutils, struct_model
 
-__all__ = ["flat", "item_size", "panel_of", "part_of", "runs", "view"]
+__all__ = ["flat", "item_size", "member_of", "panel_of", "part_of", "runs", "view"]
 
 
 @shared
@@ -29,14 +31,26 @@ def runs(rows: int, n: int, width: int) -> tuple[int, int]:
 
 
 def view(context: Any, builder: Any, result: Any, data: Any, shape: list[Any]) -> Any:
-    """Emit a C-contiguous array of numba's type `result` at an address that belongs to another array."""
-    array = context.make_array(result)(context, builder)
+    """Emit a C-contiguous array of numba's type `result` at an address that belongs to another array.
+
+    It is a value from the start. numba makes one in memory, of twice the instructions; there are hundreds of these.
+    """
     itemsize = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(result.dtype)))
     strides = [itemsize]
     for side in reversed(shape[1:]):
         strides.insert(0, builder.mul(strides[0], side))
-    populate_array(array, data, shape, strides, itemsize, None)
-    return struct_value(array)
+    model = struct_model(result)
+    array = ir.Constant(model.get_value_type(), None)  # nobody owns it
+    for name, member in {"nitems": functools.reduce(builder.mul, shape), "itemsize": itemsize, "data": data,
+                       "shape": cgutils.pack_array(builder, shape),
+                       "strides": cgutils.pack_array(builder, strides)}.items():
+        array = model.set(builder, array, member, name)
+    return array
+
+
+def member_of(builder: Any, kind: Any, array: Any, name: str) -> Any:
+    """Emit a member of an array of numba's type `kind`: its `data`, `shape` or `strides`."""
+    return struct_model(kind).get(builder, array, name)
 
 
 def _is_contiguous(array: Any) -> bool:
@@ -52,7 +66,7 @@ def _flat_typing(typingctx: Any, array: Any, start: Any, count: Any) -> Any:
     result = types.Array(array.dtype, 1, "C")
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data = context.make_array(array)(context, builder, value=args[0]).data
+        data = member_of(builder, array, args[0], "data")
         return view(context, builder, result, builder.gep(data, [args[1]]), [args[2]])
 
     return result(array, types.intp, types.intp), codegen
@@ -71,12 +85,10 @@ def _panel_of_typing(typingctx: Any, array: Any, index: Any) -> Any:
     result = types.Array(array.dtype, array.ndim - 1, "C")
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        whole = context.make_array(array)(context, builder, value=args[0])
-        _, *shape = cgutils.unpack_tuple(builder, whole.shape)
-        offset = args[1]
-        for side in shape:
-            offset = builder.mul(offset, side)
-        return view(context, builder, result, builder.gep(whole.data, [offset]), shape)
+        data = member_of(builder, array, args[0], "data")
+        _, *shape = cgutils.unpack_tuple(builder, member_of(builder, array, args[0], "shape"))
+        offset = functools.reduce(builder.mul, shape, args[1])
+        return view(context, builder, result, builder.gep(data, [offset]), shape)
 
     return result(array, types.intp), codegen
 
@@ -92,7 +104,7 @@ def _part_of_typing(typingctx: Any, array: Any, start: Any, shape: Any) -> Any:
     result = types.Array(array.dtype, len(shape), "C")
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data = context.make_array(array)(context, builder, value=args[0]).data
+        data = member_of(builder, array, args[0], "data")
         return view(context, builder, result, builder.gep(data, [args[1]]), cgutils.unpack_tuple(builder, args[2]))
 
     return result(array, types.intp, types.UniTuple(types.intp, len(shape))), codegen

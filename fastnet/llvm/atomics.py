@@ -11,20 +11,21 @@ from numba import types
 from ..jit.decorators import operation
 from ..jit.numba_internals import cgutils
 from ..tuning import COUNTER_SPACING
+from .arrays import member_of
 from .target import IS_ARM, IS_X86
 
 __all__ = ["atomic_add", "atomic_exchange", "atomic_load", "rest"]
 
 
-def _pointer(context: Any, builder: Any, array_type: Any, array: Any, slot: Any) -> Any:
-    data = context.make_array(array_type)(context, builder, value=array).data
+def _pointer(builder: Any, array_type: Any, array: Any, slot: Any) -> Any:
+    data = member_of(builder, array_type, array, "data")
     return builder.gep(data, [builder.mul(slot, ir.Constant(slot.type, COUNTER_SPACING))])
 
 
 def _load_typing(typingctx: Any, array: Any, slot: Any) -> Any:
     """Read a counter; what its last writer wrote before is seen from then on."""
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.load_atomic(_pointer(context, builder, signature.args[0], *args), "acquire", 8)
+        return builder.load_atomic(_pointer(builder, signature.args[0], *args), "acquire", 8)
 
     return types.int64(array, types.intp), codegen
 
@@ -32,7 +33,7 @@ def _load_typing(typingctx: Any, array: Any, slot: Any) -> Any:
 def _add_typing(typingctx: Any, array: Any, slot: Any, value: Any) -> Any:
     """Add to a counter, after everything that was written before."""
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = _pointer(context, builder, signature.args[0], *args[:2])
+        pointer = _pointer(builder, signature.args[0], *args[:2])
         return builder.atomic_rmw("add", pointer, args[2], "acq_rel")
 
     return types.int64(array, types.intp, types.int64), codegen
@@ -41,7 +42,7 @@ def _add_typing(typingctx: Any, array: Any, slot: Any, value: Any) -> Any:
 def _exchange_typing(typingctx: Any, array: Any, slot: Any, old: Any, new: Any) -> Any:
     """Set a counter to `new` if it is `old`; return whether it was."""
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = _pointer(context, builder, signature.args[0], *args[:2])
+        pointer = _pointer(builder, signature.args[0], *args[:2])
         return builder.extract_value(builder.cmpxchg(pointer, args[2], args[3], "acq_rel", "acquire"), 1)
 
     return types.boolean(array, types.intp, types.int64, types.int64), codegen

@@ -16,6 +16,7 @@ from numba import types
 from numpy.typing import NDArray
 
 from ..jit.decorators import operation
+from .arrays import member_of
 from .target import PACK
 
 __all__ = ["SOURCE_DTYPES", "convert", "convert_pack", "source_kind"]
@@ -49,9 +50,9 @@ def _typing(lanes: int) -> Callable[..., Any]:
             return None
 
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            array = context.make_array(target)(context, builder, value=args[0])
+            data = member_of(builder, target, args[0], "data")
             result = ir.VectorType(context.get_data_type(target.dtype), lanes)
-            place = builder.bitcast(builder.gep(array.data, [args[1]]), result.as_pointer())
+            place = builder.bitcast(builder.gep(data, [args[1]]), result.as_pointer())
             address, stride, kind = args[2:]
             done = builder.append_basic_block("converted")
             switch = builder.switch(kind, done)

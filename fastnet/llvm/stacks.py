@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..jit.decorators import operation
 from ..jit.numba_internals import cgutils
-from .arrays import view
+from .arrays import member_of, view
 from .memory import address_of
 
 __all__ = ["Stack", "layer_of", "stack"]
@@ -46,8 +46,8 @@ def _layer_of_typing(typingctx: Any, stack: Any, index: Any) -> Any:
     result = types.Array(array_type.dtype, _DIMENSIONS, "C")
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        table = context.make_array(table_type)(context, builder, value=builder.extract_value(args[0], 0))
-        row = builder.gep(table.data, [builder.mul(args[1], ir.Constant(args[1].type, 1 + _DIMENSIONS))])
+        table = member_of(builder, table_type, builder.extract_value(args[0], 0), "data")
+        row = builder.gep(table, [builder.mul(args[1], ir.Constant(args[1].type, 1 + _DIMENSIONS))])
         address, *shape = (builder.load(cgutils.gep_inbounds(builder, row, column))
                            for column in range(1 + _DIMENSIONS))
         pointer = builder.inttoptr(address, context.get_data_type(result.dtype).as_pointer())

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from ..jit.decorators import operation
 from ..jit.numba_internals import AttributeTemplate, cgutils
-from .arrays import view
+from .arrays import member_of, view
 from .memory import address_of
 
 __all__ = ["Table", "in_table", "reader", "set_arrays", "table"]
@@ -183,7 +183,7 @@ def reader(example: Callable[[Any, Any], Any], name: str) -> Callable[..., Any]:
         result = _type_of(example(witness, np.dtype(str(like.dtype))))
 
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            return _read(context, builder, result, context.make_array(numbers)(context, builder, value=args[0]).data, 0)
+            return _read(context, builder, result, member_of(builder, numbers, args[0], "data"), 0)
 
         return result(numbers, witness, like), codegen
 

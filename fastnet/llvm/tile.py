@@ -48,6 +48,7 @@ from ..jit.decorators import task
 from ..jit.numba_internals import DISK_CACHE, MISSING, SHARED_CODE, WIDE_VECTORS, cgutils
 from ..jit.shared_code import Shared, link, share
 from ..tuning import CACHE_LINE, FAR_BYTES, PACKS_AHEAD, ROW_VECTORS
+from .arrays import member_of
 from .memory import memory_view
 from .target import ISA, PACK, Target, lanes, tile_width
 
@@ -302,10 +303,10 @@ def _defined_tile(module: ir.Module, elem: ir.Type, rows: int, vectors: int, isa
     return function
 
 
-def _address(builder: Any, array: Any, offset: Any) -> Any:
-    """The array's data pointer, `offset` bytes on."""
-    start = builder.ptrtoint(array.data, offset.type)
-    return builder.inttoptr(builder.add(start, offset), array.data.type)
+def _address(builder: Any, array: tuple[Any, Any], offset: Any) -> Any:
+    """The data pointer of an array, which is a type and a value, `offset` bytes on."""
+    data = member_of(builder, *array, "data")
+    return builder.inttoptr(builder.add(builder.ptrtoint(data, offset.type), offset), data.type)
 
 
 def _tile_typing(typingctx: Any, A: Any, base: Any, row: Any, term: Any, jump: Any, B: Any, b: Any, start: Any,
@@ -329,7 +330,7 @@ def _typed(A: Any, B: Any, start: Any, C: Any, shapes: list[tuple[int, int]]) ->
     vl = lanes(C.dtype.bitwidth // 8)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        a, b, s, c = (context.make_array(signature.args[at])(context, builder, value=args[at]) for at in (0, 5, 7, 8))
+        a, b, s, c = ((signature.args[at], args[at]) for at in (0, 5, 7, 8))
         base, row, term, jump = args[1:5]
         i, m, k0, k1, j, n = args[9:]
         index = i.type
@@ -337,8 +338,8 @@ def _typed(A: Any, B: Any, start: Any, C: Any, shapes: list[tuple[int, int]]) ->
         def constant(value: int) -> Any:
             return ir.Constant(index, value)
 
-        b_k, s_i, c_i = (cgutils.unpack_tuple(builder, array.strides)[0] for array in (b, s, c))
-        start_rows = cgutils.unpack_tuple(builder, s.shape)[0]
+        b_k, s_i, c_i = (builder.extract_value(member_of(builder, *array, "strides"), 0) for array in (b, s, c))
+        start_rows = builder.extract_value(member_of(builder, *s, "shape"), 0)
         s_i = builder.select(builder.icmp_signed("==", start_rows, constant(1)), constant(0), s_i)
 
         def corner(array: Any, line: Any, stride: Any, column: Any) -> Any:
@@ -447,8 +448,8 @@ def _mover(name: str, doc: str, count: Callable[[int], int]) -> tuple[Any, Calla
             t, s = args[1], args[3]
             pointers = []
             for at, offset in ((0, t), (2, s)):
-                array = context.make_array(signature.args[at])(context, builder, value=args[at])
-                pointers.append(builder.bitcast(builder.gep(array.data, [offset]), vector_p))
+                data = member_of(builder, signature.args[at], args[at], "data")
+                pointers.append(builder.bitcast(builder.gep(data, [offset]), vector_p))
             builder.store(builder.load(pointers[1], align=align), pointers[0], align=align)
             return context.get_dummy_value()
 
