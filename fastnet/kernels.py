@@ -545,4 +545,4 @@ def all_finite(v: Array) -> bool:
     -------
     finite : bool
     """
-    return finite_block(np.ascontiguousarray(v))
+    return finite_block(v)

@@ -136,7 +136,8 @@ def hits_block(S, y, samples, maxima, labels):
             better = exceeds(z, best)
             maxima[i], labels[i] = z if better else best, c if better else labels[i]
     for i in range(m):
-        hits += int(labels[i] == y[samples[i]])
+        if labels[i] == y[samples[i]]:
+            hits += 1
     return hits
 
 

@@ -25,6 +25,7 @@ from numba.extending import overload
 
 from ..jit.decorators import operation
 from ..jit.numba_internals import cgutils
+from .bits import bits_of, number_of
 
 __all__ = ["exp_nonpositive", "log_from_one"]
 
@@ -79,8 +80,8 @@ def _exp32(x):
     rounded = np.float32(_multiply_add(clamped, _LOG2E32, _ROUND32))
     k = rounded - _ROUND32
     r = _multiply_add(k, -_LN2_LOW32, _multiply_add(k, -_LN2_HIGH32, clamped))
-    bits = np.int32(np.int32(rounded.view(np.int32) + np.int32(127)) << np.int32(23))
-    result = _exp_series32(r) * bits.view(np.float32)
+    bits = np.int32(np.int32(bits_of(rounded) + np.int32(127)) << np.int32(23))
+    result = _exp_series32(r) * number_of(bits)
     return result if x > _LOWEST32 else (np.float32(0) if x <= _LOWEST32 else x)
 
 
@@ -97,8 +98,8 @@ def _exp64(x):
     rounded = np.float64(_multiply_add(clamped, _LOG2E64, _ROUND64))
     k = rounded - _ROUND64
     r = _multiply_add(k, -_LN2_LOW64, _multiply_add(k, -_LN2_HIGH64, clamped))
-    bits = np.int64((rounded.view(np.int64) + np.int64(1023)) << np.int64(52))
-    result = _exp_series64(r) * bits.view(np.float64)
+    bits = np.int64((bits_of(rounded) + np.int64(1023)) << np.int64(52))
+    result = _exp_series64(r) * number_of(bits)
     return result if x > _LOWEST64 else (0.0 if x <= _LOWEST64 else x)
 
 
@@ -120,9 +121,9 @@ _SQRT_HALF32 = np.float32(sqrt(0.5)).view(np.int32)
 
 
 def _log32(x):
-    bits = np.float32(x).view(np.int32)
+    bits = bits_of(np.float32(x))
     k = np.int32(np.int32(bits - _SQRT_HALF32) >> np.int32(23))
-    m = np.int32(bits - np.int32(k << np.int32(23))).view(np.float32)
+    m = number_of(np.int32(bits - np.int32(k << np.int32(23))))
     s = (m - np.float32(1)) / (m + np.float32(1))
     z = s * s
     exponent = np.float32(k)
@@ -134,9 +135,9 @@ _SQRT_HALF64 = np.float64(sqrt(0.5)).view(np.int64)
 
 
 def _log64(x):
-    bits = np.float64(x).view(np.int64)
+    bits = bits_of(np.float64(x))
     k = np.int64((bits - _SQRT_HALF64) >> np.int64(52))
-    m = np.int64(bits - np.int64(k << np.int64(52))).view(np.float64)
+    m = number_of(np.int64(bits - np.int64(k << np.int64(52))))
     s = (m - 1.0) / (m + 1.0)
     z = s * s
     exponent = np.float64(k)

@@ -100,5 +100,6 @@ def keep(words: NDArray[np.uint32], mask: int, samples: int, indices: NDArray[np
     for word in words:
         index = np.int64(word) & mask
         indices[kept] = index
-        kept += int(index < samples)
+        if index < samples:
+            kept += 1
     return kept
