@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import os
 import platform
 import sys
@@ -23,14 +25,31 @@ _CHAINS = 24
 
 
 def cpu_name() -> str:
-    """Name of the processor, as far as the system tells."""
-    try:
+    """Name of the processor, as far as the system tells; virtual machines often leave the generation to its numbers."""
+    said: dict[str, str] = {}
+    with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
+            key, _, value = line.partition(":")
+            said.setdefault(key.strip(), value.strip())
+    if "model name" not in said:
+        return platform.processor() or platform.machine()
+    numbers = [f"{key.removeprefix('cpu ')} {said[key]}" for key in ("cpu family", "model") if key in said]
+    return said["model name"] + (f" ({', '.join(numbers)})" if numbers else "")
+
+
+def blas() -> str:
+    """For which processor NumPy's OpenBLAS multiplies, as it tells; empty where nobody can be asked.
+
+    It is what NumPy is measured with: an OpenBLAS that takes a processor for an older one, or is told to by
+    OPENBLAS_CORETYPE, may have vectors of half the width.
+    """
+    if importlib.util.find_spec("threadpoolctl") is None:
+        return ""
+    from threadpoolctl import threadpool_info
+
+    found = {library["architecture"] for library in threadpool_info() if library["internal_api"] == "openblas"}
+    told = ", as OPENBLAS_CORETYPE says" if os.environ.get("OPENBLAS_CORETYPE") else ""
+    return f"; OpenBLAS for {' and '.join(sorted(found))}{told}" if found else ""
 
 
 def cores() -> int:
@@ -39,8 +58,8 @@ def cores() -> int:
 
 
 def description() -> str:
-    """Return the processor, the cores and the system in a line."""
-    return f"{cpu_name()}, {cores()} cores, {platform.system()}"
+    """Return the processor, the cores, the system, and what NumPy takes the processor for, in a line."""
+    return f"{cpu_name()}, {cores()} cores, {platform.system()}{blas()}"
 
 
 def warn_if_busy() -> None:

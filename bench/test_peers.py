@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bench import peers, scaling
-from bench.machine import cores, cpu_name
+from bench.machine import cores, cpu_name, description
 from bench.registry import CASES, step_products
 from bench.sides import SIDES
 
@@ -101,6 +101,18 @@ def test_peers_do_the_same_work(name):
 def test_the_machine_has_a_name_and_cores():
     assert cpu_name()
     assert cores() >= 1
+
+
+def test_what_openblas_takes_the_processor_for_is_said(monkeypatch):
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    loaded = [{"internal_api": "openblas", "architecture": "Haswell"}, {"internal_api": "openmp", "architecture": "no"}]
+    monkeypatch.setattr(threadpoolctl, "threadpool_info", lambda: loaded)
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    assert description().endswith("; OpenBLAS for Haswell")
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    assert description().endswith("; OpenBLAS for Haswell, as OPENBLAS_CORETYPE says")
+    loaded.clear()
+    assert "OpenBLAS" not in description()
 
 
 def test_curves_vary_one_thing_each():
