@@ -581,6 +581,7 @@ def warmup(dtype: DTypeLike = np.float64) -> float:
     net.train(X, y, X, y, num_iters=1, batch_size=2)
     net.loss(X, y, reg=1.0)
     net.predict_proba(X)
+    net.predict(X[:1])
     loop.prepare(net.dtype, scores=True)
     passes.prepare_regions(net.dtype, 2)
     return time.perf_counter() - start

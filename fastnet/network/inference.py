@@ -35,7 +35,7 @@ from ..parallel.threads import shares
 from ..tuning import BLOCK_ROWS, PACKED_ROWS, PANEL_ROWS, WIDE_BYTES, WIDE_ROWS
 
 __all__ = ["ALL_FINITE", "NO_REGION", "Network", "Outputs", "few_probabilities", "few_scores", "few_scores_in_region",
-           "network_scores", "panel_lines", "scratch_lines"]
+           "network_scores", "one_row_scores", "panel_lines", "scratch_lines"]
 
 ALL_FINITE, MISFIT, NO_REGION = -1, -2, -3
 """What `few_scores` finds in samples that are right, where the shapes of its arrays do not fit together, and where
@@ -316,17 +316,24 @@ def few_scores(activation: int | None, head: int | None, samples: Array, Ws: Arr
     if not shapes_fit(samples, Ws, bs, Z, labels):
         return MISFIT
     N, tile = samples.shape[0], tile_width(item_size(samples))
-    if N == 1:
-        widest = 1
-        for layer in range(len(Ws)):
-            widest = max(widest, Ws[layer].shape[1])
-        lines = np.empty((2 + K_SLICES, widest), samples.dtype)
-        return ALL_FINITE if one_row_block(activation, head, samples, Ws, bs, Z, labels, lines) else 0
     rows = min(BLOCK_ROWS, N)
     count, own = scratch_lines(rows, Ws, False)
     lines, finite = np.empty((count, tile), samples.dtype), np.empty(N, np.bool_)
     share_of_scores(Network(activation, head, Ws, bs), samples, Outputs(Z, labels, finite), lines, rows, own, ZERO, N)
     return first_that_is_not(finite)
+
+
+@task
+def one_row_scores(activation: int | None, head: int | None, samples: Array, Ws: Arrays, bs: Arrays, Z: Array,
+                   labels: NDArray[np.intp]) -> int:
+    """`few_scores` of a single sample, to the bit, by what is made for one row; else MISFIT."""
+    if not shapes_fit(samples, Ws, bs, Z, labels) or samples.shape[0] > 1:
+        return MISFIT
+    widest = 1
+    for layer in range(len(Ws)):
+        widest = max(widest, Ws[layer].shape[1])
+    lines = np.empty((2 + K_SLICES, widest), samples.dtype)
+    return ALL_FINITE if one_row_block(activation, head, samples, Ws, bs, Z, labels, lines) else 0
 
 
 @kernel

@@ -55,6 +55,7 @@ from .inference import (
     few_scores,
     few_scores_in_region,
     network_scores,
+    one_row_scores,
     panel_lines,
     scratch_lines,
 )
@@ -242,7 +243,7 @@ def _few_scores(method: tuple[int | None, int | None], Ws: Arrays, bs: Arrays, X
         bad = few_scores_in_region(*method, most, X, Ws, bs, Z, labels)
         if bad != NO_REGION:
             return bad
-    return few_scores(*method, X, Ws, bs, Z, labels)
+    return (few_scores if len(X) > 1 else one_row_scores)(*method, X, Ws, bs, Z, labels)
 
 
 def _infer(method: tuple[int | None, int | None], Ws: tuple[NDArray[Any], ...], bs: tuple[NDArray[Any], ...],

@@ -116,8 +116,10 @@ def test_slow_regions_are_those_of_workqueue(run_python):
 def test_slow_regions_are_left_out(monkeypatch, rng):
     seen = []
     forward, few_scores, in_region = passes.forward, passes.few_scores, passes.few_scores_in_region
+    one_row_scores = passes.one_row_scores
     monkeypatch.setattr(passes, "forward", lambda *args: seen.append(threads.get_num_threads()) or forward(*args))
     monkeypatch.setattr(passes, "few_scores", lambda *args: seen.append(len(args[2])) or few_scores(*args))
+    monkeypatch.setattr(passes, "one_row_scores", lambda *args: seen.append("one") or one_row_scores(*args))
     monkeypatch.setattr(passes, "few_scores_in_region", lambda *args: seen.append("region") or in_region(*args))
     layers = [(rng.standard_normal((300, 100)), np.zeros(100)), (rng.standard_normal((100, 4)), np.zeros(4))]
     X, y = rng.standard_normal((500, 300)), rng.randint(4, size=500)
@@ -131,4 +133,4 @@ def test_slow_regions_are_left_out(monkeypatch, rng):
         scores, _ = passes.infer(layers, part)
         np.testing.assert_array_equal(scores, expected[:len(part)])
     assert passes.loss_and_grads_by_kernels(layers, X, y, 0.1)[0] == loss
-    assert seen == [100, 1, 1]  # scores of few samples, serial, and of one; and one thread for the loss
+    assert seen == [100, "one", 1]  # scores of few samples, serial, and of one; and one thread for the loss
