@@ -11,7 +11,6 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir
 from numba import types
 from numpy.typing import NDArray
 
@@ -40,7 +39,7 @@ def view(context: Any, builder: Any, result: Any, data: Any, shape: list[Any]) -
     for side in reversed(shape[1:]):
         strides.insert(0, builder.mul(strides[0], side))
     model = struct_model(result)
-    array = ir.Constant(model.get_value_type(), None)  # nobody owns it
+    array = model.get_value_type()(None)  # all of it 0, for nobody owns it
     for name, member in {"nitems": functools.reduce(builder.mul, shape), "itemsize": itemsize, "data": data,
                        "shape": cgutils.pack_array(builder, shape),
                        "strides": cgutils.pack_array(builder, strides)}.items():
