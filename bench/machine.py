@@ -38,7 +38,7 @@ def cpu_name() -> str:
 
 
 def blas() -> str:
-    """For which processor NumPy's OpenBLAS multiplies, as it tells; empty where nobody can be asked.
+    """For which processor NumPy's OpenBLAS multiplies, as it tells; empty where there is none, or nobody can be asked.
 
     It is what NumPy is measured with: an OpenBLAS that takes a processor for an older one, or is told to by
     OPENBLAS_CORETYPE, may have vectors of half the width.
@@ -49,7 +49,7 @@ def blas() -> str:
 
     found = {library["architecture"] for library in threadpool_info() if library["internal_api"] == "openblas"}
     told = ", as OPENBLAS_CORETYPE says" if os.environ.get("OPENBLAS_CORETYPE") else ""
-    return f"; OpenBLAS for {' and '.join(sorted(found))}{told}" if found else ""
+    return f"OpenBLAS for {' and '.join(sorted(found))}{told}" if found else ""
 
 
 def cores() -> int:
@@ -59,7 +59,7 @@ def cores() -> int:
 
 def description() -> str:
     """Return the processor, the cores, the system, and what NumPy takes the processor for, in a line."""
-    return f"{cpu_name()}, {cores()} cores, {platform.system()}{blas()}"
+    return "; ".join(filter(None, [f"{cpu_name()}, {cores()} cores, {platform.system()}", blas()]))
 
 
 def warn_if_busy() -> None:

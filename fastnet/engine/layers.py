@@ -141,7 +141,10 @@ def finish_affine_layer(plan, buffers, start, stop):
 
 @block
 def activate_layer(method, parameters, A, layer, panel, start, stop):
-    """What a layer puts out, in the place of its affine map; the last layer is left as it is. `A` as above."""
+    """What a layer puts out, in the place of its affine map; the last layer is left as it is.
+
+    `A` as for `affine_layer`.
+    """
     if layer < parameters.sizes.shape[0] - 2:
         Z = layer_of(A, layer + 1)[panel, start:stop]
         activate_block(flat(Z, ZERO, Z.size), method.activation)  # with what is padded: all at once

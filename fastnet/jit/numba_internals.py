@@ -286,12 +286,12 @@ cgutils: Any = _found("numba.core.cgutils")
 AttributeTemplate: Any = _found("numba.core.typing.templates:AttributeTemplate")
 """What says of which types the attributes of a type are."""
 
+_models: Any = _found("numba.core.datamodel:default_manager")
+
+
 def struct_model(kind: Any) -> Any:
     """Return how compiled code has a struct of numba's, an array say: with `get` and `set` for its members."""
     return _models.lookup(kind)
-
-
-_models: Any = _found("numba.core.datamodel:default_manager")
 
 
 Library: Any = _found(f"{_CODEGEN}:JITCodeLibrary", object)
@@ -320,7 +320,7 @@ class UnfinishedLibrary(Library):
     _codegen: Any
 
     def _optimize_functions(self, ll_module: Any) -> None:
-        """Make values of the variables that numba has in memory, which halves what there is to link.
+        """Make values of the variables that numba has in memory, so that there is less to link.
 
         numba has all passes run here that LLVM has for a single function. They run again where it is linked.
         """

@@ -53,15 +53,14 @@ def _magnitude_bits_typing(typingctx: Any, x: Any) -> Any:
         return None
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        kind = ir.IntType(x.bitwidth)
-        return builder.and_(builder.bitcast(args[0], kind), ir.Constant(kind, (1 << (x.bitwidth - 1)) - 1))
+        bits = _emit_bitcast(context, builder, signature, args)
+        return builder.and_(bits, ir.Constant(bits.type, (1 << (x.bitwidth - 1)) - 1))
 
     return _INTEGERS[x](x), codegen
 
 
 def _magnitude_bits_twin(x: Any) -> Any:
-    kind = np.int32 if isinstance(x, np.float32) else np.int64
-    return abs(x).view(kind)
+    return _bits_of_twin(abs(x))
 
 
 bits_of: Callable[[Any], Any] = operation(_bits_of_typing, _bits_of_twin, "bits_of")

@@ -357,7 +357,7 @@ def few_scores_in_region(activation: int | None, head: int | None, threads: int,
     height = tile_rows(N)
     tiles = (N + height - 1) // height
     count = min(shares(tiles, work), threads)
-    rows = min(BLOCK_ROWS, (tiles + count - 1) // count * height)
+    rows = min(BLOCK_ROWS, (tiles + count - 1) // count * height)  # no share has more, or it takes blocks of BLOCK_ROWS
     share_lines, own = scratch_lines(rows, Ws, False)
     lines, finite = np.empty((count, share_lines, tile), samples.dtype), np.empty(N, np.bool_)
     if count == 1 or not enter_region():
