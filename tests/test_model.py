@@ -11,7 +11,7 @@ from fastnet import TwoLayerNet, kernels, reference
 from fastnet.engine import workspace as workspaces
 from fastnet.engine.packed import Parameters
 from fastnet.engine.workspace import Workspace
-from fastnet.network import passes
+from fastnet.network import inference, passes
 from fastnet.parallel import threads
 
 from .conftest import COMPILED
@@ -212,9 +212,31 @@ def test_compiled_steps_give_the_bits_of_one_kernel_after_the_other(rng, monkeyp
             np.testing.assert_allclose(array, expected, rtol=slack, atol=slack)
 
 
+def test_a_single_sample_has_the_scores_that_it_has_among_others(rng):
+    widths = 6, 530, 130, 60  # in the second layer all k-slices lie beside what it makes
+    layers = [(rng.standard_normal((D, H)), rng.standard_normal(H)) for D, H in pairwise(widths)]
+    X = rng.standard_normal((3, 6))
+    expected, labels = passes.infer(layers, X)
+    slack = 0 if COMPILED else 1e-12 * np.abs(expected).max()
+    for i in range(len(X)):
+        scores, label = passes.infer(layers, X[i:i + 1])
+        np.testing.assert_allclose(scores, expected[i:i + 1], rtol=0, atol=slack)
+        assert label == labels[i]
+
+
+def test_what_is_made_for_one_row_takes_no_more():
+    Ws, bs = (np.ones((3, 2)),), (np.zeros(2),)
+    for rows in (1, 2):
+        scores, labels = np.full((rows, 2), 7.0), np.full(rows, 7)
+        found = inference.one_row_scores(None, None, np.ones((rows, 3)), Ws, bs, scores, labels)
+        assert found == (inference.ALL_FINITE if rows == 1 else inference.MISFIT)
+        assert (scores == (3 if rows == 1 else 7)).all()
+        assert (labels == (0 if rows == 1 else 7)).all()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("widths", [(6, 4), (6, 50, 4), (530, 200, 60)])
+@pytest.mark.parametrize("widths", [(6, 4), (6, 50, 4), (530, 200, 60), (6, 530, 130, 60)])
 @pytest.mark.parametrize("samples", [1, 2, 45, 300, 1100] if COMPILED else [1, 20, 300])
 @pytest.mark.parametrize("limit", [0, 1])
 def test_scores_are_the_bits_of_the_forward_pass(rng, monkeypatch, dtype, widths, samples, limit):
